@@ -109,7 +109,8 @@ async fn one_wrong_row_does_not_hold_the_others() {
 
 #[tokio::test]
 async fn settings_out_of_bounds_are_named() {
-    let cases: [(fn(&mut RecorderConfig), &str); 4] = [
+    type Spoil = fn(&mut RecorderConfig);
+    let cases: [(Spoil, &str); 4] = [
         (|config| config.queue = 0, "recorder.queue"),
         (|config| config.batch = 10_001, "recorder.batch"),
         (
