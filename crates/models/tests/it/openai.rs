@@ -1,5 +1,7 @@
 //! The client against a server on the loopback interface that answers, fails and stalls as real ones do.
 
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
