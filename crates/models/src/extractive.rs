@@ -323,6 +323,8 @@ const STOP_WORDS: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const ENGINE: &str = "The bedplate carries the engine. It is cast in one piece,\nso that the bearings stay in line. \
@@ -402,7 +404,7 @@ mod tests {
                 Ok(completion) => {
                     // Taken in their order, some sentences of the context make up the whole answer.
                     let unwrapped = unwrap_lines(&context);
-                    let mut ends = vec![0];
+                    let mut ends = BTreeSet::from([0]);
                     for sentence in unwrapped.split('\n').flat_map(str::unicode_sentences) {
                         let sentence = sentence.trim();
                         let from = |end: usize| if end == 0 { 0 } else { end + 1 };
@@ -411,7 +413,6 @@ mod tests {
                             let quoted = completion.text.get(start..)?.starts_with(sentence);
                             quoted.then_some(start + sentence.len())
                         }));
-                        ends.dedup();
                     }
                     proptest::prop_assert!(ends.contains(&completion.text.len()));
                     proptest::prop_assert!(completion.confidence.is_some_and(|share| (0.0..=1.0).contains(&share)));
