@@ -1,1 +1,30 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod clock;
+mod context;
+mod error;
+mod layer;
+mod logs;
+mod metrics;
+mod observability;
+
+#[cfg(feature = "macros")]
+pub use bedplate_observability_macros::trace_function;
+pub use context::{RequestContext, current_trace_id};
+pub use error::{ConfigError, InstallError};
+pub use layer::TelemetryLayer;
+pub use logs::{LogReport, LogStats, Logs};
+pub use metrics::{Aggregate, Metric, MetricKind, Metrics, Operations, Sample};
+pub use observability::{Observability, ObservabilityBuilder};
+
+/// What [`trace_function`] expands to; no part of the public interface.
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod __private {
+    pub use tracing;
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/guides/observability.md")]
+struct Guide;

@@ -1,0 +1,56 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Counts and latencies of one operation, or of all together.
+///
+/// Percentiles come from a histogram with two significant digits, so they are right within 1 %; durations are kept from
+/// 1 µs to 1 h and beyond these bounds counted as the bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Aggregate {
+    /// Operations that ended.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// `errors / requests`, 0.0 to 1.0; 0.0 without requests.
+    pub error_rate: f64,
+    /// The mean duration; zero without requests, as are the following.
+    pub mean: Duration,
+    /// The duration that half of the operations did not exceed.
+    pub p50: Duration,
+    /// The duration that 95 of 100 did not exceed.
+    pub p95: Duration,
+    /// The duration that 99 of 100 did not exceed.
+    pub p99: Duration,
+    /// The longest duration.
+    pub max: Duration,
+}
+
+impl fmt::Display for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} requests, {} errors ({:.1} %), mean {:.1?}, p50 {:.1?}, p95 {:.1?}, p99 {:.1?}",
+            self.requests,
+            self.errors,
+            self.error_rate * 100.0,
+            self.mean,
+            self.p50,
+            self.p95,
+            self.p99
+        )
+    }
+}
+
+/// Counts and latencies at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// All operations together.
+    pub total: Aggregate,
+    /// Each operation by its name; those beyond the bound under [`Operations::OVERFLOW`](crate::Operations::OVERFLOW).
+    pub operations: BTreeMap<String, Aggregate>,
+}
