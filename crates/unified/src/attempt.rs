@@ -1,0 +1,77 @@
+//! One attempt of a processor or model: what it may end with, and what that means to the recovery policies.
+
+use std::time::Duration;
+
+use bedplate_models::ModelError;
+use bedplate_recovery::{Classify, ErrorClass, Failure};
+use bedplate_tasks::TaskError;
+
+use crate::ProcessorError;
+use crate::error::Cause;
+
+/// Why one attempt gave no output.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AttemptError {
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("no output within {after:?}")]
+    TimedOut { after: Duration },
+    #[error("panicked: {message}")]
+    Panicked { message: String },
+    #[error("cut off by the shutdown")]
+    CutOff,
+}
+
+impl Classify for AttemptError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Processor(error) => error.class(),
+            Self::Model(error) => model_class(error),
+            Self::TimedOut { .. } => ErrorClass::Timeout,
+            Self::Panicked { .. } => ErrorClass::Permanent,
+            Self::CutOff => ErrorClass::Cancelled,
+        }
+    }
+}
+
+fn model_class(error: &ModelError) -> ErrorClass {
+    match error {
+        ModelError::InvalidPrompt { .. } => ErrorClass::CallerFault,
+        ModelError::RateLimited { retry_after } => ErrorClass::Throttled { after: *retry_after },
+        ModelError::TimedOut { .. } => ErrorClass::Timeout,
+        error if error.is_transient() => ErrorClass::Transient,
+        _ => ErrorClass::Permanent,
+    }
+}
+
+impl<E: Into<Self>> From<TaskError<E>> for AttemptError {
+    fn from(error: TaskError<E>) -> Self {
+        match error {
+            TaskError::Failed(error) => error.into(),
+            TaskError::Panicked { message } => Self::Panicked { message },
+            TaskError::TimedOut { after } => Self::TimedOut { after },
+            _ => Self::CutOff,
+        }
+    }
+}
+
+impl From<Failure<AttemptError>> for Cause {
+    fn from(failure: Failure<AttemptError>) -> Self {
+        match failure {
+            Failure::Inner { error, .. } => match error {
+                AttemptError::Processor(error) => Self::Processor(error),
+                AttemptError::Model(error) => Self::Model(error),
+                AttemptError::TimedOut { after } => Self::TimedOut { after },
+                AttemptError::Panicked { message } => Self::Panicked { message },
+                AttemptError::CutOff => Self::ShuttingDown,
+            },
+            Failure::TimedOut { after, .. } => Self::TimedOut { after },
+            Failure::BreakerOpen { breaker, retry_after } => {
+                Self::BreakerOpen { processor: breaker.to_string(), retry_after }
+            }
+            other => Self::Processor(ProcessorError::permanent(other.to_string())),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bedplate_cache::Cache;
+use bedplate_health::Health;
+use bedplate_observability::Observability;
+use bedplate_storage::{Recorder, Status, Store};
+use bedplate_tasks::TaskPool;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::explain::Layered;
+use crate::processed::Answered;
+use crate::route::{ModelRoute, ProcessorRoute};
+use crate::{BedplateBuilder, Explanation, Mode, ProcessError, Processed, Request, Settings, ShutdownReport};
+
+/// A running system: a handle whose clones share it.
+///
+/// # Shutdown
+/// Call [`shutdown`](Self::shutdown) at the end: it finishes what was begun, writes every record and says what was lost.
+/// Without it the tasks end with the last handle, and what was not written is lost.
+#[derive(Clone)]
+pub struct Bedplate {
+    pub(crate) system: Arc<System>,
+}
+
+/// The parts, shared by all handles and by every request under way.
+pub(crate) struct System {
+    pub(crate) layered: Layered,
+    pub(crate) cache: Cache<String, Arc<Answered>>,
+    /// Takes requests; a worker is held for the whole of a request, retries included.
+    pub(crate) pool: TaskPool,
+    /// Runs the blocking attempts of processors. Apart from `pool`, because a request that waited in its own pool for a
+    /// worker would wait for itself.
+    pub(crate) threads: TaskPool,
+    pub(crate) routes: Vec<ProcessorRoute>,
+    pub(crate) models: ModelRoute,
+    pub(crate) documents: bedplate_collaboration::Hub,
+    pub(crate) health: Health,
+    pub(crate) telemetry: Observability,
+    pub(crate) owns_telemetry: bool,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) recorder: Recorder,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// What a system counts of its requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Those with the full answer.
+    pub succeeded: u64,
+    /// Those with a fall-back's answer.
+    pub degraded: u64,
+    /// Those with an error.
+    pub failed: u64,
+    /// Attempts beyond the first, over all processors and models.
+    pub retries: u64,
+    /// Requests under way.
+    pub in_flight: u64,
+    /// Records that found no room in the recorder's queue.
+    pub records_dropped: u64,
+}
+
+/// The counts of requests, and the gate that a shutdown closes.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    closed: AtomicBool,
+    succeeded: AtomicU64,
+    degraded: AtomicU64,
+    failed: AtomicU64,
+    records_dropped: AtomicU64,
+    in_flight: watch::Sender<u64>,
+}
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        Self {
+            closed: AtomicBool::new(false),
+            succeeded: AtomicU64::new(0),
+            degraded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            records_dropped: AtomicU64::new(0),
+            in_flight: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (succeeded, degraded, failed) = (read(&self.succeeded), read(&self.degraded), read(&self.failed));
+        Counters {
+            requests: succeeded + degraded + failed,
+            succeeded,
+            degraded,
+            failed,
+            retries: 0,
+            in_flight: *self.in_flight.borrow(),
+            records_dropped: read(&self.records_dropped),
+        }
+    }
+}
+
+impl Bedplate {
+    /// Configures a system in the mode STANDARD.
+    pub fn builder() -> BedplateBuilder {
+        BedplateBuilder::new()
+    }
+
+    /// Processes one request: validates it, looks its answer up, or has it processed by the task pool under the recovery
+    /// policies, and records how it ended.
+    ///
+    /// # Errors
+    /// [`ProcessError`]; its [`kind`](ProcessError::kind) says what the caller can do about it. Every failed request is
+    /// recorded too.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the request is recorded as failed with the kind `cancelled`; processing that was begun
+    /// goes on and fills the cache.
+    ///
+    /// # Examples
+    /// ```
+    /// use bedplate::{Bedplate, CacheOutcome, Request};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let system = Bedplate::builder().build().await?;
+    /// let request = Request::text("The bedplate carries the engine. It is cast in one piece.");
+    /// let first = system.process(request.clone()).await?;
+    /// let again = system.process(request).await?;
+    /// assert_eq!((first.cache, again.cache), (CacheOutcome::Miss, CacheOutcome::Hit));
+    /// assert!(system.shutdown(std::time::Duration::from_secs(5)).await.is_clean());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn process(&self, request: Request) -> Result<Processed, ProcessError> {
+        self.system.process(request).await
+    }
+
+    /// Returns the mode that was chosen.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.explain().mode
+    }
+
+    /// Returns the effective settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        self.system.settings()
+    }
+
+    /// Returns every effective setting with where it comes from.
+    #[must_use]
+    pub fn explain(&self) -> Explanation {
+        self.system.layered.explain()
+    }
+
+    /// Returns what was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.system.counters()
+    }
+
+    /// Returns what the cache of answers counted so far.
+    #[must_use]
+    pub fn cache_stats(&self) -> bedplate_cache::CacheStats {
+        self.system.cache.stats()
+    }
+
+    /// Forgets every cached answer.
+    pub fn clear_cache(&self) {
+        self.system.cache.clear();
+    }
+
+    /// Returns the task pool that takes the requests, to run work of your own on it.
+    #[must_use]
+    pub fn tasks(&self) -> &TaskPool {
+        &self.system.pool
+    }
+
+    /// Returns the health service.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.system.health
+    }
+
+    /// Returns the shared documents.
+    #[must_use]
+    pub fn documents(&self) -> &bedplate_collaboration::Hub {
+        &self.system.documents
+    }
+
+    /// Returns the telemetry.
+    #[must_use]
+    pub fn telemetry(&self) -> &Observability {
+        &self.system.telemetry
+    }
+
+    /// Returns the store of users, sessions, interactions and cached answers. Records reach it in batches; call
+    /// [`flush_records`](Self::flush_records) before reading what was just processed.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.system.store
+    }
+
+    /// Waits until every record handed over so far is in the store.
+    pub async fn flush_records(&self) {
+        // After the shutdown there is nothing left to wait for.
+        let _closed = self.system.recorder.flush().await;
+    }
+
+    /// Takes no more requests, finishes those under way for at most about `deadline`, and says what was lost.
+    ///
+    /// # Cancel safety
+    /// What was not finished when the future is dropped is lost; call it to its end.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        Box::pin(self.system.shutdown(deadline)).await
+    }
+}
+
+impl fmt::Debug for Bedplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bedplate")
+            .field("settings", &self.system.layered.settings)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+impl System {
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.layered.settings
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        let retries = self.routes.iter().map(|route| &route.guard).chain(self.models.guards());
+        Counters { retries: retries.map(crate::route::Guard::retried).sum(), ..self.tally.counters() }
+    }
+
+    pub(crate) fn close(&self) {
+        self.tally.closed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.tally.closed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn began(&self) {
+        self.tally.in_flight.send_modify(|requests| *requests += 1);
+    }
+
+    pub(crate) fn ended(&self, status: Status) {
+        let counter = match status {
+            Status::Succeeded => &self.tally.succeeded,
+            Status::Degraded => &self.tally.degraded,
+            _ => &self.tally.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn left(&self) {
+        self.tally.in_flight.send_modify(|requests| *requests -= 1);
+    }
+
+    pub(crate) fn record_dropped(&self) {
+        self.tally.records_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until no request is under way.
+    pub(crate) async fn drained(&self) {
+        // The sender lives as long as the system, so the wait ends by the count alone.
+        let _count = self.tally.in_flight.subscribe().wait_for(|requests| *requests == 0).await;
+    }
+}
