@@ -1,0 +1,79 @@
+//! The HTTP surface: an axum router over a running system, to serve by itself or to nest into a router of your own.
+//!
+//! | route | does |
+//! |---|---|
+//! | `POST /v1/process` | processes the body; see [`router`] |
+//! | `GET /health` | the health snapshot as JSON: 200 while HEALTHY or DEGRADED, else 503 |
+//! | `GET /metrics` | every metric in the text format 0.0.4 of Prometheus |
+//! | `GET /` | a page that shows the system's state |
+//!
+//! The types of this module follow axum 0.8. It has no authentication: put it behind what has.
+
+mod page;
+mod problem;
+mod process;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use bedplate_media::{Limits, Modality};
+
+use crate::Bedplate;
+
+/// Returns the router of this system.
+///
+/// `POST /v1/process` takes the content as its body, with the query parameters `modality`, `file_name` and `question`; or, as
+/// `application/json`, an object `{"text": …, "question": …}`. The headers `x-tenant`, `x-user-id` and `x-session-id` say
+/// whose request it is. The answer is the [`Processed`](crate::Processed) as JSON, with its id in `x-request-id`; an error is
+/// `application/problem+json` (RFC 9457). A body larger than the largest limit is answered with 413 and not read to its end.
+///
+/// # Examples
+/// ```no_run
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// let system = bedplate::Bedplate::builder().build().await?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// axum::serve(listener, bedplate::server::router(system)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn router(system: Bedplate) -> Router {
+    let limit = largest(&system.settings().limits);
+    Router::new()
+        .route("/", get(state_page))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/v1/process", post(process::process))
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(limit))
+        .with_state(system)
+}
+
+/// One byte more than the largest body, so that the system names the modality's own limit where it can.
+fn largest(limits: &Limits) -> usize {
+    let bytes = Modality::ALL.map(|modality| limits.max_bytes(modality)).into_iter().max().unwrap_or(0);
+    usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(1)
+}
+
+async fn health(State(system): State<Bedplate>) -> Response {
+    let snapshot = system.health().snapshot();
+    let status = if snapshot.status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, NO_STORE, axum::Json(snapshot)).into_response()
+}
+
+async fn metrics(State(system): State<Bedplate>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], system.telemetry().prometheus()).into_response()
+}
+
+async fn state_page(State(system): State<Bedplate>) -> Response {
+    let csp = (HeaderName::from_static("content-security-policy"), "default-src 'none'; style-src 'unsafe-inline'");
+    ([csp], NO_STORE, Html(page::render(&system))).into_response()
+}
+
+async fn not_found() -> Response {
+    problem::problem(StatusCode::NOT_FOUND, "not_found", "no such route, expected one of: /, /health, /metrics, /v1/process")
+}
+
+const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
