@@ -195,6 +195,12 @@ impl Default for Backoff {
 }
 
 impl<R: Random> Delays<R> {
+    /// Draws the next delay of the same curve over another base.
+    pub(crate) fn draw_from(&mut self, base: Duration) -> Duration {
+        self.rule.base = base;
+        self.draw()
+    }
+
     /// Draws the next delay.
     pub fn draw(&mut self) -> Duration {
         let rule = self.rule;

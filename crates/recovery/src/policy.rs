@@ -90,6 +90,8 @@ impl Cx {
     }
 
     /// Returns a context that ends at `deadline`, or sooner if it already did.
+    ///
+    /// Whoever sets a deadline drops the call when it is over: policies inside rely on it.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(self.deadline.map_or(deadline, |own| own.min(deadline)));

@@ -36,6 +36,9 @@ pub struct RetryConfig {
     pub max_attempts: u32,
     /// The waits between attempts.
     pub backoff: Backoff,
+    /// The base of the backoff after a failure that was [`Throttled`](ErrorClass::Throttled); default the backoff's own.
+    /// A callee that asks for fewer calls is not helped by the pace for a dropped packet.
+    pub throttled_base: Option<Duration>,
     /// No attempt starts later than this after the first; above zero, default none.
     pub max_elapsed: Option<Duration>,
     /// The longest delay that the other side may ask for; above zero, default 30 s. A longer wish is cut to it.
@@ -47,6 +50,7 @@ impl Default for RetryConfig {
         Self {
             max_attempts: 3,
             backoff: Backoff::default(),
+            throttled_base: None,
             max_elapsed: None,
             max_server_delay: Duration::from_secs(30),
         }
@@ -79,6 +83,13 @@ impl Retry {
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.config.max_attempts = attempts;
+        self
+    }
+
+    /// Begins the backoff at `base` after a failure by throttling.
+    #[must_use]
+    pub fn throttled_base(mut self, base: Duration) -> Self {
+        self.config.throttled_base = Some(base);
         self
     }
 
@@ -207,7 +218,13 @@ impl<R: Random> RetryPlan<R> {
         if attempt >= self.config.max_attempts {
             return RetryDecision::GiveUp(GiveUp::Attempts);
         }
-        let own = self.delays.draw();
+        let base = match class {
+            ErrorClass::Throttled { .. } => self.config.throttled_base,
+            _ => None,
+        };
+        let own = self
+            .delays
+            .draw_from(base.unwrap_or(self.config.backoff.base));
         let asked = class.retry_after().unwrap_or_default();
         let after = own.max(asked.min(self.config.max_server_delay));
         let Some(next) = now.checked_add(after) else {
@@ -238,6 +255,9 @@ impl Policy for Retry {
         )?;
         if let Some(elapsed) = config.max_elapsed {
             positive("retry.max_elapsed", elapsed)?;
+        }
+        if let Some(base) = config.throttled_base {
+            positive("retry.throttled_base", base)?;
         }
         positive("retry.max_server_delay", config.max_server_delay)?;
         config.backoff.check()

@@ -122,8 +122,8 @@ impl TaskPool {
     /// Ends the pool: takes no more tasks, lets those it has come to their end, and after `within` cuts off the rest.
     ///
     /// Every handle resolves. Cut off means: what waits is cancelled, async tasks are dropped at their await,
-    /// blocking ones are told; what does not come back within
-    /// [`stuck_after`](PoolConfig::stuck_after) is abandoned.
+    /// blocking ones are told. A thread that does not come back within
+    /// [`stuck_after`](PoolConfig::stuck_after), and a worker that its task blocks for twice as long, is abandoned.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the pool closed to new tasks and working on those it has.
@@ -133,7 +133,9 @@ impl TaskPool {
         shared.queue.close();
         if timeout(within, shared.workers.wait()).await.is_err() {
             shared.halt(CancelReason::Shutdown);
-            drop(timeout(shared.config.stuck_after, shared.workers.wait()).await);
+            // Workers give a deaf thread up after `stuck_after`; who is still at work after twice that is blocked.
+            let grace = shared.config.stuck_after.saturating_mul(2);
+            drop(timeout(grace, shared.workers.wait()).await);
         }
         let reason = CancelReason::Shutdown;
         let blocked = shared.at_work();

@@ -188,6 +188,7 @@ impl<P> MemoryQueue<P> {
         };
         self.slots.add_permits(1);
         if more {
+            // Two pushes between somebody's look and wait leave one ring; whoever sees more rings again.
             self.arrived.notify_one();
         }
         Some(claimed)

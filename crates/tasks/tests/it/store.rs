@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bedplate_tasks::Priority;
@@ -6,6 +7,7 @@ use bedplate_tasks::store::{
     ClaimRequest, JobState, JobStore, MemoryQueue, MemoryStore, NewJob, PushError, QueueConfig,
     Settlement, StoreError,
 };
+use tokio::sync::{Barrier, mpsc};
 use tokio::time::{Instant, advance};
 
 use crate::support::MS;
@@ -191,10 +193,10 @@ async fn the_store_is_bounded_in_what_waits_and_what_it_remembers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_queue_gives_each_item_out_once() {
     const ITEMS: u32 = 20_000;
-    let queue = std::sync::Arc::new(MemoryQueue::new(QueueConfig::new(64)));
+    let queue = Arc::new(MemoryQueue::new(QueueConfig::new(64)));
     let takers: Vec<_> = (0..8)
         .map(|_| {
-            let queue = std::sync::Arc::clone(&queue);
+            let queue = Arc::clone(&queue);
             tokio::spawn(async move {
                 let mut taken = Vec::new();
                 while let Some(claimed) = queue.claim(|| Instant::now().into_std(), None).await {
@@ -232,4 +234,37 @@ async fn the_queue_gives_each_item_out_once() {
         }
     }
     assert_eq!(all.len(), ITEMS as usize);
+}
+
+/// Two pushes may fall between a taker's look and its wait; only one of them finds room in the bell. Each pair of
+/// items here is settled only once both are claimed, so that a taker left asleep hangs the round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn no_taker_sleeps_while_an_item_waits() {
+    const ROUNDS: u32 = 20_000;
+    let queue = Arc::new(MemoryQueue::new(QueueConfig::new(2)));
+    let both = Arc::new(Barrier::new(2));
+    let (done, mut settled) = mpsc::unbounded_channel();
+    for _ in 0..2 {
+        let (queue, both, done) = (Arc::clone(&queue), Arc::clone(&both), done.clone());
+        tokio::spawn(async move {
+            while let Some(claimed) = queue.claim(|| Instant::now().into_std(), None).await {
+                both.wait().await;
+                queue.settle(claimed.lease);
+                done.send(()).unwrap();
+            }
+        });
+    }
+    let rounds = async {
+        for _ in 0..ROUNDS {
+            for _ in 0..2 {
+                let now = Instant::now().into_std();
+                queue.try_push(now, Priority::Normal, ()).unwrap();
+            }
+            for _ in 0..2 {
+                settled.recv().await.unwrap();
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), rounds).await;
+    assert!(in_time.is_ok(), "a taker sleeps while an item waits");
 }
