@@ -36,10 +36,11 @@ fn same<T: PartialEq + std::fmt::Debug>(step: usize, ours: T, theirs: T) -> Repl
 }
 
 /// What the tables hold that this crate cannot express yet.
-const NOT_YET: [&str; 3] = [
+const NOT_YET: [&str; 4] = [
     "a delay computed by a closure",
     "a delay drawn from a range",
     "a list of delays",
+    "the sum of durations in a window",
 ];
 
 #[test]
@@ -51,12 +52,13 @@ fn conformance() {
     let given = std::env::var("BEDPLATE_CONFORMANCE_DIR").ok();
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let dir = given.map_or(own, PathBuf::from);
-    let files: [(&str, Replay); 5] = [
+    let files: [(&str, Replay); 6] = [
         ("backoff.json", backoff),
         ("breaker_polly.json", polly),
         ("breaker_resilience4j.json", resilience4j),
         ("breaker_failsafe.json", failsafe),
         ("breaker_cockatiel.json", cockatiel),
+        ("windows.json", windows),
     ];
     let mut faults = Vec::new();
     let mut unsupported = BTreeMap::<&str, u32>::new();
@@ -732,4 +734,85 @@ fn window_contents(mut window: OutcomeWindow, expect: &Value) -> Replayed {
         same(at, was_success, slots[(next + at) % slots.len()])?;
     }
     Ok(())
+}
+
+fn windows(case: &Value) -> Replayed {
+    let given = &case["window"];
+    let mut config = BreakerConfig::default();
+    config.minimum_calls = case.get("minimum_calls").map_or(1, number);
+    config.window = match given["type"].as_str().unwrap() {
+        "count" => WindowKind::Count(number(&given["size"])),
+        kind => {
+            let whole = number(&given["seconds"]);
+            let buckets = match kind {
+                "time_rolling" => number(&given["windows"]),
+                "time_fixed_buckets" => number(&given["buckets"]),
+                "time_epoch_seconds" => whole,
+                other => return Err(wrong(format!("unknown window {other}"))),
+            };
+            if kind == "time_rolling" {
+                config.semantics = Semantics::Polly;
+            }
+            let period = Duration::from_secs(whole.into());
+            WindowKind::Time { period, buckets }
+        }
+    };
+    let mut window = OutcomeWindow::new(&config);
+    // Cockatiel lets results go only when it records another one.
+    let expires_on_read = case.get("at_last_record").is_none();
+    let mut now = start();
+    for (at, step) in case["steps"].as_array().unwrap().iter().enumerate() {
+        match step["op"].as_str().unwrap() {
+            "record" => {
+                let (result, slow) = match step["outcome"].as_str().unwrap() {
+                    "slow_success" => (Outcome::Success, true),
+                    "slow_error" => (Outcome::Failure, true),
+                    _ => (outcome(&step["outcome"])?, false),
+                };
+                window.record(now, result, slow);
+            }
+            "advance" => now += millis(&step["ms"]).unwrap(),
+            "snapshot" if expires_on_read => window.expire(now),
+            "snapshot" => {}
+            other => return Err(wrong(format!("unknown operation {other}"))),
+        }
+        for (field, expected) in step
+            .get("expect")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            window_field(&window, field, expected, at)?;
+        }
+    }
+    Ok(())
+}
+
+fn window_field(window: &OutcomeWindow, field: &str, expected: &Value, at: usize) -> Replayed {
+    let counts = window.counts();
+    let successes = counts.calls - counts.failures;
+    let percent = |part: u32| f64::from(part) * 100.0 / f64::from(counts.calls.max(1));
+    let near = |ours: f64, tolerance: f64| {
+        let theirs = expected.as_f64().unwrap();
+        let close = (ours - theirs).abs() <= tolerance;
+        close
+            .then_some(())
+            .ok_or_else(|| wrong(format!("step {at}: {field} {ours}, expected {theirs}")))
+    };
+    match field {
+        "total" => same(at, counts.calls, number(expected)),
+        "successes" => same(at, successes, number(expected)),
+        "failures" => same(at, counts.failures, number(expected)),
+        "slow" => same(at, counts.slow, number(expected)),
+        // resilience4j computes in 32 bits.
+        "failure_rate" => near(percent(counts.failures), 1e-5),
+        "guarded_failure_rate" => near(window.failure_rate().map_or(-1.0, |r| r * 100.0), 1e-5),
+        // Failsafe rounds to whole percents.
+        "success_rate" => near(percent(successes), 0.5),
+        "note" => Ok(()),
+        "total_duration_ms" | "slow_success" | "slow_error" => {
+            Err(Miss::Unsupported("the sum of durations in a window"))
+        }
+        other => Err(wrong(format!("unknown field {other}"))),
+    }
 }
