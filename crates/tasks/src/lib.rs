@@ -1,1 +1,33 @@
 #![doc = include_str!("../README.md")]
+
+mod cell;
+mod config;
+mod context;
+mod error;
+mod handle;
+mod id;
+mod observer;
+mod pool;
+mod progress;
+mod state;
+mod stats;
+pub mod store;
+mod task;
+
+pub use config::{ConfigError, PoolBuilder, PoolConfig};
+pub use context::{Cancelled, TaskContext};
+pub use error::{SubmitError, TaskError};
+pub use handle::TaskHandle;
+pub use id::TaskId;
+pub use observer::{Observer, TaskEvent};
+pub use pool::TaskPool;
+pub use progress::Progress;
+pub use state::{CancelReason, FailReason, TaskState};
+pub use stats::{ShutdownReport, TaskStats, WorkerStats};
+pub use store::Priority;
+pub use task::Task;
+
+/// Compiles the blocks of the guide; a packaged crate has no such file, `cfg(doctest)` keeps it out.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/guides/tasks.md")]
+struct Guide;

@@ -1,0 +1,402 @@
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::breaker::config::{Abandoned, BreakerBuilder, BreakerConfig};
+use crate::breaker::machine::BreakerMachine;
+use crate::breaker::state::{BreakerState, BreakerStats, Outcome, Refused, Ticket, Transition};
+use crate::class::Classify;
+use crate::clock::{Clock, TokioClock};
+use crate::failure::Failure;
+use crate::observer::{NoObserver, Observer, RecoveryEvent};
+use crate::policy::{Cx, Env, Policy};
+
+/// A shared circuit breaker; clones are handles to the same one.
+///
+/// One breaker stands for one thing that can fail, and is shared by all calls to it: give clones of it to every
+/// pipeline that calls that thing. While the circuit is closed, admission takes no lock.
+///
+/// # Examples
+/// ```
+/// use bedplate_recovery::{CircuitBreaker, Failure};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let breaker = CircuitBreaker::builder("payments").consecutive_failures(1).build()?;
+/// let down = || async { Err::<(), _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)) };
+/// assert!(matches!(breaker.call(down()).await, Err(Failure::Inner { .. })));
+/// assert!(matches!(breaker.call(down()).await, Err(Failure::BreakerOpen { .. })));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct CircuitBreaker {
+    shared: Arc<Shared>,
+}
+
+pub(super) type Listener = Box<dyn Fn(Transition) + Send + Sync>;
+
+struct Shared {
+    name: Arc<str>,
+    needs_time: bool,
+    abandoned: Abandoned,
+    /// The generation in the upper bits and two flags below: [`FREE`] and [`QUIET`]. Written under the lock only,
+    /// and only when it changes, so that the healthy path shares the cache line.
+    gate: AtomicU64,
+    machine: Mutex<BreakerMachine>,
+    listeners: Vec<Listener>,
+}
+
+/// The state admits every call.
+const FREE: u64 = 1;
+/// A success changes nothing.
+const QUIET: u64 = 2;
+const FLAGS: u32 = 2;
+
+impl CircuitBreaker {
+    /// Starts setting up a breaker; the name appears in events, logs and failures.
+    pub fn builder(name: impl Into<Arc<str>>) -> BreakerBuilder {
+        BreakerBuilder::new(name.into())
+    }
+
+    pub(super) fn assemble(
+        name: Arc<str>,
+        config: BreakerConfig,
+        listeners: Vec<Listener>,
+    ) -> Self {
+        let needs_time = config.needs_time();
+        let abandoned = config.abandoned;
+        let machine = BreakerMachine::trusted(config);
+        let gate = AtomicU64::new(gate_of(&machine));
+        Self {
+            shared: Arc::new(Shared {
+                name,
+                needs_time,
+                abandoned,
+                gate,
+                machine: Mutex::new(machine),
+                listeners,
+            }),
+        }
+    }
+
+    /// Returns the breaker's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Asks for leave to make one call at `now`.
+    ///
+    /// # Errors
+    /// Returns [`Refused`] while the circuit is open or isolated, and when all probes of a half-open circuit are
+    /// on their way.
+    pub fn acquire(&self, now: Instant) -> Result<Permit<'_>, Refused> {
+        let (result, transition) = self.admit(|| now);
+        self.announce(transition, &NoObserver);
+        let ticket = Some(result?);
+        Ok(Permit {
+            breaker: self,
+            ticket,
+        })
+    }
+
+    /// Makes `call` if the breaker admits it, and records how it ended.
+    ///
+    /// # Errors
+    /// Returns [`Failure::BreakerOpen`] if the breaker refuses, and the error of `call` as [`Failure::Inner`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the call, which then counts as the setting
+    /// [`abandoned`](BreakerBuilder::abandoned) says.
+    pub async fn call<T, E: Classify>(
+        &self,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure<E>> {
+        let guard = self.guard(&TokioClock, &NoObserver, None)?;
+        match call.await {
+            Ok(value) => {
+                guard.finish(Outcome::Success);
+                Ok(value)
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                guard.finish(Outcome::from(failure.class()));
+                Err(failure)
+            }
+        }
+    }
+
+    /// Returns the state as it was stored.
+    #[must_use]
+    pub fn state(&self) -> BreakerState {
+        self.shared.machine.lock().state()
+    }
+
+    /// Returns the state that a call at `now` would meet.
+    #[must_use]
+    pub fn effective_state(&self, now: Instant) -> BreakerState {
+        self.shared.machine.lock().effective_state(now)
+    }
+
+    /// Returns what the breaker has seen and done.
+    #[must_use]
+    pub fn stats(&self) -> BreakerStats {
+        self.shared.machine.lock().stats(TokioClock.now())
+    }
+
+    /// Refuses every call until [`close`](Self::close).
+    pub fn isolate(&self) {
+        let change = self.change(BreakerMachine::isolate);
+        self.announce(change, &NoObserver);
+    }
+
+    /// Closes the circuit and forgets all results.
+    pub fn close(&self) {
+        let change = self.change(BreakerMachine::close);
+        self.announce(change, &NoObserver);
+    }
+
+    /// Admits every call and watches nothing, until [`close`](Self::close).
+    pub fn disable(&self) {
+        let change = self.change(BreakerMachine::disable);
+        self.announce(change, &NoObserver);
+    }
+
+    /// Admits every call and only counts results, until [`close`](Self::close).
+    pub fn metrics_only(&self) {
+        let change = self.change(BreakerMachine::metrics_only);
+        self.announce(change, &NoObserver);
+    }
+
+    fn admit(
+        &self,
+        now: impl FnOnce() -> Instant,
+    ) -> (Result<Ticket, Refused>, Option<Transition>) {
+        let gate = self.shared.gate.load(Ordering::Acquire);
+        if gate & FREE != 0 {
+            let ticket = Ticket {
+                generation: gate >> FLAGS,
+                probe: None,
+                admitted: self.shared.needs_time.then(now),
+            };
+            return (Ok(ticket), None);
+        }
+        let now = now();
+        self.change(|machine| machine.try_acquire(now))
+    }
+
+    fn settle(
+        &self,
+        ticket: Ticket,
+        outcome: Outcome,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Transition> {
+        let quiet = self.shared.gate.load(Ordering::Acquire) & QUIET != 0;
+        if outcome == Outcome::Success && quiet && ticket.probe.is_none() {
+            return None;
+        }
+        let now = match (outcome, ticket.admitted) {
+            // Neither the window nor the result needs the time.
+            (Outcome::Success, Some(at)) if !self.shared.needs_time && ticket.probe.is_none() => at,
+            _ => now(),
+        };
+        self.change(|machine| machine.record(ticket, now, outcome))
+    }
+
+    fn abandon(&self, ticket: Ticket, now: impl FnOnce() -> Instant) -> Option<Transition> {
+        match self.shared.abandoned {
+            Abandoned::Ignore => {
+                self.change(|machine| machine.release(ticket));
+                None
+            }
+            Abandoned::Failure => self.settle(ticket, Outcome::Failure, now),
+        }
+    }
+
+    fn change<R>(&self, act: impl FnOnce(&mut BreakerMachine) -> R) -> R {
+        let mut machine = self.shared.machine.lock();
+        let result = act(&mut machine);
+        let gate = gate_of(&machine);
+        if self.shared.gate.load(Ordering::Relaxed) != gate {
+            self.shared.gate.store(gate, Ordering::Release);
+        }
+        result
+    }
+
+    /// Tells a change of state to everybody who listens; no lock is held.
+    fn announce<O: Observer>(&self, transition: Option<Transition>, observer: &O) {
+        let Some(transition) = transition else { return };
+        let Transition { from, to } = transition;
+        let (breaker, was, is) = (self.name(), from.as_str(), to.as_str());
+        if to == BreakerState::Open {
+            tracing::warn!(breaker, from = was, to = is, "circuit breaker opened");
+        } else {
+            tracing::info!(breaker, from = was, to = is, "circuit breaker changed");
+        }
+        observer.observe(&RecoveryEvent::BreakerChanged { breaker, from, to });
+        for listener in &self.shared.listeners {
+            if catch_unwind(AssertUnwindSafe(|| listener(transition))).is_err() {
+                tracing::error!(breaker, "listener of the circuit breaker panicked");
+            }
+        }
+    }
+
+    fn guard<'a, C: Clock, O: Observer, E>(
+        &'a self,
+        clock: &'a C,
+        observer: &'a O,
+        deadline: Option<Instant>,
+    ) -> Result<Guard<'a, C, O>, Failure<E>> {
+        let (result, transition) = self.admit(|| clock.now());
+        self.announce(transition, observer);
+        match result {
+            Ok(ticket) => Ok(Guard {
+                breaker: self,
+                ticket: Some(ticket),
+                clock,
+                observer,
+                deadline,
+            }),
+            Err(Refused { retry_after, .. }) => {
+                observer.observe(&RecoveryEvent::BreakerRefused {
+                    breaker: self.name(),
+                    retry_after,
+                });
+                Err(Failure::BreakerOpen {
+                    breaker: Arc::clone(&self.shared.name),
+                    retry_after,
+                })
+            }
+        }
+    }
+}
+
+fn gate_of(machine: &BreakerMachine) -> u64 {
+    let free = match machine.state() {
+        BreakerState::Closed | BreakerState::Disabled | BreakerState::MetricsOnly => FREE,
+        _ => 0,
+    };
+    let quiet = if machine.success_is_no_news() {
+        QUIET
+    } else {
+        0
+    };
+    machine.generation() << FLAGS | free | quiet
+}
+
+impl Policy for CircuitBreaker {
+    async fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> Result<T, Failure<E>>
+    where
+        C: Clock,
+        O: Observer,
+        T: Send,
+        E: Send,
+        Op: Fn(Cx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, Failure<E>>> + Send,
+    {
+        let guard = self.guard(env.clock, env.observer, cx.deadline())?;
+        let result = op(cx).await;
+        guard.finish(match &result {
+            Ok(_) => Outcome::Success,
+            // Another breaker refused: nothing was learned about this one's callee.
+            Err(failure) if failure.is_refusal() => Outcome::Ignored,
+            Err(failure) => Outcome::from(failure.class()),
+        });
+        result
+    }
+}
+
+impl fmt::Debug for CircuitBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreaker")
+            .field("name", &self.shared.name)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The leave to make one call.
+///
+/// Dropping it without a result counts as the setting [`abandoned`](BreakerBuilder::abandoned) says; dropped by a
+/// panic it is a failure.
+#[derive(Debug)]
+#[must_use = "dropping a permit abandons the call it was given for"]
+pub struct Permit<'a> {
+    breaker: &'a CircuitBreaker,
+    ticket: Option<Ticket>,
+}
+
+impl Permit<'_> {
+    /// Records how the call ended.
+    pub fn record(mut self, now: Instant, outcome: Outcome) {
+        if let Some(ticket) = self.ticket.take() {
+            let change = self.breaker.settle(ticket, outcome, || now);
+            self.breaker.announce(change, &NoObserver);
+        }
+    }
+
+    /// Says whether the call is one of the few that decide in half-open.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.ticket.is_some_and(|ticket| ticket.is_probe())
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let now = || TokioClock.now();
+        let change = if std::thread::panicking() {
+            self.breaker.settle(ticket, Outcome::Failure, now)
+        } else {
+            self.breaker.abandon(ticket, now)
+        };
+        self.breaker.announce(change, &NoObserver);
+    }
+}
+
+/// A permit inside a pipeline, which knows its deadline and whom to tell.
+struct Guard<'a, C: Clock, O: Observer> {
+    breaker: &'a CircuitBreaker,
+    ticket: Option<Ticket>,
+    clock: &'a C,
+    observer: &'a O,
+    deadline: Option<Instant>,
+}
+
+impl<C: Clock, O: Observer> Guard<'_, C, O> {
+    fn finish(mut self, outcome: Outcome) {
+        if let Some(ticket) = self.ticket.take() {
+            let clock = self.clock;
+            let change = self.breaker.settle(ticket, outcome, || clock.now());
+            self.breaker.announce(change, self.observer);
+        }
+    }
+}
+
+impl<C: Clock, O: Observer> Drop for Guard<'_, C, O> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let now = self.clock.now();
+        let hung = self.deadline.is_some_and(|deadline| now >= deadline);
+        let change = if hung || std::thread::panicking() {
+            self.breaker.settle(ticket, Outcome::Failure, || now)
+        } else {
+            self.breaker.abandon(ticket, || now)
+        };
+        self.breaker.announce(change, self.observer);
+    }
+}

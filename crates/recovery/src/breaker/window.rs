@@ -1,0 +1,309 @@
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::breaker::config::{BreakerConfig, TripRule, WindowKind};
+use crate::breaker::state::Outcome;
+
+/// The results that a breaker judges, in fixed memory, and the judgment.
+///
+/// It is public so that the rule can be tried, shown and tested without a breaker around it.
+#[derive(Debug, Clone)]
+pub struct OutcomeWindow {
+    ring: Ring,
+    counts: WindowCounts,
+    consecutive: u32,
+    trip: TripRule,
+    minimum: u32,
+    slow_rate: Option<f64>,
+    must_exceed: bool,
+}
+
+/// How many results are in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct WindowCounts {
+    /// All results.
+    pub calls: u32,
+    /// The failures among them.
+    pub failures: u32,
+    /// The slow calls among them, failed or not.
+    pub slow: u32,
+}
+
+impl WindowCounts {
+    fn add(&mut self, failed: bool, slow: bool) {
+        self.calls = self.calls.saturating_add(1);
+        self.failures = self.failures.saturating_add(u32::from(failed));
+        self.slow = self.slow.saturating_add(u32::from(slow));
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.calls = self.calls.saturating_sub(other.calls);
+        self.failures = self.failures.saturating_sub(other.failures);
+        self.slow = self.slow.saturating_sub(other.slow);
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Ring {
+    /// Two bits per call: failed, slow.
+    Calls {
+        bits: Vec<u64>,
+        size: u32,
+        next: u32,
+    },
+    Time {
+        buckets: VecDeque<Bucket>,
+        most: usize,
+        length: Duration,
+        period: Duration,
+        lazy: bool,
+        origin: Option<Instant>,
+    },
+    /// A rule of consecutive failures needs no results kept.
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    start: Duration,
+    counts: WindowCounts,
+}
+
+impl OutcomeWindow {
+    /// Creates the empty window that `config` asks for.
+    #[must_use]
+    pub fn new(config: &BreakerConfig) -> Self {
+        let ring = match (config.trip, config.window) {
+            (TripRule::Consecutive(_), _) if config.slow_call_rate.is_none() => Ring::Nothing,
+            (_, WindowKind::Count(size)) => Ring::of_calls(size),
+            (_, WindowKind::Time { period, buckets }) => {
+                let most = usize::try_from(buckets).unwrap_or(1).max(1);
+                Ring::Time {
+                    buckets: VecDeque::with_capacity(most),
+                    most,
+                    length: period / buckets.max(1),
+                    period,
+                    lazy: config.semantics.opens_buckets_lazily(),
+                    origin: None,
+                }
+            }
+        };
+        Self {
+            ring,
+            counts: WindowCounts::default(),
+            consecutive: 0,
+            trip: config.trip,
+            minimum: config.minimum_calls.max(1),
+            slow_rate: config.slow_call_rate,
+            must_exceed: config.semantics.must_exceed(),
+        }
+    }
+
+    /// Creates the window of the half-open probes: `permits` calls, judged once `minimum` of them are in.
+    pub(super) fn of_probes(config: &BreakerConfig, permits: u32, minimum: u32) -> Self {
+        let mut window = Self::new(config);
+        window.ring = Ring::of_calls(permits);
+        window.minimum = minimum.max(1);
+        window
+    }
+
+    /// Adds a result; an ignored one changes nothing.
+    pub fn record(&mut self, now: Instant, outcome: Outcome, slow: bool) {
+        let failed = match outcome {
+            Outcome::Success => false,
+            Outcome::Failure => true,
+            Outcome::Ignored => return,
+        };
+        self.consecutive = if failed {
+            self.consecutive.saturating_add(1)
+        } else {
+            0
+        };
+        self.ring.make_room(now, &mut self.counts);
+        self.ring.add(failed, slow);
+        self.counts.add(failed, slow);
+    }
+
+    /// Forgets what is out of the window at `now`.
+    pub fn expire(&mut self, now: Instant) {
+        self.ring.expire(now, &mut self.counts);
+    }
+
+    /// Says whether the results call for opening the circuit.
+    #[must_use]
+    pub fn trips(&self) -> bool {
+        let by_failures = match self.trip {
+            TripRule::Consecutive(most) => self.consecutive >= most,
+            TripRule::Failures(most) => self.counts.failures >= most,
+            TripRule::FailureRate(most) => self.failure_rate().is_some_and(|r| self.over(r, most)),
+        };
+        by_failures
+            || self
+                .slow_rate
+                .zip(self.slow_share())
+                .is_some_and(|(most, r)| self.over(r, most))
+    }
+
+    /// Returns how many results are in the window.
+    #[must_use]
+    pub const fn counts(&self) -> WindowCounts {
+        self.counts
+    }
+
+    /// Returns the share of failures, `None` below the minimum of calls.
+    #[must_use]
+    pub fn failure_rate(&self) -> Option<f64> {
+        self.share(self.counts.failures)
+    }
+
+    /// Returns the share of slow calls, `None` below the minimum of calls.
+    #[must_use]
+    pub fn slow_share(&self) -> Option<f64> {
+        self.share(self.counts.slow)
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.counts = WindowCounts::default();
+        self.consecutive = 0;
+        self.ring.clear();
+    }
+
+    /// Says whether a success changes nothing, so that it needs no lock: the run of failures is empty.
+    pub(super) const fn success_is_no_news(&self) -> bool {
+        matches!(self.ring, Ring::Nothing) && self.consecutive == 0
+    }
+
+    fn share(&self, part: u32) -> Option<f64> {
+        (self.counts.calls >= self.minimum).then(|| f64::from(part) / f64::from(self.counts.calls))
+    }
+
+    fn over(&self, share: f64, most: f64) -> bool {
+        if self.must_exceed {
+            share > most
+        } else {
+            share >= most
+        }
+    }
+}
+
+impl Ring {
+    fn of_calls(size: u32) -> Self {
+        let words = usize::try_from(size.div_ceil(32)).unwrap_or(1).max(1);
+        Self::Calls {
+            bits: vec![0; words],
+            size: size.max(1),
+            next: 0,
+        }
+    }
+
+    /// Makes the place for one more result, which pushes the oldest out of a full window.
+    fn make_room(&mut self, now: Instant, counts: &mut WindowCounts) {
+        self.expire(now, counts);
+        match self {
+            Self::Calls { bits, size, next } => {
+                if counts.calls >= *size {
+                    let old = bits.get(word(*next)).map_or(0, |w| w >> shift(*next));
+                    counts.subtract(WindowCounts {
+                        calls: 1,
+                        failures: u32::from(old & 1 == 1),
+                        slow: u32::from(old & 2 == 2),
+                    });
+                }
+            }
+            Self::Time {
+                buckets,
+                most,
+                length,
+                lazy,
+                origin,
+                ..
+            } => {
+                let at = now.saturating_duration_since(*origin.get_or_insert(now));
+                let start = if *lazy { at } else { floor(at, *length) };
+                let fresh = buckets
+                    .back()
+                    .is_none_or(|last| start.saturating_sub(last.start) >= *length);
+                if fresh {
+                    if buckets.len() >= *most
+                        && let Some(old) = buckets.pop_front()
+                    {
+                        counts.subtract(old.counts);
+                    }
+                    buckets.push_back(Bucket {
+                        start,
+                        counts: WindowCounts::default(),
+                    });
+                }
+            }
+            Self::Nothing => {}
+        }
+    }
+
+    fn add(&mut self, failed: bool, slow: bool) {
+        match self {
+            Self::Calls { bits, size, next } => {
+                if let Some(word) = bits.get_mut(word(*next)) {
+                    let value = u64::from(failed) | u64::from(slow) << 1;
+                    *word = *word & !(3 << shift(*next)) | value << shift(*next);
+                }
+                *next = (*next + 1) % *size;
+            }
+            Self::Time { buckets, .. } => {
+                if let Some(last) = buckets.back_mut() {
+                    last.counts.add(failed, slow);
+                }
+            }
+            Self::Nothing => {}
+        }
+    }
+
+    fn expire(&mut self, now: Instant, counts: &mut WindowCounts) {
+        let Self::Time {
+            buckets,
+            period,
+            origin: Some(origin),
+            ..
+        } = self
+        else {
+            return;
+        };
+        let at = now.saturating_duration_since(*origin);
+        while let Some(first) = buckets.front()
+            && at.saturating_sub(first.start) >= *period
+        {
+            counts.subtract(first.counts);
+            buckets.pop_front();
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Calls { next, .. } => *next = 0,
+            Self::Time {
+                buckets, origin, ..
+            } => {
+                buckets.clear();
+                *origin = None;
+            }
+            Self::Nothing => {}
+        }
+    }
+}
+
+fn word(slot: u32) -> usize {
+    usize::try_from(slot / 32).unwrap_or(usize::MAX)
+}
+
+fn shift(slot: u32) -> u32 {
+    slot % 32 * 2
+}
+
+/// Rounds `at` down to a whole number of `length`s.
+fn floor(at: Duration, length: Duration) -> Duration {
+    let rest = at.as_nanos() % length.as_nanos().max(1);
+    at.saturating_sub(Duration::from_nanos(u64::try_from(rest).unwrap_or(0)))
+}

@@ -1,0 +1,265 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::answer::{Answer, Quality};
+use crate::class::ErrorClass;
+use crate::failure::Failure;
+use crate::observer::{NoObserver, Observer, RecoveryEvent};
+
+/// Answers from the next best source when the best one fails, and says how good the answer is.
+///
+/// The value itself holds only the settings and is shared by all calls; each call chains its sources as plain
+/// futures, which may borrow from the caller. A source that is not needed is not even made.
+///
+/// Nothing answers a [`CallerFault`](ErrorClass::CallerFault) or a [`Cancelled`](ErrorClass::Cancelled): a wrong
+/// request must not look like a degraded success.
+///
+/// # Examples
+/// ```
+/// use bedplate_recovery::{Fallback, Failure, Quality, Source};
+/// use std::io;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let live = async { Err::<u32, Failure<io::Error>>(io::Error::from(io::ErrorKind::TimedOut).into()) };
+/// let answer = Fallback::new()
+///     .floor(Quality::new(0.5)?)
+///     .first("live", live)
+///     .then(Source::new("guess", Quality::new(0.1)?), |_| async { Ok::<_, io::Error>(0) })   // below the floor
+///     .then(Source::new("cached", Quality::new(0.7)?), |_| async { Ok::<_, io::Error>(41) })
+///     .run()
+///     .await?;
+/// assert_eq!((answer.value, &*answer.source, answer.quality.get()), (41, "cached", 0.7));
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a fall-back does nothing until it has sources and runs"]
+pub struct Fallback<O = NoObserver> {
+    floor: Quality,
+    observer: O,
+}
+
+impl Fallback {
+    /// Creates a chain without a floor.
+    pub const fn new() -> Self {
+        Self {
+            floor: Quality::NONE,
+            observer: NoObserver,
+        }
+    }
+}
+
+impl Default for Fallback {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<O: Observer> Fallback<O> {
+    /// Refuses sources below this quality: they are not called, and the chain fails rather than answer so badly.
+    pub fn floor(mut self, floor: Quality) -> Self {
+        self.floor = floor;
+        self
+    }
+
+    /// Tells `observer` which source answers.
+    pub fn observer<O2: Observer>(self, observer: O2) -> Fallback<O2> {
+        Fallback {
+            floor: self.floor,
+            observer,
+        }
+    }
+
+    /// Begins a call with the best source, named `source`, of full quality.
+    pub fn first<T, E>(
+        &self,
+        source: impl Into<Arc<str>> + Send,
+        call: impl Future<Output = Result<T, Failure<E>>> + Send,
+    ) -> FallbackChain<'_, O, impl Future<Output = Result<Answer<T>, Failure<E>>> + Send>
+    where
+        T: Send,
+        E: Send,
+    {
+        self.after(async move { call.await.map(|value| Answer::full(value, source, 1)) })
+    }
+
+    /// Begins a call with what [`Pipeline::answer`](crate::Pipeline::answer) or another chain gives.
+    pub fn after<T, E, F>(&self, call: F) -> FallbackChain<'_, O, F>
+    where
+        F: Future<Output = Result<Answer<T>, Failure<E>>> + Send,
+    {
+        FallbackChain {
+            settings: self,
+            call,
+        }
+    }
+}
+
+/// One further source of a chain.
+#[derive(Clone)]
+#[must_use = "a source does nothing until a chain has it"]
+pub struct Source {
+    name: Arc<str>,
+    quality: Quality,
+    applies: fn(ErrorClass) -> bool,
+}
+
+impl Source {
+    /// Describes a source that may answer every failure but the caller's own.
+    pub fn new(name: impl Into<Arc<str>>, quality: Quality) -> Self {
+        Self {
+            name: name.into(),
+            quality,
+            applies: |_| true,
+        }
+    }
+
+    /// Lets the source answer only failures of the classes for which `applies` holds.
+    pub fn when(mut self, applies: fn(ErrorClass) -> bool) -> Self {
+        self.applies = applies;
+        self
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("quality", &self.quality)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The sources of one call, best first.
+#[must_use = "a chain does nothing until it runs"]
+pub struct FallbackChain<'a, O, F> {
+    settings: &'a Fallback<O>,
+    call: F,
+}
+
+impl<'a, O, F> FallbackChain<'a, O, F>
+where
+    O: Observer,
+    F: Send,
+{
+    /// Adds the next best source; `call` is made only if every source before it failed.
+    ///
+    /// It receives the class of the first source's failure. Its own failure leaves the first one standing, which
+    /// is the one returned if no source answers, except that a fault of the caller found here ends the chain.
+    pub fn then<T, E, E2, Op, Fut>(
+        self,
+        source: Source,
+        call: Op,
+    ) -> FallbackChain<'a, O, impl Future<Output = Result<Answer<T>, Failure<E>>> + Send>
+    where
+        T: Send,
+        E: Send,
+        E2: Into<Failure<E>> + Send,
+        F: Future<Output = Result<Answer<T>, Failure<E>>>,
+        Op: FnOnce(ErrorClass) -> Fut + Send,
+        Fut: Future<Output = Result<T, E2>> + Send,
+    {
+        let settings = self.settings;
+        let before = self.call;
+        FallbackChain {
+            settings,
+            call: async move {
+                let failure = match before.await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) => failure,
+                };
+                let class = failure.class();
+                if !may_answer(class) || source.quality < settings.floor || !(source.applies)(class)
+                {
+                    return Err(failure);
+                }
+                match call(class).await {
+                    Ok(value) => {
+                        let attempts = failure.attempts().saturating_add(1);
+                        Ok(settings.fell_back(source, class, value, attempts))
+                    }
+                    Err(error) => settings.source_failed(&source, failure, error.into()),
+                }
+            },
+        }
+    }
+
+    /// Asks the sources in their order until one answers.
+    ///
+    /// # Errors
+    /// Returns the failure of the first source if none answers.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the source being asked.
+    pub async fn run<T, E>(self) -> Result<Answer<T>, Failure<E>>
+    where
+        F: Future<Output = Result<Answer<T>, Failure<E>>>,
+    {
+        self.call.await
+    }
+}
+
+impl<O, F> fmt::Debug for FallbackChain<'_, O, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FallbackChain")
+            .field("floor", &self.settings.floor)
+            .finish_non_exhaustive()
+    }
+}
+
+fn may_answer(class: ErrorClass) -> bool {
+    !matches!(class, ErrorClass::CallerFault | ErrorClass::Cancelled)
+}
+
+impl<O: Observer> Fallback<O> {
+    fn fell_back<T>(
+        &self,
+        source: Source,
+        class: ErrorClass,
+        value: T,
+        attempts: u32,
+    ) -> Answer<T> {
+        let Source { name, quality, .. } = source;
+        tracing::info!(
+            source = &*name,
+            quality = quality.get(),
+            class = class.as_str(),
+            "fell back"
+        );
+        self.observer.observe(&RecoveryEvent::FellBack {
+            source: &name,
+            quality,
+            class,
+        });
+        Answer {
+            value,
+            quality,
+            source: name,
+            attempts,
+        }
+    }
+
+    fn source_failed<T, E>(
+        &self,
+        source: &Source,
+        first: Failure<E>,
+        own: Failure<E>,
+    ) -> Result<Answer<T>, Failure<E>> {
+        let class = own.class();
+        tracing::info!(
+            source = &*source.name,
+            class = class.as_str(),
+            "fall-back source failed"
+        );
+        self.observer.observe(&RecoveryEvent::SourceFailed {
+            source: &source.name,
+            class,
+        });
+        if may_answer(class) {
+            let made = first.attempts().saturating_add(1);
+            Err(first.with_attempts(made))
+        } else {
+            Err(own)
+        }
+    }
+}

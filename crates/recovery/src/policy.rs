@@ -1,0 +1,204 @@
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::config::ConfigError;
+use crate::failure::Failure;
+use crate::observer::Observer;
+
+/// One layer of protection around a call.
+///
+/// A policy receives the call as a closure that it may run never, once or many times. It is generic over the
+/// call, so that a stack of policies is one future without a box. Failures arrive classified: a policy needs to
+/// know nothing of the error's type.
+pub trait Policy: Send + Sync {
+    /// Checks the settings, once, when the pipeline is built.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] naming the setting that cannot be used.
+    fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// Runs `op` under this policy.
+    ///
+    /// # Errors
+    /// Returns the failure of the call, or the refusal of this policy.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the running attempt; what the policy holds for it is released.
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
+    where
+        C: Clock,
+        O: Observer,
+        T: Send,
+        E: Send,
+        Op: Fn(Cx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, Failure<E>>> + Send;
+}
+
+/// What travels with a call: the number of the attempt and the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cx {
+    attempt: u32,
+    deadline: Option<Instant>,
+}
+
+impl Cx {
+    pub(crate) const fn first() -> Self {
+        Self {
+            attempt: 1,
+            deadline: None,
+        }
+    }
+
+    /// Returns the number of this attempt, from 1.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Says whether an earlier attempt failed.
+    #[must_use]
+    pub const fn is_retry(&self) -> bool {
+        self.attempt > 1
+    }
+
+    /// Returns the instant at which this attempt is dropped, the soonest of all limits around it.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Returns what is left until the deadline, for passing on to a callee.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    /// Returns the context of attempt number `attempt`.
+    #[must_use]
+    pub const fn with_attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// Returns a context that ends at `deadline`, or sooner if it already did.
+    ///
+    /// Whoever sets a deadline drops the call when it is over: policies inside rely on it.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(self.deadline.map_or(deadline, |own| own.min(deadline)));
+        self
+    }
+}
+
+/// What a pipeline lends to its policies: its name, clock and observer.
+#[derive(Debug)]
+pub struct Env<'a, C, O> {
+    pub(crate) name: &'a str,
+    pub(crate) clock: &'a C,
+    pub(crate) observer: &'a O,
+}
+
+impl<'a, C: Clock, O: Observer> Env<'a, C, O> {
+    /// Returns the pipeline's name.
+    #[must_use]
+    pub const fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// Returns the pipeline's clock.
+    #[must_use]
+    pub const fn clock(&self) -> &'a C {
+        self.clock
+    }
+
+    /// Returns the pipeline's observer.
+    #[must_use]
+    pub const fn observer(&self) -> &'a O {
+        self.observer
+    }
+}
+
+impl<C, O> Clone for Env<'_, C, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C, O> Copy for Env<'_, C, O> {}
+
+/// The policy that does nothing; every stack starts from it.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a unit struct is its own constructor"
+)]
+pub struct Identity;
+
+impl Policy for Identity {
+    async fn run<C, O, T, E, Op, Fut>(
+        &self,
+        _env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> Result<T, Failure<E>>
+    where
+        C: Clock,
+        O: Observer,
+        T: Send,
+        E: Send,
+        Op: Fn(Cx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, Failure<E>>> + Send,
+    {
+        op(cx).await
+    }
+}
+
+/// Two policies, the first around the second.
+#[derive(Debug, Clone, Copy)]
+pub struct Stack<Outer, Inner> {
+    outer: Outer,
+    inner: Inner,
+}
+
+impl<Outer: Policy, Inner: Policy> Stack<Outer, Inner> {
+    /// Puts `outer` around `inner`.
+    pub const fn new(outer: Outer, inner: Inner) -> Self {
+        Self { outer, inner }
+    }
+}
+
+impl<Outer: Policy, Inner: Policy> Policy for Stack<Outer, Inner> {
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.outer.validate()?;
+        self.inner.validate()
+    }
+
+    async fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> Result<T, Failure<E>>
+    where
+        C: Clock,
+        O: Observer,
+        T: Send,
+        E: Send,
+        Op: Fn(Cx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, Failure<E>>> + Send,
+    {
+        let op = &op;
+        self.outer
+            .run(env, cx, move |cx| self.inner.run(env, cx, op))
+            .await
+    }
+}

@@ -1,0 +1,140 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::config::{ConfigError, positive};
+use crate::failure::{Failure, TimeoutScope};
+use crate::observer::{Observer, RecoveryEvent};
+use crate::policy::{Cx, Env, Policy};
+
+/// A time limit for what stands inside it.
+///
+/// It sets the deadline in [`Cx`]; a limit that ends no sooner than one around it starts no timer of its own,
+/// and none is started for a call that is ready at its first poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout {
+    config: TimeoutConfig,
+}
+
+/// The settings of [`Timeout`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct TimeoutConfig {
+    /// The limit; above zero, at most 366 days, default 30 s. Too small cuts off calls that would have
+    /// succeeded, and their work is lost; too large lets a hung callee hold the caller.
+    pub limit: Duration,
+    /// What the limit covers, which is what its failure names; default the total.
+    pub scope: TimeoutScope,
+}
+
+impl Default for TimeoutConfig {
+    fn default() -> Self {
+        Self {
+            limit: Duration::from_secs(30),
+            scope: TimeoutScope::Total,
+        }
+    }
+}
+
+impl Timeout {
+    /// Limits the whole call; it belongs outside of retry.
+    #[must_use]
+    pub const fn total(limit: Duration) -> Self {
+        Self {
+            config: TimeoutConfig {
+                limit,
+                scope: TimeoutScope::Total,
+            },
+        }
+    }
+
+    /// Limits each attempt; it belongs inside of retry.
+    #[must_use]
+    pub const fn attempt(limit: Duration) -> Self {
+        Self {
+            config: TimeoutConfig {
+                limit,
+                scope: TimeoutScope::Attempt,
+            },
+        }
+    }
+}
+
+impl From<TimeoutConfig> for Timeout {
+    fn from(config: TimeoutConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl Policy for Timeout {
+    fn validate(&self) -> Result<(), ConfigError> {
+        positive("timeout.limit", self.config.limit)
+    }
+
+    async fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> Result<T, Failure<E>>
+    where
+        C: Clock,
+        O: Observer,
+        T: Send,
+        E: Send,
+        Op: Fn(Cx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, Failure<E>>> + Send,
+    {
+        let TimeoutConfig { limit, scope } = self.config;
+        let Some(mine) = env.clock.now().checked_add(limit) else {
+            return op(cx).await;
+        };
+        if cx.deadline().is_some_and(|outer| outer <= mine) {
+            // The limit around this one fires first and drops this future.
+            return op(cx).await;
+        }
+        let done = before(env.clock, mine, op(cx.with_deadline(mine))).await;
+        done.unwrap_or_else(|| {
+            tracing::debug!(
+                pipeline = env.name,
+                scope = scope.as_str(),
+                ?limit,
+                "timed out"
+            );
+            env.observer.observe(&RecoveryEvent::TimedOut {
+                pipeline: env.name,
+                scope,
+                after: limit,
+            });
+            Err(Failure::TimedOut {
+                scope,
+                after: limit,
+                attempts: cx.attempt(),
+            })
+        })
+    }
+}
+
+/// Polls `call` until it is ready or `deadline` is over; the timer is made only once the call has to wait.
+async fn before<C: Clock, F: Future>(clock: &C, deadline: Instant, call: F) -> Option<F::Output> {
+    let mut call = pin!(call);
+    let mut timer = pin!(None);
+    poll_fn(move |task| {
+        if let Poll::Ready(value) = call.as_mut().poll(task) {
+            return Poll::Ready(Some(value));
+        }
+        if timer.is_none() {
+            timer.set(Some(clock.sleep_until(deadline)));
+        }
+        match timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.poll(task).map(|()| None),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}

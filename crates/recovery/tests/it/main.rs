@@ -1,0 +1,18 @@
+//! The public API of `bedplate-recovery`, from outside.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, reports by printing and computes with small numbers"
+)]
+
+mod breaker;
+mod conformance;
+mod fallback;
+mod pipeline;
+mod support;
+mod surface;
