@@ -9,12 +9,15 @@ pub(crate) struct Tick(u64);
 impl Tick {
     pub(crate) const ORIGIN: Self = Self(0);
 
+    #[inline]
     pub(crate) fn from_duration(since_origin: Duration) -> Self {
         // One below the maximum, which stands for "never": 584 years after the origin time stops
         // rather than wraps.
+        let seconds = since_origin.as_secs().saturating_mul(1_000_000_000);
         Self(
-            u64::try_from(since_origin.as_nanos())
-                .map_or(u64::MAX - 1, |nanos| nanos.min(u64::MAX - 1)),
+            seconds
+                .saturating_add(u64::from(since_origin.subsec_nanos()))
+                .min(u64::MAX - 1),
         )
     }
 

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::CacheConfig;
 use crate::entry::{Entry, Insertion};
 use crate::expiry::{Deadline, Tick, Ttl};
-use crate::observer::{CacheEvent, Observer};
+use crate::observer::{CacheEvent, MissCause, Observer};
 use crate::outgoing::{Outgoing, Why};
 use crate::policy::{Lookup, Policy as _};
 use crate::shard::{Found, NODE_BYTES, Shard};
@@ -141,22 +141,30 @@ where
     {
         let hash = self.hash(key);
         let now = self.now();
-        let mut out = Outgoing::new();
-        let found =
-            self.shard(hash)
-                .lock()
-                .look_up(&self.budget, &Lookup::new(hash, key), now, &mut out);
-        match found {
-            Found::Live(value) => {
-                self.emit_quietly(CacheEvent::Hit);
-                Some(value)
-            }
-            Found::Missing(cause) => {
-                self.release(out);
-                self.emit_quietly(CacheEvent::Miss { cause });
-                None
-            }
+        let found = self
+            .shard(hash)
+            .lock()
+            .look_up(&self.budget, &Lookup::new(hash, key), now);
+        if let Found::Live(value) = found {
+            self.emit_quietly(CacheEvent::Hit);
+            return Some(value);
         }
+        self.tell_miss(found);
+        None
+    }
+
+    /// Tells of a lookup that was not served, and drops what it found expired.
+    pub(crate) fn tell_miss(&self, found: Found<K, V>) {
+        let cause = match found {
+            Found::Expired(gone) => {
+                self.emit(CacheEvent::Expired {
+                    weight: gone.1.weight,
+                });
+                MissCause::Expired
+            }
+            Found::Absent | Found::Live(_) => MissCause::Absent,
+        };
+        self.emit_quietly(CacheEvent::Miss { cause });
     }
 
     pub(crate) fn contains<Q>(&self, key: &Q) -> bool

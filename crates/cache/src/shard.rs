@@ -13,7 +13,6 @@ use crate::budget::Budget;
 use crate::entry::Entry;
 use crate::expiry::Tick;
 use crate::load::FlightTable;
-use crate::observer::MissCause;
 use crate::outgoing::{Outgoing, Why};
 use crate::policy::{Lookup, Lru, Policy as _};
 use crate::stats::CacheStats;
@@ -39,9 +38,12 @@ pub(crate) struct Core<K: Eq, V> {
 
 /// What a lookup found.
 #[derive(Debug)]
-pub(crate) enum Found<V> {
+pub(crate) enum Found<K, V> {
     Live(V),
-    Missing(MissCause),
+    Absent,
+    /// The entry is out of the shard now, to be dropped after the lock. Boxed, so that a hit need
+    /// not make room for it.
+    Expired(Box<(K, Entry<V>)>),
 }
 
 impl<K: Eq, V> Shard<K, V> {
@@ -85,40 +87,37 @@ impl<K: Eq, V> Locked<'_, K, V> {
         budget: &Budget,
         lookup: &Lookup<'_, Q>,
         now: Tick,
-        out: &mut Outgoing<K, V>,
-    ) -> Found<V>
+    ) -> Found<K, V>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
         V: Clone,
     {
         let core = &mut *self.core;
-        let cause = match core.entries.hit(lookup) {
+        match core.entries.hit(lookup) {
             Some(entry) if !entry.deadline.has_passed(now) => {
                 let value = entry.value.clone();
                 core.counts.hits += 1;
-                return Found::Live(value);
+                Found::Live(value)
             }
-            Some(_) => MissCause::Expired,
-            None => MissCause::Absent,
-        };
-        core.counts.miss(cause);
-        if cause == MissCause::Expired {
-            self.drop_expired(budget, lookup, out);
+            Some(_) => self.take_expired(budget, lookup),
+            None => {
+                core.counts.misses_absent += 1;
+                Found::Absent
+            }
         }
-        Found::Missing(cause)
     }
 
     #[cold]
-    fn drop_expired<Q>(&mut self, budget: &Budget, lookup: &Lookup<'_, Q>, out: &mut Outgoing<K, V>)
+    fn take_expired<Q>(&mut self, budget: &Budget, lookup: &Lookup<'_, Q>) -> Found<K, V>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if let Some(gone) = self.take(budget, lookup) {
-            self.core.counts.expirations += 1;
-            out.push(Why::Expired, gone);
-        }
+        self.core.counts.misses_expired += 1;
+        self.core.counts.expirations += 1;
+        self.take(budget, lookup)
+            .map_or(Found::Absent, |gone| Found::Expired(Box::new(gone)))
     }
 
     /// Stores an entry, and lets others of this shard give way while the budget is exceeded and the

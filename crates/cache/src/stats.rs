@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::observer::MissCause;
-
 /// What a cache has counted since it was built, and what it holds now.
 ///
 /// `entries` and `bytes` are exact, without a call to [`maintain`](crate::Cache::maintain); an
@@ -86,13 +84,6 @@ impl CacheStats {
         self.coalesced += coalesced;
         self.entries += entries;
         self.bytes += bytes;
-    }
-
-    pub(crate) const fn miss(&mut self, cause: MissCause) {
-        match cause {
-            MissCause::Absent => self.misses_absent += 1,
-            MissCause::Expired => self.misses_expired += 1,
-        }
     }
 }
 

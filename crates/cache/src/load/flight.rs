@@ -131,15 +131,14 @@ where
     V: Clone + Send + Sync + 'static,
 {
     let now = inner.now();
-    let mut out = Outgoing::new();
     let mut shard = inner.shard(hash).lock();
-    let cause = match shard.look_up(inner.budget(), &Lookup::new(hash, &key), now, &mut out) {
+    let found = match shard.look_up(inner.budget(), &Lookup::new(hash, &key), now) {
         Found::Live(value) => {
             drop(shard);
             inner.emit_quietly(CacheEvent::Hit);
             return Entered::Hit(value);
         }
-        Found::Missing(cause) => cause,
+        missing => missing,
     };
     let entered = if let Some(slot) = shard.core.flights.find(hash, &key) {
         let (identity, landed) = (lineage::identity(&slot.lead), slot.landed.clone());
@@ -170,8 +169,7 @@ where
         }
     };
     drop(shard);
-    inner.release(out);
-    inner.emit_quietly(CacheEvent::Miss { cause });
+    inner.tell_miss(found);
     match entered {
         Entered::Lead { mut flight, landed } => {
             flight.started = inner.read_clock();
