@@ -59,7 +59,7 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     }
 
     /// Splits the entries into so many independently locked parts: see [`CacheConfig::shards`].
-    /// Default four per core.
+    /// Default 16 per core.
     pub const fn shards(mut self, shards: usize) -> Self {
         self.config.shards = Some(shards);
         self

@@ -38,7 +38,7 @@ pub struct CacheConfig {
     /// Into how many independently locked parts the entries are split; rounded up to a power of
     /// two.
     ///
-    /// Default four per core, and no more than one per MiB of budget; from 1 to 1024. Recency is
+    /// Default 16 per core, and no more than one per MiB of budget; from 1 to 1024. Recency is
     /// kept per shard: with one, it is exact. Each costs about 300 bytes. Too few, and threads wait
     /// for one another; too many, and a small cache evicts unevenly.
     pub shards: Option<usize>,
@@ -73,7 +73,7 @@ impl CacheConfig {
     pub fn effective_shards(&self) -> usize {
         let wanted = self.shards.unwrap_or_else(|| {
             let by_cores = std::thread::available_parallelism()
-                .map_or(4, |cores| cores.get().saturating_mul(4));
+                .map_or(16, |cores| cores.get().saturating_mul(16));
             let by_budget = usize::try_from(self.max_bytes / MIB).unwrap_or(usize::MAX);
             by_cores.min(by_budget)
         });

@@ -16,11 +16,13 @@ pub use context::LoadContext;
 pub use fetched::{Fetched, Source};
 pub(crate) use flight::FlightTable;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 use crate::cache::Cache;
 use crate::error::LoadError;
@@ -34,10 +36,11 @@ where
     /// Returns the value of a key, or loads and stores it; all who ask for the same key meanwhile
     /// share one load.
     ///
-    /// The loader runs in a task of its own on the current tokio runtime and goes on when its
-    /// callers leave. It can set the time to live of what it brings, or keep it from being stored,
-    /// through its [`LoadContext`]. A value that is too heavy, or whose key was written, removed or
-    /// cleared while it was loaded, is handed to those who wait and not stored.
+    /// The load does not depend on the caller that started it: from where it first waits it runs in
+    /// a task of its own on the current tokio runtime, in the caller's `tracing` span but without
+    /// its task-locals. The loader can set the time to live of what it brings, or keep it from
+    /// being stored, through its [`LoadContext`]. A value that is too heavy, or whose key was
+    /// written, removed or cleared while it was loaded, is handed to those who wait and not stored.
     ///
     /// Callers of one key may come with different error types: a failure is shared among those who
     /// can receive it, the others load for themselves.
@@ -93,7 +96,8 @@ where
                         return Err(LoadError::NoRuntime);
                     };
                     let lineage = lineage::extend(&flight.identity());
-                    drop(runtime.spawn(lineage::scope(lineage, task::run(flight, loader))));
+                    let load = lineage::scope(lineage, task::run(flight, loader));
+                    start(&runtime, load.in_current_span()).await;
                     return match landing(landed).await {
                         None => Err(LoadError::Aborted),
                         // The error is of this caller's own loader, so it is of this caller's type.
@@ -121,6 +125,19 @@ where
                 }
             }
         }
+    }
+}
+
+/// Runs a load up to where it first waits, and from there on in a task of its own.
+///
+/// A loader that has its value at once, from memory or a lower tier, thus costs no task. Nothing is
+/// lost by it: a caller cannot be dropped in the middle of a poll, and whoever polls a future anew
+/// is who gets woken.
+async fn start(runtime: &Handle, load: impl Future<Output = ()> + Send + 'static) {
+    let mut load = Box::pin(load);
+    let first = poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await;
+    if first.is_pending() {
+        drop(runtime.spawn(load));
     }
 }
 

@@ -48,9 +48,12 @@ impl Origin {
         self.calls.load(Ordering::Relaxed)
     }
 
-    async fn load(self, answer: Result<&'static str, io::Error>) -> Result<String, io::Error> {
+    async fn load(
+        self,
+        answer: fn() -> Result<&'static str, io::Error>,
+    ) -> Result<String, io::Error> {
         self.pass().await;
-        answer.map(str::to_owned)
+        answer().map(str::to_owned)
     }
 }
 
@@ -66,7 +69,7 @@ async fn herd(
         let (cache, origin) = (cache.clone(), origin.clone());
         callers.spawn(async move {
             cache
-                .get_or_load(1, move |_| origin.load(answer()))
+                .get_or_load(1, move |_| origin.load(answer))
                 .await
                 .map(bedplate_cache::Fetched::into_parts)
         });
@@ -145,7 +148,6 @@ async fn a_failing_origin_is_called_once_and_the_error_is_one() {
 async fn a_panicking_loader_is_an_error_for_all() {
     let (cache, origin) = (cache(), Origin::closed());
     let callers = herd(&cache, &origin, 100, || panic!("out of cheese")).await;
-    // The first caller's loader panics when it is called, before the gate.
     origin.open();
     let answers = callers.join_all().await;
     assert_eq!(answers.len(), 100);
@@ -193,7 +195,7 @@ async fn a_caller_that_leaves_harms_nobody() {
         let (cache, origin) = (cache.clone(), origin.clone());
         async move {
             cache
-                .get_or_load(1, move |_| origin.load(Ok("page")))
+                .get_or_load(1, move |_| origin.load(|| Ok("page")))
                 .await
                 .map(|fetched| fetched.source())
         }
@@ -230,7 +232,7 @@ async fn a_load_goes_on_when_all_callers_have_left() {
     let loader = origin.clone();
     let impatient = tokio::time::timeout(
         Duration::from_millis(1),
-        cache.get_or_load(1, move |_| loader.load(Ok("late"))),
+        cache.get_or_load(1, move |_| loader.load(|| Ok("late"))),
     );
     assert!(impatient.await.is_err());
     origin.open();
@@ -251,7 +253,7 @@ async fn interrupted(
         let (cache, origin) = (cache.clone(), origin.clone());
         async move {
             cache
-                .get_or_load(1, move |_| origin.load(Ok("old")))
+                .get_or_load(1, move |_| origin.load(|| Ok("old")))
                 .await
                 .unwrap()
                 .into_value()
@@ -299,7 +301,7 @@ async fn who_asks_after_an_invalidation_does_not_join_the_old_load() {
         let (cache, old) = (cache.clone(), old.clone());
         async move {
             cache
-                .get_or_load(1, move |_| old.load(Ok("old")))
+                .get_or_load(1, move |_| old.load(|| Ok("old")))
                 .await
                 .unwrap()
                 .into_value()
@@ -402,7 +404,7 @@ async fn an_error_of_another_type_makes_a_caller_load_for_itself() {
         let (cache, origin) = (cache.clone(), origin.clone());
         async move {
             cache
-                .get_or_load(1, move |_| origin.load(Err(offline())))
+                .get_or_load(1, move |_| origin.load(|| Err(offline())))
                 .await
         }
     });
@@ -439,7 +441,7 @@ fn a_runtime_that_ends_cuts_its_loads_off_and_the_next_caller_loads() {
         let loader = origin.clone();
         let cut = tokio::time::timeout(
             Duration::from_millis(1),
-            cache.get_or_load(1, move |_| loader.load(Ok("never"))),
+            cache.get_or_load(1, move |_| loader.load(|| Ok("never"))),
         );
         assert!(cut.await.is_err());
     });
