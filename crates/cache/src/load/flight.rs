@@ -4,7 +4,6 @@
 //! load out of date (a write, a removal, a clear) takes the slot out: that is the whole generation
 //! check, and it also makes the next caller start a new load rather than join the old one.
 
-use std::any::Any;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
@@ -12,9 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use tokio::sync::watch;
 
 use super::context::{Directives, Storage};
+use super::landing::{Landing, Outcome};
 use super::lineage::{self, Identified, Identity};
 use super::task::panic_message;
 use crate::entry::Entry;
@@ -24,15 +23,6 @@ use crate::observer::{CacheEvent, LoadOutcome};
 use crate::outgoing::Outgoing;
 use crate::policy::Lookup;
 use crate::shard::Found;
-
-/// How a load ended, as its callers share it.
-pub(crate) enum Outcome<V> {
-    Value(V),
-    Failed(Arc<dyn Any + Send + Sync>),
-    Panicked(Arc<str>),
-}
-
-type Landed<V> = watch::Receiver<Option<Arc<Outcome<V>>>>;
 
 /// The key of a load; its address is the load's identity.
 #[derive(Debug)]
@@ -48,7 +38,7 @@ pub(crate) struct FlightTable<K, V> {
 pub(crate) struct Slot<K, V> {
     hash: u64,
     lead: Arc<Lead<K>>,
-    landed: Landed<V>,
+    landing: Arc<Landing<V>>,
 }
 
 impl<K, V> fmt::Debug for Slot<K, V> {
@@ -114,13 +104,13 @@ where
     /// Somebody loads it: wait.
     Join {
         identity: Identity,
-        landed: Landed<V>,
+        landing: Arc<Landing<V>>,
         key: K,
     },
     /// Nobody does: load.
     Lead {
         flight: Flight<K, V>,
-        landed: Landed<V>,
+        landing: Arc<Landing<V>>,
     },
 }
 
@@ -141,20 +131,20 @@ where
         missing => missing,
     };
     let entered = if let Some(slot) = shard.core.flights.find(hash, &key) {
-        let (identity, landed) = (lineage::identity(&slot.lead), slot.landed.clone());
+        let (identity, landing) = (lineage::identity(&slot.lead), Arc::clone(&slot.landing));
         shard.core.counts.coalesced += 1;
         Entered::Join {
             identity,
-            landed,
+            landing,
             key,
         }
     } else {
         let lead = Arc::new(Lead { key });
-        let (land, landed) = watch::channel(None);
+        let landing = Arc::new(Landing::new());
         shard.core.flights.add(Slot {
             hash,
             lead: Arc::clone(&lead),
-            landed: landed.clone(),
+            landing: Arc::clone(&landing),
         });
         shard.core.counts.loads += 1;
         Entered::Lead {
@@ -162,30 +152,28 @@ where
                 inner: Arc::clone(inner),
                 hash,
                 lead: Some(lead),
-                land,
+                landing: Arc::clone(&landing),
                 started: Tick::ORIGIN,
             },
-            landed,
+            landing,
         }
     };
     drop(shard);
     inner.tell_miss(found);
     match entered {
-        Entered::Lead { mut flight, landed } => {
+        Entered::Lead {
+            mut flight,
+            landing,
+        } => {
             flight.started = inner.read_clock();
             inner.emit(CacheEvent::LoadStarted);
-            Entered::Lead { flight, landed }
+            Entered::Lead { flight, landing }
         }
         other => {
             inner.emit(CacheEvent::Coalesced);
             other
         }
     }
-}
-
-/// Waits for a load to end; `None` if it was cut off.
-pub(crate) async fn landing<V>(mut landed: Landed<V>) -> Option<Arc<Outcome<V>>> {
-    landed.wait_for(Option::is_some).await.ok()?.clone()
 }
 
 /// One load, owned by its task. Dropped before its end, it leaves the table and tells those who
@@ -199,7 +187,7 @@ where
     hash: u64,
     /// `None` once the load has ended.
     lead: Option<Arc<Lead<K>>>,
-    land: watch::Sender<Option<Arc<Outcome<V>>>>,
+    landing: Arc<Landing<V>>,
     started: Tick,
 }
 
@@ -237,7 +225,7 @@ where
             }
         };
         self.tell(how);
-        self.land.send_replace(Some(Arc::new(outcome)));
+        self.landing.end(outcome);
     }
 
     fn finish_value(
@@ -354,6 +342,7 @@ where
         if let Some(lead) = self.lead.take() {
             self.close(&lead);
             self.tell(LoadOutcome::Aborted);
+            self.landing.end(Outcome::Aborted);
         }
     }
 }

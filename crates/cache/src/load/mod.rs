@@ -9,6 +9,7 @@
 mod context;
 mod fetched;
 mod flight;
+mod landing;
 mod lineage;
 mod task;
 
@@ -26,7 +27,8 @@ use tracing::Instrument as _;
 
 use crate::cache::Cache;
 use crate::error::LoadError;
-use flight::{Entered, Outcome, landing};
+use flight::Entered;
+use landing::Outcome;
 
 impl<K, V> Cache<K, V>
 where
@@ -91,32 +93,26 @@ where
         loop {
             match flight::enter(&self.inner, hash, key) {
                 Entered::Hit(value) => return Ok(Fetched::new(value, Source::Fresh)),
-                Entered::Lead { flight, landed } => {
+                Entered::Lead { flight, landing } => {
                     let Ok(runtime) = Handle::try_current() else {
                         return Err(LoadError::NoRuntime);
                     };
                     let lineage = lineage::extend(&flight.identity());
                     let load = lineage::scope(lineage, task::run(flight, loader));
                     start(&runtime, load.in_current_span()).await;
-                    return match landing(landed).await {
-                        None => Err(LoadError::Aborted),
-                        // The error is of this caller's own loader, so it is of this caller's type.
-                        Some(outcome) => {
-                            receive(&outcome, Source::Loaded).unwrap_or(Err(LoadError::Aborted))
-                        }
-                    };
+                    // The error is of this caller's own loader, so it is of this caller's type.
+                    return receive(landing.outcome().await, Source::Loaded)
+                        .unwrap_or(Err(LoadError::Aborted));
                 }
                 Entered::Join {
                     identity,
-                    landed,
+                    landing,
                     key: given_back,
                 } => {
                     if lineage::contains(identity) {
                         return Err(LoadError::Reentrant);
                     }
-                    if let Some(outcome) = landing(landed).await
-                        && let Some(received) = receive(&outcome, Source::Coalesced)
-                    {
+                    if let Some(received) = receive(landing.outcome().await, Source::Coalesced) {
                         return received;
                     }
                     // Cut off, or an error of another type: this caller still has a loader of its
@@ -141,7 +137,8 @@ async fn start(runtime: &Handle, load: impl Future<Output = ()> + Send + 'static
     }
 }
 
-/// Takes a caller's part of an outcome; `None` if it is an error that this caller has no type for.
+/// Takes a caller's part of an outcome; `None` if the load was cut off, or ended in an error that
+/// this caller has no type for.
 fn receive<V: Clone, E: Send + Sync + 'static>(
     outcome: &Outcome<V>,
     source: Source,
@@ -152,6 +149,7 @@ fn receive<V: Clone, E: Send + Sync + 'static>(
             .downcast()
             .ok()
             .map(|error| Err(LoadError::Loader(error))),
+        Outcome::Aborted => None,
         Outcome::Panicked(message) => Some(Err(LoadError::Panicked {
             message: Arc::clone(message),
         })),
