@@ -72,12 +72,25 @@ impl<K, V, W> CacheBuilder<K, V, W> {
         self
     }
 
-    /// Weighs entries by this instead of by [`Weigh`](crate::Weigh): a closure `|key, value|
-    /// bytes`, or a type of your own.
+    /// Weighs entries by this instead of by [`Weigh`](crate::Weigh).
     ///
-    /// It is to count key and value, inline and on the heap; the overhead of the node is added to
-    /// it. It runs once per insert, never under a lock.
-    pub fn weigher<X: Weigher<K, V>>(self, weigher: X) -> CacheBuilder<K, V, X> {
+    /// It is to count key and value in bytes, inline and on the heap; the overhead of the node is
+    /// added to it. It runs once per insert, never under a lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bedplate_cache::Cache;
+    ///
+    /// let blobs = Cache::<u64, Vec<u8>>::builder("blobs").weigher(|_, blob| 32 + blob.len() as u64).build()?;
+    /// blobs.insert(1, vec![0; 100]);
+    /// assert_eq!(blobs.bytes(), 132 + 80);
+    /// # Ok::<(), bedplate_cache::ConfigError>(())
+    /// ```
+    pub fn weigher<F>(self, weigher: F) -> CacheBuilder<K, V, F>
+    where
+        F: Fn(&K, &V) -> u64 + Send + Sync + 'static,
+    {
         let Self {
             name,
             config,

@@ -27,3 +27,8 @@ pub use load::{Fetched, LoadContext, Source};
 pub use observer::{CacheEvent, LoadOutcome, MissCause, Observer};
 pub use stats::CacheStats;
 pub use weigh::{ByWeight, Weigh, Weigher};
+
+/// The blocks of the guide are tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/guides/cache.md")]
+struct Guide;

@@ -38,7 +38,8 @@ pub trait Weigh {
 /// Weighs a whole entry: key and value together, without the overhead of the cache's own node,
 /// which is added to it.
 ///
-/// Implemented by every closure `Fn(&K, &V) -> u64` and by [`ByWeight`].
+/// Implemented by [`ByWeight`] and by every closure that
+/// [`CacheBuilder::weigher`](crate::CacheBuilder::weigher) takes.
 pub trait Weigher<K, V>: Send + Sync + 'static {
     /// Returns the bytes that key and value take, inline and on the heap.
     fn weigh(&self, key: &K, value: &V) -> u64;
