@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bedplate_benches::{Build, Settings, Suite, Work};
+use bedplate_cache::{Clock, CoarseClock};
 use lru::LruCache;
 use parking_lot::Mutex;
 
@@ -65,19 +66,29 @@ fn hit_u64(suite: &mut Suite) {
 }
 
 /// As before, with a time to live that no entry reaches: whoever has one must look at a clock.
-/// `quick_cache` and `lru` have none and go without.
+/// `quick_cache` and `lru` have none and go without. Ours once with each of its clocks.
 fn hit_ttl(suite: &mut Suite) {
-    if !suite.wants("hit_ttl") {
-        return;
-    }
-    let caches = Caches::<u64, u64>::new(2 * RESIDENT, Some(Duration::from_hours(1)));
-    caches.fill((0..RESIDENT).map(|key| (key, key)));
-    let order: Vec<u64> = shuffled(RESIDENT);
-    caches.run(suite, "hit_ttl", |cache, work| {
-        walk(&order, work, |key| {
-            black_box(cache.get(key));
+    let coarse: Arc<dyn Clock> = Arc::new(CoarseClock::new());
+    for (case, clock) in [("hit_ttl", None), ("hit_ttl_coarse", Some(coarse))] {
+        if !suite.wants(case) {
+            continue;
+        }
+        let mut caches = Caches::<u64, u64>::new(2 * RESIDENT, Some(Duration::from_hours(1)));
+        if let Some(clock) = clock {
+            let builder = Ours::builder("coarse")
+                .max_bytes(2 * RESIDENT * NODE_BYTES)
+                .clock(clock);
+            let builder = builder.ttl(Duration::from_hours(1)).weigher(|_, _| 0);
+            caches.ours = builder.build().expect("valid settings");
+        }
+        caches.fill((0..RESIDENT).map(|key| (key, key)));
+        let order: Vec<u64> = shuffled(RESIDENT);
+        caches.run(suite, case, |cache, work| {
+            walk(&order, work, |key| {
+                black_box(cache.get(key));
+            });
         });
-    });
+    }
 }
 
 /// Every key is there; keys are text and values shared.

@@ -41,7 +41,7 @@ impl Budget {
     }
 
     pub(crate) fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.used.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_exceeded(&self) -> bool {
@@ -49,10 +49,12 @@ impl Budget {
     }
 
     pub(crate) fn take(&self, weight: u64) {
-        self.used.fetch_add(weight, Ordering::Relaxed);
+        // Of two shards that grow past the budget at once, the one that is counted later is sure to
+        // see the weight of the other, which is written before this.
+        self.used.fetch_add(weight, Ordering::AcqRel);
     }
 
     pub(crate) fn give_back(&self, weight: u64) {
-        self.used.fetch_sub(weight, Ordering::Relaxed);
+        self.used.fetch_sub(weight, Ordering::AcqRel);
     }
 }

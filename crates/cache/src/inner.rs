@@ -328,18 +328,25 @@ where
     fn borrow_room(&self, own: &Shard<K, V>) {
         while self.budget.is_exceeded() {
             let mut out = Outgoing::new();
-            let fullest = self
+            let others = self
                 .shards
                 .iter()
-                .filter(|shard| !std::ptr::eq(*shard, own))
-                .max_by_key(|shard| shard.bytes());
-            let gave = fullest.is_some_and(|shard| shard.lock().evict(&self.budget, &mut out))
-                // The others are empty, so it is this one's older entries after all.
-                || own.lock().evict_older(&self.budget, &mut out);
+                .filter(|shard| !std::ptr::eq(*shard, own));
+            let fullest = others
+                .max_by_key(|shard| shard.bytes())
+                .filter(|shard| shard.bytes() > 0);
+            let settled = match fullest {
+                // If it was emptied meanwhile there is a new fullest to look for.
+                Some(shard) => {
+                    shard.lock().evict(&self.budget, &mut out);
+                    false
+                }
+                // Only this one is left. Its newest entry fits alone: if the budget is exceeded all
+                // the same, by an insert that is under way, that one settles after itself.
+                None => !own.lock().evict_older(&self.budget, &mut out),
+            };
             self.release(out);
-            if !gave {
-                // Only the newest entry is left and fits alone: somebody else's insert is under way
-                // and settles after itself.
+            if settled {
                 break;
             }
         }

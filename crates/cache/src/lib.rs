@@ -19,6 +19,8 @@ mod weigh;
 
 pub use builder::CacheBuilder;
 pub use cache::Cache;
+#[cfg(feature = "coarse-clock")]
+pub use clock::CoarseClock;
 pub use clock::{Clock, ManualClock, TokioClock};
 pub use config::CacheConfig;
 pub use entry::{EntryOptions, Insertion};

@@ -195,3 +195,25 @@ fn everything_that_should_crosses_threads() {
         Source,
     )>();
 }
+
+#[cfg(feature = "coarse-clock")]
+#[test]
+fn the_coarse_clock_moves_forward_and_ends_entries() {
+    use bedplate_cache::{Clock as _, CoarseClock, TokioClock};
+    let (coarse, exact) = (CoarseClock::new(), TokioClock::new());
+    let cache: Cache<u64, u64> = Cache::builder("coarse")
+        .ttl(Duration::from_millis(30))
+        .clock(Arc::new(coarse.clone()))
+        .build()
+        .unwrap();
+    cache.insert(1, 1);
+    cache.insert_with(2, 2, EntryOptions::new().ttl(Duration::from_hours(1)));
+    let mut last = coarse.now();
+    // No sleep: the clock has to run while this does.
+    while exact.now() < Duration::from_millis(60) {
+        let now = coarse.now();
+        assert!(now >= last && now < exact.now() + Duration::from_millis(20));
+        last = now;
+    }
+    assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(2)));
+}
