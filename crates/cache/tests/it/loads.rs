@@ -377,6 +377,27 @@ async fn a_value_too_heavy_is_handed_out_and_refused() {
 }
 
 #[tokio::test]
+async fn what_is_loaded_keeps_the_budget_of_all_shards() {
+    let cache: Cache<u64, Vec<u8>> = Cache::builder("shared")
+        .max_bytes(4000)
+        .max_entry_bytes(3000)
+        .shards(64)
+        .build()
+        .unwrap();
+    for key in 0..100 {
+        let fetched = cache
+            .get_or_load(key, |_| async { Ok::<_, io::Error>(vec![0; 2000]) })
+            .await;
+        assert_eq!(fetched.unwrap().source(), Source::Loaded);
+        assert!(
+            cache.bytes() <= 4000 && cache.contains(&key),
+            "{:?}",
+            cache.stats()
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_loader_that_waits_for_itself_is_told() {
     let cache = cache();
     let (inner, innermost) = (cache.clone(), cache.clone());
