@@ -1,1 +1,36 @@
 #![doc = include_str!("../README.md")]
+
+mod budget;
+mod builder;
+mod cache;
+mod clock;
+mod config;
+mod entry;
+mod error;
+mod expiry;
+mod inner;
+mod load;
+mod observer;
+mod outgoing;
+mod policy;
+mod shard;
+mod stats;
+mod weigh;
+
+pub use builder::CacheBuilder;
+pub use cache::Cache;
+#[cfg(feature = "coarse-clock")]
+pub use clock::CoarseClock;
+pub use clock::{Clock, ManualClock, TokioClock};
+pub use config::CacheConfig;
+pub use entry::{EntryOptions, Insertion};
+pub use error::{ConfigError, LoadError};
+pub use load::{Fetched, LoadContext, Source};
+pub use observer::{CacheEvent, LoadOutcome, MissCause, Observer};
+pub use stats::CacheStats;
+pub use weigh::{ByWeight, Weigh, Weigher};
+
+/// The blocks of the guide are tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/guides/cache.md")]
+struct Guide;

@@ -1,0 +1,563 @@
+//! `bedplate-cache` against `quick_cache`, `moka` and a mutex around `lru`.
+//!
+//! What makes it fair: every cache may hold the same number of entries (ours counts bytes, so its
+//! weigher counts none and each entry weighs exactly its node), key and value types are the same,
+//! the keys of a round are the same sequence for each, results go through `black_box`, and shards,
+//! hashers and policies are as each crate ships them. In the hit cases every cache holds every key,
+//! which is checked. Ours and `quick_cache` and `lru` evict on the spot; `moka` keeps its books in
+//! batches on the threads that use it, so that its samples carry that cost too. Ours keeps exact
+//! counts meanwhile and nobody else does (`quick_cache` has them behind a feature that is off).
+//! Known and not hidden: a missing key is loaded by ours in a task of its own, by the peers in the
+//! caller's future.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a bench that cannot go on has no figures to give"
+)]
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::hash::Hash;
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bedplate_benches::{Build, Settings, Suite, Work};
+use bedplate_cache::{Clock, CoarseClock};
+use lru::LruCache;
+use parking_lot::Mutex;
+
+type Ours<K, V> = bedplate_cache::Cache<K, V>;
+type Quick<K, V> = quick_cache::sync::Cache<K, V>;
+type Moka<K, V> = moka::sync::Cache<K, V>;
+type Locked<K, V> = Mutex<LruCache<K, V>>;
+
+fn main() -> std::io::Result<()> {
+    let mut suite = Suite::new("cache", Settings::from_process());
+    hit_u64(&mut suite);
+    hit_ttl(&mut suite);
+    hit_string(&mut suite);
+    miss(&mut suite);
+    insert_evict(&mut suite);
+    zipf(&mut suite, "zipf_90_10", 1);
+    zipf(&mut suite, "zipf_90_10_2threads", 2);
+    load_hit(&mut suite);
+    load_miss(&mut suite);
+    memory(&mut suite);
+    suite.finish()
+}
+
+/// Every key is there; a small value that is copied.
+fn hit_u64(suite: &mut Suite) {
+    if !suite.wants("hit_u64") {
+        return;
+    }
+    let caches = Caches::<u64, u64>::new(2 * RESIDENT, None);
+    caches.fill((0..RESIDENT).map(|key| (key, key)));
+    let order: Vec<u64> = shuffled(RESIDENT);
+    caches.run(suite, "hit_u64", |cache, work| {
+        walk(&order, work, |key| {
+            black_box(cache.get(key));
+        });
+    });
+}
+
+/// As before, with a time to live that no entry reaches: whoever has one must look at a clock.
+/// `quick_cache` and `lru` have none and go without. Ours once with each of its clocks.
+fn hit_ttl(suite: &mut Suite) {
+    let coarse: Arc<dyn Clock> = Arc::new(CoarseClock::new());
+    for (case, clock) in [("hit_ttl", None), ("hit_ttl_coarse", Some(coarse))] {
+        if !suite.wants(case) {
+            continue;
+        }
+        let mut caches = Caches::<u64, u64>::new(2 * RESIDENT, Some(Duration::from_hours(1)));
+        if let Some(clock) = clock {
+            let builder = Ours::builder("coarse")
+                .max_bytes(2 * RESIDENT * NODE_BYTES)
+                .clock(clock);
+            let builder = builder.ttl(Duration::from_hours(1)).weigher(|_, _| 0);
+            caches.ours = builder.build().expect("valid settings");
+        }
+        caches.fill((0..RESIDENT).map(|key| (key, key)));
+        let order: Vec<u64> = shuffled(RESIDENT);
+        caches.run(suite, case, |cache, work| {
+            walk(&order, work, |key| {
+                black_box(cache.get(key));
+            });
+        });
+    }
+}
+
+/// Every key is there; keys are text and values shared.
+fn hit_string(suite: &mut Suite) {
+    if !suite.wants("hit_string") {
+        return;
+    }
+    let caches = Caches::<String, Arc<str>>::new(2 * RESIDENT, None);
+    caches.fill((0..RESIDENT).map(|n| (name(n), Arc::from("value"))));
+    let order: Vec<String> = shuffled(RESIDENT).into_iter().map(name).collect();
+    caches.run(suite, "hit_string", |cache, work| {
+        walk(&order, work, |key| {
+            black_box(cache.get(key));
+        });
+    });
+}
+
+/// The cache is as full as for the hits, but none of the keys is there.
+fn miss(suite: &mut Suite) {
+    if !suite.wants("miss") {
+        return;
+    }
+    let caches = Caches::<u64, u64>::new(2 * RESIDENT, None);
+    caches.fill((0..RESIDENT).map(|key| (key, key)));
+    let order: Vec<u64> = shuffled(RESIDENT)
+        .into_iter()
+        .map(|key| key + (1 << 40))
+        .collect();
+    caches.run(suite, "miss", |cache, work| {
+        walk(&order, work, |key| {
+            black_box(cache.get(key));
+        });
+    });
+}
+
+/// The cache is full and every key is new, so that each insert lets another entry go (or, with
+/// `moka`, is not admitted).
+fn insert_evict(suite: &mut Suite) {
+    if !suite.wants("insert_evict") {
+        return;
+    }
+    let caches = Caches::<u64, u64>::new(RESIDENT, None);
+    let next = AtomicU64::new(0);
+    caches.fill_unchecked((0..2 * RESIDENT).map(|_| (next.fetch_add(1, Ordering::Relaxed), 0)));
+    caches.run(suite, "insert_evict", |cache, work| {
+        // A range of its own for each sample, so that no key was ever seen.
+        let first = next.fetch_add(work.iterations, Ordering::Relaxed);
+        for key in first..first + work.iterations {
+            cache.insert(black_box(key), key);
+        }
+    });
+}
+
+/// Nine reads and a write over a million keys of Zipf's law with exponent 0.99, an eighth of which
+/// fit; a write makes a new 64-byte value.
+fn zipf(suite: &mut Suite, case: &'static str, threads: usize) {
+    if !suite.wants(case) {
+        return;
+    }
+    let (keys, draws) = if suite.is_smoke() {
+        (10_000, 1 << 12)
+    } else {
+        (1_000_000, 1 << 20)
+    };
+    let sequence = zipf_sequence(keys, draws);
+    let caches = Caches::<u64, Arc<[u8; 64]>>::new(keys / 8, None);
+    caches.fill_unchecked(sequence.iter().map(|&key| (key, Arc::new([0; 64]))));
+    caches.run_on(suite, case, threads, |cache, work| {
+        let mut turn = 0u8;
+        walk(&sequence, work, |&key| {
+            turn = (turn + 1) % 10;
+            if turn == 0 {
+                cache.insert(key, Arc::new([turn; 64]));
+            } else {
+                black_box(cache.get(&key));
+            }
+        });
+    });
+}
+
+/// `get_or_load` of keys that are all there; the future variants of the peers.
+fn load_hit(suite: &mut Suite) {
+    if !suite.wants("load_hit") {
+        return;
+    }
+    let (ours, quick, moka) = loading(2 * RESIDENT);
+    block_on(async {
+        for key in 0..RESIDENT {
+            ours.insert(key, key);
+            quick.insert(key, key);
+            moka.insert(key, key).await;
+        }
+        moka.run_pending_tasks().await;
+    });
+    let order = shuffled(RESIDENT);
+    suite
+        .case("load_hit")
+        .ours("bedplate-cache", |work| {
+            block_on(walk_async(&order, work, async |&key| {
+                black_box(
+                    ours.get_or_load(key, move |_| async move { Ok::<_, Infallible>(key) })
+                        .await
+                        .is_ok(),
+                );
+            }));
+        })
+        .peer("quick_cache", |work| {
+            block_on(walk_async(&order, work, async |&key| {
+                black_box(
+                    quick
+                        .get_or_insert_async(&key, async { Ok::<_, Infallible>(key) })
+                        .await
+                        .is_ok(),
+                );
+            }));
+        })
+        .peer("moka", |work| {
+            block_on(walk_async(&order, work, async |&key| {
+                black_box(
+                    moka.try_get_with(key, async { Ok::<_, Infallible>(key) })
+                        .await
+                        .is_ok(),
+                );
+            }));
+        })
+        .run();
+}
+
+/// `get_or_load` of keys that are never there, with a loader that has the value at once: the cost
+/// of the machinery around a load.
+fn load_miss(suite: &mut Suite) {
+    if !suite.wants("load_miss") {
+        return;
+    }
+    let (ours, quick, moka) = loading(RESIDENT);
+    let next = AtomicU64::new(0);
+    let fresh = |work: Work| {
+        let first = next.fetch_add(work.iterations, Ordering::Relaxed);
+        first..first + work.iterations
+    };
+    suite
+        .case("load_miss")
+        .ours("bedplate-cache", |work| {
+            block_on(async {
+                for key in fresh(work) {
+                    black_box(
+                        ours.get_or_load(key, move |_| async move { Ok::<_, Infallible>(key) })
+                            .await
+                            .is_ok(),
+                    );
+                }
+            });
+        })
+        .peer("quick_cache", |work| {
+            block_on(async {
+                for key in fresh(work) {
+                    black_box(
+                        quick
+                            .get_or_insert_async(&key, async { Ok::<_, Infallible>(key) })
+                            .await
+                            .is_ok(),
+                    );
+                }
+            });
+        })
+        .peer("moka", |work| {
+            block_on(async {
+                for key in fresh(work) {
+                    black_box(
+                        moka.try_get_with(key, async { Ok::<_, Infallible>(key) })
+                            .await
+                            .is_ok(),
+                    );
+                }
+            });
+        })
+        .run();
+}
+
+/// What an entry of two words takes, with everything around it, at a number of entries that leaves
+/// tables about three quarters full.
+fn memory(suite: &mut Suite) {
+    const ENTRIES: u64 = 200_000;
+    fn built<C: Subject<u64, u64> + 'static>(new: fn() -> C) -> Build<'static> {
+        Box::new(move || {
+            let cache = new();
+            (0..ENTRIES).for_each(|key| cache.insert(key, key));
+            cache.settle();
+            Box::new(cache)
+        })
+    }
+    suite.case("memory_u64").memory(
+        ENTRIES,
+        vec![
+            (
+                "bedplate-cache",
+                built(|| ours::<u64, u64>(2 * ENTRIES, None)),
+            ),
+            ("quick_cache", built(|| quick::<u64, u64>(2 * ENTRIES))),
+            ("moka", built(|| moka::<u64, u64>(2 * ENTRIES, None))),
+            ("lru+mutex", built(|| locked::<u64, u64>(2 * ENTRIES))),
+        ],
+    );
+}
+
+/// What the synchronous cases ask of each cache.
+trait Subject<K, V>: Sync {
+    fn get(&self, key: &K) -> Option<V>;
+    fn insert(&self, key: K, value: V);
+    /// Lets a cache catch up with what it has put off.
+    fn settle(&self) {}
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Subject<K, V>
+    for Ours<K, V>
+{
+    #[inline]
+    fn get(&self, key: &K) -> Option<V> {
+        Self::get(self, key)
+    }
+
+    #[inline]
+    fn insert(&self, key: K, value: V) {
+        drop(Self::insert(self, key, value));
+    }
+}
+
+impl<K: Hash + Eq + Send + Sync, V: Clone + Send + Sync> Subject<K, V> for Quick<K, V> {
+    #[inline]
+    fn get(&self, key: &K) -> Option<V> {
+        Self::get(self, key)
+    }
+
+    #[inline]
+    fn insert(&self, key: K, value: V) {
+        Self::insert(self, key, value);
+    }
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Subject<K, V>
+    for Moka<K, V>
+{
+    #[inline]
+    fn get(&self, key: &K) -> Option<V> {
+        Self::get(self, key)
+    }
+
+    #[inline]
+    fn insert(&self, key: K, value: V) {
+        Self::insert(self, key, value);
+    }
+
+    fn settle(&self) {
+        self.run_pending_tasks();
+    }
+}
+
+impl<K: Hash + Eq + Send + Sync, V: Clone + Send + Sync> Subject<K, V> for Locked<K, V> {
+    #[inline]
+    fn get(&self, key: &K) -> Option<V> {
+        self.lock().get(key).cloned()
+    }
+
+    #[inline]
+    fn insert(&self, key: K, value: V) {
+        self.lock().put(key, value);
+    }
+}
+
+/// One of each, of the same capacity.
+struct Caches<K: Hash + Eq, V> {
+    ours: Ours<K, V>,
+    quick: Quick<K, V>,
+    moka: Moka<K, V>,
+    locked: Locked<K, V>,
+}
+
+impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Caches<K, V> {
+    fn new(entries: u64, ttl: Option<Duration>) -> Self {
+        Self {
+            ours: ours(entries, ttl),
+            quick: quick(entries),
+            moka: moka(entries, ttl),
+            locked: locked(entries),
+        }
+    }
+
+    fn fill_unchecked(&self, items: impl Iterator<Item = (K, V)>) {
+        for (key, value) in items {
+            Subject::insert(&self.ours, key.clone(), value.clone());
+            Subject::insert(&self.quick, key.clone(), value.clone());
+            Subject::insert(&self.moka, key.clone(), value.clone());
+            Subject::insert(&self.locked, key, value);
+        }
+        self.moka.settle();
+    }
+
+    /// Fills all, and makes sure that every cache holds every key.
+    fn fill(&self, items: impl Iterator<Item = (K, V)>) {
+        let items: Vec<(K, V)> = items.collect();
+        self.fill_unchecked(items.iter().cloned());
+        for (key, _) in &items {
+            let held = [
+                Subject::get(&self.ours, key),
+                Subject::get(&self.quick, key),
+                Subject::get(&self.moka, key),
+                Subject::get(&self.locked, key),
+            ];
+            assert!(
+                held.iter().all(Option::is_some),
+                "a cache does not hold what it has room for"
+            );
+        }
+    }
+
+    fn run(
+        &self,
+        suite: &mut Suite,
+        case: &'static str,
+        work: impl Fn(&dyn Subject<K, V>, Work) + Sync,
+    ) {
+        self.run_on(suite, case, 1, work);
+    }
+
+    /// All through the same vtable, so that none is inlined into the loop and each pays the same
+    /// call.
+    fn run_on(
+        &self,
+        suite: &mut Suite,
+        case: &'static str,
+        threads: usize,
+        work: impl Fn(&dyn Subject<K, V>, Work) + Sync,
+    ) {
+        suite
+            .case(case)
+            .threads(threads)
+            .ours("bedplate-cache", |part| work(&self.ours, part))
+            .peer("quick_cache", |part| work(&self.quick, part))
+            .peer("moka", |part| work(&self.moka, part))
+            .peer("lru+mutex", |part| work(&self.locked, part))
+            .run();
+    }
+}
+
+fn ours<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>(
+    entries: u64,
+    ttl: Option<Duration>,
+) -> Ours<K, V> {
+    let mut builder = Ours::builder("bench").max_bytes(entries * NODE_BYTES);
+    if let Some(ttl) = ttl {
+        builder = builder.ttl(ttl);
+    }
+    builder
+        .weigher(|_: &K, _: &V| 0)
+        .build()
+        .expect("valid settings")
+}
+
+fn quick<K: Hash + Eq, V: Clone>(entries: u64) -> Quick<K, V> {
+    Quick::new(usize::try_from(entries).expect("a small number"))
+}
+
+fn moka<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>(
+    entries: u64,
+    ttl: Option<Duration>,
+) -> Moka<K, V> {
+    let builder = Moka::builder().max_capacity(entries);
+    match ttl {
+        Some(ttl) => builder.time_to_live(ttl).build(),
+        None => builder.build(),
+    }
+}
+
+fn locked<K: Hash + Eq, V>(entries: u64) -> Locked<K, V> {
+    let entries = usize::try_from(entries).ok().and_then(NonZeroUsize::new);
+    // As ours, `quick_cache` and `moka` do, the table grows with the entries.
+    Mutex::new(LruCache::sparse(entries.expect("more than none")))
+}
+
+fn loading(
+    entries: u64,
+) -> (
+    Ours<u64, u64>,
+    Quick<u64, u64>,
+    moka::future::Cache<u64, u64>,
+) {
+    (
+        ours(entries, None),
+        quick(entries),
+        moka::future::Cache::new(entries),
+    )
+}
+
+/// Goes round a sequence, from another place in each round and thread.
+#[inline]
+fn walk<T>(sequence: &[T], work: Work, mut visit: impl FnMut(&T)) {
+    let mut at = start(sequence.len(), work);
+    for _ in 0..work.iterations {
+        visit(&sequence[at]);
+        at += 1;
+        if at == sequence.len() {
+            at = 0;
+        }
+    }
+}
+
+#[inline]
+async fn walk_async<T>(sequence: &[T], work: Work, mut visit: impl AsyncFnMut(&T)) {
+    let mut at = start(sequence.len(), work);
+    for _ in 0..work.iterations {
+        visit(&sequence[at]).await;
+        at += 1;
+        if at == sequence.len() {
+            at = 0;
+        }
+    }
+}
+
+fn start(length: usize, work: Work) -> usize {
+    let round = usize::try_from(work.round).expect("a small number");
+    (round * 7919 + work.thread * (length / 2)) % length
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future));
+}
+
+fn name(n: u64) -> String {
+    format!("tenant-7:user:{n:08}")
+}
+
+fn shuffled(count: u64) -> Vec<u64> {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut keys: Vec<u64> = (0..count).collect();
+    random.shuffle(&mut keys);
+    keys
+}
+
+/// Draws keys by Zipf's law through the cumulative distribution; the ranks are spread over the
+/// keys.
+fn zipf_sequence(keys: u64, draws: usize) -> Vec<u64> {
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut sum = 0.0;
+    #[expect(clippy::cast_precision_loss, reason = "a rank is far below 2^52")]
+    let cumulative: Vec<f64> = (1..=keys)
+        .map(|rank| {
+            sum += (rank as f64).powf(-0.99);
+            sum
+        })
+        .collect();
+    let named = shuffled(keys);
+    let drawn: Vec<u64> = (0..draws)
+        .map(|_| {
+            let point = random.f64() * sum;
+            named[cumulative
+                .partition_point(|&reached| reached < point)
+                .min(named.len() - 1)]
+        })
+        .collect();
+    assert!(
+        drawn.iter().collect::<HashSet<_>>().len() > draws / 100,
+        "the draws are not spread"
+    );
+    drawn
+}
+
+const RESIDENT: u64 = 10_000;
+/// What an entry of ours weighs when its weigher counts nothing.
+const NODE_BYTES: u64 = 80;

@@ -1,0 +1,219 @@
+//! Cases, their subjects and the rounds in which these take turns.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::allocations::live_bytes;
+use crate::report::{CaseReport, Report, SubjectReport};
+use crate::sample::{Sample, take};
+use crate::settings::Settings;
+
+/// One bench target.
+#[derive(Debug)]
+pub struct Suite {
+    name: &'static str,
+    settings: Settings,
+    cases: Vec<CaseReport>,
+}
+
+impl Suite {
+    /// Starts a suite; its name is the first part of each `RATIO` line and the name of the JSON
+    /// file.
+    pub const fn new(name: &'static str, settings: Settings) -> Self {
+        Self {
+            name,
+            settings,
+            cases: Vec::new(),
+        }
+    }
+
+    /// Starts a case with one thread.
+    pub fn case<'a>(&mut self, name: &'static str) -> Case<'_, 'a> {
+        Case {
+            suite: self,
+            name,
+            threads: 1,
+            subjects: Vec::new(),
+        }
+    }
+
+    /// Tells whether a case of this name is to run, so that nothing is prepared in vain.
+    pub fn wants(&self, case: &str) -> bool {
+        self.settings.selects(case)
+    }
+
+    /// Tells whether this is a smoke run.
+    pub const fn is_smoke(&self) -> bool {
+        self.settings.is_smoke()
+    }
+
+    /// Returns what was measured so far.
+    pub fn report(&self) -> Report {
+        Report::new(self.name, self.settings.is_smoke(), self.cases.clone())
+    }
+
+    /// Prints the table and the `RATIO` lines, and writes the JSON file.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing the file.
+    pub fn finish(self) -> std::io::Result<()> {
+        self.report().publish()
+    }
+}
+
+/// One kind of work, and who does it.
+#[must_use = "a case is measured by `run`"]
+pub struct Case<'s, 'a> {
+    suite: &'s mut Suite,
+    name: &'static str,
+    threads: usize,
+    subjects: Vec<Subject<'a>>,
+}
+
+impl<'a> Case<'_, 'a> {
+    /// Lets this many threads do the work at once.
+    pub const fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Adds our side: a closure that does the work `work.iterations` times.
+    pub fn ours(mut self, name: &'static str, run: impl Fn(Work) + Sync + 'a) -> Self {
+        // First, whatever the order of the calls: the ratios are taken against it.
+        self.subjects.insert(
+            0,
+            Subject {
+                name,
+                run: Box::new(run),
+            },
+        );
+        self
+    }
+
+    /// Adds a peer, which is to do the same work.
+    pub fn peer(mut self, name: &'static str, run: impl Fn(Work) + Sync + 'a) -> Self {
+        self.subjects.push(Subject {
+            name,
+            run: Box::new(run),
+        });
+        self
+    }
+
+    /// Measures, unless the settings leave this case out.
+    pub fn run(self) {
+        let Self {
+            suite,
+            name,
+            threads,
+            subjects,
+        } = self;
+        let Some(ours) = subjects.first() else { return };
+        if !suite.settings.selects(name) {
+            return;
+        }
+        let iterations = calibrate(ours, threads, suite.settings.sample);
+        for subject in &subjects {
+            // Caches warm and lazy parts built, for everyone alike.
+            take(subject, threads, iterations, 0);
+        }
+        let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); subjects.len()];
+        for round in 0..suite.settings.rounds {
+            for turn in 0..subjects.len() {
+                let at = (turn + round) % subjects.len();
+                if let (Some(subject), Some(taken)) = (subjects.get(at), samples.get_mut(at)) {
+                    taken.push(take(
+                        subject,
+                        threads,
+                        iterations,
+                        u64::try_from(round).unwrap_or(0) + 1,
+                    ));
+                }
+            }
+        }
+        let measured = subjects.iter().zip(samples);
+        let subjects = measured
+            .map(|(subject, samples)| {
+                SubjectReport::timed(subject.name, iterations, threads, &samples)
+            })
+            .collect();
+        suite
+            .cases
+            .push(CaseReport::new(suite.name, name, "ns/op", subjects));
+    }
+
+    /// Compares the memory that the subjects hold on to: each closure is run once, on one thread,
+    /// and is to leave `items` items in what it returns.
+    pub fn memory(mut self, items: u64, build: Vec<(&'static str, Build<'a>)>) {
+        self.subjects.clear();
+        if !self.suite.settings.selects(self.name) {
+            return;
+        }
+        let subjects = build
+            .into_iter()
+            .map(|(name, build)| {
+                let before = live_bytes();
+                let built = build();
+                #[expect(clippy::cast_precision_loss, reason = "no bench holds 2^52 bytes")]
+                let per_item = (live_bytes() - before) as f64 / items as f64;
+                drop(built);
+                SubjectReport::figure(name, per_item)
+            })
+            .collect();
+        self.suite.cases.push(CaseReport::new(
+            self.suite.name,
+            self.name,
+            "B/entry",
+            subjects,
+        ));
+    }
+}
+
+impl fmt::Debug for Case<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Case")
+            .field("name", &self.name)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The work of one sample on one thread, the same for every subject of a round.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Work {
+    /// Which of the threads this is, from 0.
+    pub thread: usize,
+    /// How often to do the work.
+    pub iterations: u64,
+    /// Which round this is; 0 is the warm-up.
+    pub round: u64,
+}
+
+/// Builds what a memory case weighs.
+pub type Build<'a> = Box<dyn Fn() -> Box<dyn std::any::Any> + 'a>;
+
+pub(crate) struct Subject<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) run: Box<dyn Fn(Work) + Sync + 'a>,
+}
+
+/// Finds how many iterations of ours take about as long as a sample is to take; the peers do as
+/// many.
+fn calibrate(ours: &Subject<'_>, threads: usize, sample: Duration) -> u64 {
+    let mut iterations = 16;
+    loop {
+        let took = take(ours, threads, iterations, 0).wall;
+        if took >= sample || iterations >= MAX_ITERATIONS {
+            return iterations;
+        }
+        // Towards the goal in a few steps, since short runs are slower per iteration than long
+        // ones.
+        let factor = sample.as_nanos() / took.as_nanos().max(1);
+        iterations = iterations
+            .saturating_mul(u64::try_from(factor.clamp(2, 10)).unwrap_or(2))
+            .min(MAX_ITERATIONS);
+    }
+}
+
+const MAX_ITERATIONS: u64 = 1 << 24;

@@ -1,0 +1,28 @@
+//! Processor time of the current thread, and wall time.
+
+use std::time::{Duration, Instant};
+
+/// Returns the processor time that the current thread has used, or `None` where the platform does
+/// not tell.
+#[cfg(unix)]
+pub(crate) fn thread_time() -> Option<Duration> {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Some(Duration::new(
+        u64::try_from(spent.tv_sec).ok()?,
+        u32::try_from(spent.tv_nsec).ok()?,
+    ))
+}
+
+/// Returns `None`: this platform's thread times tick too coarsely to tell samples apart.
+#[cfg(not(unix))]
+pub(crate) fn thread_time() -> Option<Duration> {
+    None
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a bench measures real time; no test pauses it"
+)]
+pub(crate) fn wall_time() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,375 @@
+//! What all handles of one cache share.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher as _, Hash};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use foldhash::fast::RandomState;
+
+use crate::budget::Budget;
+use crate::clock::Clock;
+use crate::config::CacheConfig;
+use crate::entry::{Entry, Insertion};
+use crate::expiry::{Deadline, Tick, Ttl};
+use crate::observer::{CacheEvent, MissCause, Observer};
+use crate::outgoing::{Outgoing, Why};
+use crate::policy::{Lookup, Policy as _};
+use crate::shard::{Found, NODE_BYTES, Shard};
+use crate::stats::CacheStats;
+use crate::weigh::BoxedWeigher;
+
+#[derive(Debug)]
+pub(crate) struct Inner<K: Eq, V> {
+    name: String,
+    config: CacheConfig,
+    /// Seeded per process: a hash must never leave it.
+    hasher: RandomState,
+    shards: Box<[Shard<K, V>]>,
+    budget: Budget,
+    weigher: BoxedWeigher<K, V>,
+    clock: Arc<dyn Clock>,
+    /// Whether an entry with a deadline was ever stored; until then nobody needs to know the time.
+    timed: AtomicBool,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl<K, V> Inner<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(crate) fn new(
+        name: String,
+        mut config: CacheConfig,
+        weigher: BoxedWeigher<K, V>,
+        clock: Arc<dyn Clock>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
+        let (shards, max_entry) = (
+            config.effective_shards(),
+            config.effective_max_entry_bytes(),
+        );
+        config.shards = Some(shards);
+        config.max_entry_bytes = Some(max_entry);
+        let budget = Budget::new(
+            config.max_bytes,
+            max_entry,
+            u64::try_from(shards).unwrap_or(u64::MAX),
+        );
+        Self {
+            name,
+            config,
+            hasher: RandomState::default(),
+            shards: std::iter::repeat_with(Shard::new).take(shards).collect(),
+            budget,
+            weigher,
+            clock,
+            timed: AtomicBool::new(false),
+            observer,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) const fn config(&self) -> &CacheConfig {
+        &self.config
+    }
+
+    pub(crate) const fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    #[inline]
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    #[inline]
+    pub(crate) fn shard(&self, hash: u64) -> &Shard<K, V> {
+        // The table in a shard uses the lowest bits and the highest seven: these are neither.
+        let index = (hash >> 40) as usize & (self.shards.len() - 1);
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the number of shards is a power of two, so the mask keeps the index below it"
+        )]
+        &self.shards[index]
+    }
+
+    /// Reads the clock if any entry can expire.
+    #[inline]
+    pub(crate) fn now(&self) -> Tick {
+        if self.timed.load(Ordering::Relaxed) {
+            self.read_clock()
+        } else {
+            Tick::ORIGIN
+        }
+    }
+
+    pub(crate) fn read_clock(&self) -> Tick {
+        Tick::from_duration(self.clock.now())
+    }
+
+    /// Resolves when an entry that is stored now is to end, and returns that now with it.
+    pub(crate) fn deadline(&self, ttl: Ttl) -> (Deadline, Tick) {
+        match ttl.resolve(self.config.ttl) {
+            Some(ttl) => {
+                // Before the entry can be seen, so that who sees it looks at the clock. Only
+                // written once: the line is read by every lookup.
+                if !self.timed.load(Ordering::Relaxed) {
+                    self.timed.store(true, Ordering::Relaxed);
+                }
+                let now = self.read_clock();
+                (Deadline::after(now, ttl), now)
+            }
+            None => (Deadline::NEVER, self.now()),
+        }
+    }
+
+    /// Weighs an entry with its node.
+    pub(crate) fn weigh(&self, key: &K, value: &V) -> u64 {
+        self.weigher.weigh(key, value).saturating_add(NODE_BYTES)
+    }
+
+    #[inline]
+    pub(crate) fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash(key);
+        let now = self.now();
+        let found = self
+            .shard(hash)
+            .lock()
+            .look_up(&self.budget, &Lookup::new(hash, key), now);
+        if let Found::Live(value) = found {
+            self.emit_quietly(CacheEvent::Hit);
+            return Some(value);
+        }
+        self.tell_miss(found);
+        None
+    }
+
+    /// Tells of a lookup that was not served, and drops what it found expired.
+    pub(crate) fn tell_miss(&self, found: Found<K, V>) {
+        let cause = match found {
+            Found::Expired(gone) => {
+                self.emit(CacheEvent::Expired {
+                    weight: gone.1.weight,
+                });
+                MissCause::Expired
+            }
+            Found::Absent | Found::Live(_) => MissCause::Absent,
+        };
+        self.emit_quietly(CacheEvent::Miss { cause });
+    }
+
+    pub(crate) fn contains<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash(key);
+        let now = self.now();
+        let shard = self.shard(hash).lock();
+        shard
+            .core
+            .entries
+            .peek(&Lookup::new(hash, key))
+            .is_some_and(|entry| !entry.deadline.has_passed(now))
+    }
+
+    pub(crate) fn insert(&self, key: K, value: V, ttl: Ttl) -> Insertion<V> {
+        let hash = self.hash(&key);
+        let weight = self.weigh(&key, &value);
+        if weight > self.budget.max_entry() {
+            return self.refuse(hash, &key, value, weight);
+        }
+        let (deadline, now) = self.deadline(ttl);
+        let entry = Entry {
+            value,
+            weight,
+            deadline,
+        };
+        let mut out = Outgoing::new();
+        let mut shard = self.shard(hash).lock();
+        // A load that began before this insert would bring an older value.
+        let overtaken = shard.core.flights.detach(hash, &key);
+        let displaced = shard.put(&self.budget, hash, key, entry, &mut out);
+        let previous = match displaced {
+            Some((_, old)) if old.deadline.has_passed(now) => {
+                shard.core.counts.expirations += 1;
+                Err(Some(old))
+            }
+            Some((_, old)) => Ok(old.value),
+            None => Err(None),
+        };
+        drop(shard);
+        drop(overtaken);
+        self.emit(CacheEvent::Inserted { weight });
+        self.release(out);
+        self.settle(hash);
+        match previous {
+            Ok(previous) => Insertion::Replaced { previous },
+            Err(expired) => {
+                if let Some(old) = expired {
+                    self.emit(CacheEvent::Expired { weight: old.weight });
+                }
+                Insertion::Inserted
+            }
+        }
+    }
+
+    /// Gives a value back that is too heavy, and drops what was stored under its key: the caller
+    /// said that it is no longer true.
+    #[cold]
+    fn refuse(&self, hash: u64, key: &K, value: V, weight: u64) -> Insertion<V> {
+        let mut out = Outgoing::new();
+        let mut shard = self.shard(hash).lock();
+        let overtaken = shard.core.flights.detach(hash, key);
+        if let Some(gone) = shard.take(&self.budget, &Lookup::new(hash, key)) {
+            out.push(Why::Removed, gone);
+        }
+        shard.core.counts.refusals += 1;
+        drop(shard);
+        drop(overtaken);
+        self.release(out);
+        let limit = self.budget.max_entry();
+        self.emit(CacheEvent::Refused { weight, limit });
+        Insertion::Refused {
+            value,
+            weight,
+            limit,
+        }
+    }
+
+    pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash(key);
+        let now = self.now();
+        let mut shard = self.shard(hash).lock();
+        let overtaken = shard.core.flights.detach(hash, key);
+        let gone = shard.take(&self.budget, &Lookup::new(hash, key));
+        let expired = gone
+            .as_ref()
+            .is_some_and(|(_, entry)| entry.deadline.has_passed(now));
+        shard.core.counts.expirations += u64::from(expired);
+        drop(shard);
+        drop(overtaken);
+        let (_, entry) = gone?;
+        let weight = entry.weight;
+        if expired {
+            self.emit(CacheEvent::Expired { weight });
+            return None;
+        }
+        self.emit(CacheEvent::Removed { weight });
+        Some(entry.value)
+    }
+
+    pub(crate) fn clear(&self) {
+        let mut entries = 0;
+        for shard in &self.shards {
+            let emptied = shard.lock().empty(&self.budget);
+            entries += u64::try_from(emptied.0.len()).unwrap_or(u64::MAX);
+        }
+        self.emit(CacheEvent::Cleared { entries });
+    }
+
+    pub(crate) fn maintain(&self) -> usize {
+        if !self.timed.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let now = self.read_clock();
+        let mut swept = 0;
+        for shard in &self.shards {
+            let mut out = Outgoing::new();
+            shard.lock().sweep(&self.budget, now, &mut out);
+            swept += out.len();
+            self.release(out);
+        }
+        swept
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().core.entries.len())
+            .sum()
+    }
+
+    pub(crate) fn stats(&self) -> CacheStats {
+        let mut stats = CacheStats {
+            max_bytes: self.budget.max(),
+            ..CacheStats::default()
+        };
+        for shard in &self.shards {
+            let counted = shard.lock().stats();
+            stats.absorb(&counted);
+        }
+        stats
+    }
+
+    /// Lets entries of other shards give way until the budget holds again, after an insert into the
+    /// shard of `hash` could not do so from its own. One lock at a time.
+    #[inline]
+    pub(crate) fn settle(&self, hash: u64) {
+        if self.budget.is_exceeded() {
+            self.borrow_room(self.shard(hash));
+        }
+    }
+
+    #[cold]
+    fn borrow_room(&self, own: &Shard<K, V>) {
+        while self.budget.is_exceeded() {
+            let mut out = Outgoing::new();
+            let others = self
+                .shards
+                .iter()
+                .filter(|shard| !std::ptr::eq(*shard, own));
+            let fullest = others
+                .max_by_key(|shard| shard.bytes())
+                .filter(|shard| shard.bytes() > 0);
+            let settled = match fullest {
+                // If it was emptied meanwhile there is a new fullest to look for.
+                Some(shard) => {
+                    shard.lock().evict(&self.budget, &mut out);
+                    false
+                }
+                // Only this one is left. Its newest entry fits alone: if the budget is exceeded all
+                // the same, by an insert that is under way, that one settles after itself.
+                None => !own.lock().evict_older(&self.budget, &mut out),
+            };
+            self.release(out);
+            if settled {
+                break;
+            }
+        }
+    }
+
+    /// Tells of entries that have left, and drops them; never called with a lock held.
+    #[inline]
+    pub(crate) fn release(&self, out: Outgoing<K, V>) {
+        out.release(|event| self.emit(event));
+    }
+
+    /// Tells of what happens on every lookup: only to an observer, since a log line per hit is of
+    /// no use.
+    #[inline]
+    pub(crate) fn emit_quietly(&self, event: CacheEvent) {
+        if let Some(observer) = &self.observer {
+            observer.on_event(&self.name, &event);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn emit(&self, event: CacheEvent) {
+        tracing::debug!(target: "bedplate_cache", cache = self.name, ?event);
+        self.emit_quietly(event);
+    }
+}

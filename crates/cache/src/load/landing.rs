@@ -1,0 +1,52 @@
+//! Where the callers of a load wait for its end.
+
+use std::any::Any;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Notify;
+
+/// How a load ended, as its callers share it.
+pub(crate) enum Outcome<V> {
+    Value(V),
+    Failed(Arc<dyn Any + Send + Sync>),
+    Panicked(Arc<str>),
+    /// Its task was dropped before the end.
+    Aborted,
+}
+
+/// Set once, then read by everyone without a lock, so that a clone of the value is nobody's wait.
+pub(crate) struct Landing<V> {
+    outcome: OnceLock<Outcome<V>>,
+    ended: Notify,
+}
+
+impl<V> Landing<V> {
+    pub(crate) fn new() -> Self {
+        Self {
+            outcome: OnceLock::new(),
+            ended: Notify::new(),
+        }
+    }
+
+    /// Ends the load for all who wait; the first end counts.
+    pub(crate) fn end(&self, outcome: Outcome<V>) {
+        drop(self.outcome.set(outcome));
+        self.ended.notify_waiters();
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn outcome(&self) -> &Outcome<V> {
+        loop {
+            if let Some(outcome) = self.outcome.get() {
+                return outcome;
+            }
+            let mut ended = pin!(self.ended.notified());
+            // Listed first and looked again after, or an end between the two would be missed.
+            ended.as_mut().enable();
+            if self.outcome.get().is_none() {
+                ended.await;
+            }
+        }
+    }
+}

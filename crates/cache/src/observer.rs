@@ -1,0 +1,103 @@
+//! What the cache tells to those who count it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Hears what happens in a cache, to feed meters.
+///
+/// It is called on the thread of the operation, after the lock of the shard was released; it should
+/// count and return. One observer can serve many caches, so an event carries neither key nor value.
+pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// Hears one event of the cache of this name.
+    fn on_event(&self, cache: &str, event: &CacheEvent);
+}
+
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn on_event(&self, cache: &str, event: &CacheEvent) {
+        (**self).on_event(cache, event);
+    }
+}
+
+/// Something that happened in a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CacheEvent {
+    /// A lookup was served.
+    Hit,
+    /// A lookup found nothing to serve.
+    Miss {
+        /// Why.
+        cause: MissCause,
+    },
+    /// A value was stored.
+    Inserted {
+        /// What the entry weighs in bytes.
+        weight: u64,
+    },
+    /// An entry was too heavy and not stored.
+    Refused {
+        /// What it weighs in bytes.
+        weight: u64,
+        /// What one entry may weigh in bytes.
+        limit: u64,
+    },
+    /// An entry gave way to keep the budget.
+    Evicted {
+        /// What it weighed in bytes.
+        weight: u64,
+    },
+    /// An entry was dropped because its time was over.
+    Expired {
+        /// What it weighed in bytes.
+        weight: u64,
+    },
+    /// An entry was removed by its key.
+    Removed {
+        /// What it weighed in bytes.
+        weight: u64,
+    },
+    /// The cache was emptied.
+    Cleared {
+        /// How many entries it had held.
+        entries: u64,
+    },
+    /// A load began.
+    LoadStarted,
+    /// A caller joined a load that was under way.
+    Coalesced,
+    /// A load ended.
+    LoadFinished {
+        /// How.
+        outcome: LoadOutcome,
+        /// How long it took.
+        elapsed: Duration,
+    },
+}
+
+/// Why a lookup was not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MissCause {
+    /// The key was not stored: never seen, evicted or removed.
+    Absent,
+    /// The entry's time was over.
+    Expired,
+}
+
+/// How a load ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LoadOutcome {
+    /// The value was stored.
+    Stored,
+    /// The value was handed to its callers and not stored: the loader asked for that, it was too
+    /// heavy, or the key was removed or written meanwhile.
+    NotStored,
+    /// The loader returned an error.
+    Failed,
+    /// The loader panicked.
+    Panicked,
+    /// The load was dropped before its end, since its runtime was shut down.
+    Aborted,
+}

@@ -1,0 +1,70 @@
+//! What leaves a shard, carried out of its lock before it is dropped.
+//!
+//! Dropping a value can run any code of the user's, even a call of this very cache. So whatever is
+//! evicted, expired or replaced is gathered here while the lock is held, and told and dropped
+//! after. Most operations let at most one entry go: that one needs no allocation.
+
+use crate::entry::Entry;
+use crate::observer::CacheEvent;
+
+#[derive(Debug)]
+pub(crate) struct Outgoing<K, V> {
+    first: Option<Gone<K, V>>,
+    rest: Vec<Gone<K, V>>,
+}
+
+#[derive(Debug)]
+struct Gone<K, V> {
+    why: Why,
+    weight: u64,
+    /// Only kept to be dropped.
+    _entry: (K, Entry<V>),
+}
+
+/// Why an entry left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Why {
+    Evicted,
+    Expired,
+    /// Taken out by an insert that was refused, or by its key.
+    Removed,
+}
+
+impl<K, V> Outgoing<K, V> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            first: None,
+            rest: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, why: Why, entry: (K, Entry<V>)) {
+        let gone = Gone {
+            why,
+            weight: entry.1.weight,
+            _entry: entry,
+        };
+        if self.first.is_none() {
+            self.first = Some(gone);
+        } else {
+            self.rest.push(gone);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    /// Tells of each entry, in the order in which they left, and drops it.
+    #[inline]
+    pub(crate) fn release(self, mut tell: impl FnMut(CacheEvent)) {
+        for gone in self.first.into_iter().chain(self.rest) {
+            let weight = gone.weight;
+            tell(match gone.why {
+                Why::Evicted => CacheEvent::Evicted { weight },
+                Why::Expired => CacheEvent::Expired { weight },
+                Why::Removed => CacheEvent::Removed { weight },
+            });
+        }
+    }
+}
