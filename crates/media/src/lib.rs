@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(any(feature = "audio", feature = "video"))]
+mod boxes;
 mod check;
 mod error;
 mod format;
@@ -9,6 +11,8 @@ mod limits;
 mod modality;
 mod report;
 mod sniff;
+#[cfg(any(feature = "audio", feature = "video"))]
+mod support;
 
 #[cfg(feature = "audio")]
 pub mod audio;
@@ -26,6 +30,8 @@ pub use limits::{AudioLimits, ImageLimits, Limits, LimitsError, TextLimits, Vide
 pub use modality::{Modality, ParseModalityError};
 pub use report::{Depth, Report, Warning, WarningKind, analyze, inspect};
 pub use sniff::sniff;
+#[cfg(any(feature = "audio", feature = "video"))]
+pub use support::Support;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/guides/media.md")]

@@ -87,6 +87,9 @@ pub struct AudioLimits {
     pub max_channels: u16,
     /// Highest sample rate in hertz. Default 384,000, at least 1. Cost grows with it.
     pub max_sample_rate: u32,
+    /// Most samples over all channels. Default 200,000,000 (34 minutes of stereo at 48 kHz), at least 1. The bound on
+    /// time that `max_duration` is not where channels are many and rates high; what is longer is cut with a warning.
+    pub max_samples: u64,
     /// Onset times listed in the report. Default 256; 0 lists none. All are counted in any case.
     pub max_onsets: usize,
 }
@@ -147,6 +150,7 @@ impl Limits {
             ("audio.max_bytes", self.audio.max_bytes),
             ("audio.max_channels", u64::from(self.audio.max_channels)),
             ("audio.max_sample_rate", u64::from(self.audio.max_sample_rate)),
+            ("audio.max_samples", self.audio.max_samples),
             ("video.max_bytes", self.video.max_bytes),
             ("video.max_frame_pixels", self.video.max_frame_pixels),
             ("video.max_tracks", self.video.max_tracks as u64),
@@ -209,6 +213,7 @@ impl Default for AudioLimits {
             max_duration: Duration::from_secs(30 * 60),
             max_channels: 8,
             max_sample_rate: 384_000,
+            max_samples: 200_000_000,
             max_onsets: 256,
         }
     }
