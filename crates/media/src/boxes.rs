@@ -74,7 +74,7 @@ impl Walk<'_> {
     /// Reads the header at an offset; `None` where the bytes end inside it.
     fn header(&mut self, at: usize, parent_end: usize) -> Result<Option<Header>, MediaError> {
         self.boxes += 1;
-        self.within("video.boxes", self.boxes, self.limits.video.max_boxes)?;
+        Self::within("video.boxes", self.boxes, self.limits.video.max_boxes)?;
         let (Some(size), Some(kind)) = (self.read(at), self.read(at + 4)) else {
             return Ok(None);
         };
@@ -90,10 +90,13 @@ impl Walk<'_> {
             size => (u64::from(size), 8),
         };
         if size < head as u64 {
-            let detail = format!("the box at byte {at} is {size} bytes long, expected at least {head}");
+            let detail =
+                format!("the box at byte {at} is {size} bytes long, expected at least {head}");
             return Err(MediaError::malformed(self.format, detail));
         }
-        let end = usize::try_from(size).ok().and_then(|size| at.checked_add(size));
+        let end = usize::try_from(size)
+            .ok()
+            .and_then(|size| at.checked_add(size));
         Ok(Some(Header {
             kind,
             body: at + head,
@@ -107,7 +110,7 @@ impl Walk<'_> {
             b"trak" => {
                 self.tracks += 1;
                 let limit = self.limits.video.max_tracks as u64;
-                self.within("video.tracks", self.tracks, limit)?;
+                Self::within("video.tracks", self.tracks, limit)?;
             }
             // After version and flags: the size all samples share, or zero, then the count.
             b"stsz" => return self.add_samples(parent.body + 8, parent.end),
@@ -115,7 +118,10 @@ impl Walk<'_> {
             _ => return Ok(()),
         }
         if depth > MAX_DEPTH {
-            return Err(MediaError::malformed(self.format, "boxes are nested too deep"));
+            return Err(MediaError::malformed(
+                self.format,
+                "boxes are nested too deep",
+            ));
         }
         let mut at = parent.body;
         while at < parent.end {
@@ -134,10 +140,10 @@ impl Walk<'_> {
         let count = if at + 4 <= end { self.read(at) } else { None };
         let count = count.map_or(0, u32::from_be_bytes);
         self.samples += u64::from(count);
-        self.within("video.samples", self.samples, self.limits.video.max_samples)
+        Self::within("video.samples", self.samples, self.limits.video.max_samples)
     }
 
-    fn within(&self, field: &'static str, value: u64, limit: u64) -> Result<(), MediaError> {
+    fn within(field: &'static str, value: u64, limit: u64) -> Result<(), MediaError> {
         if value > limit {
             return Err(MediaError::LimitExceeded {
                 field,
@@ -191,7 +197,10 @@ mod tests {
         let mut long = boxed(b"moov", &boxed(b"trak", &[]));
         long[8..12].copy_from_slice(&99_u32.to_be_bytes());
         assert!(matches!(walk(&long), Err(MediaError::Malformed { .. })));
-        assert!(matches!(walk(&boxed(b"ftyp", b"isom")), Err(MediaError::Malformed { .. })));
+        assert!(matches!(
+            walk(&boxed(b"ftyp", b"isom")),
+            Err(MediaError::Malformed { .. })
+        ));
     }
 
     #[test]
@@ -202,7 +211,10 @@ mod tests {
         bytes.truncate(bytes.len() - 50);
         assert_eq!(
             walk(&bytes).unwrap(),
-            Boxes { whole: movie.len(), truncated: true }
+            Boxes {
+                whole: movie.len(),
+                truncated: true
+            }
         );
     }
 }

@@ -15,7 +15,7 @@ pub enum Format {
     Png,
     /// JPEG, with or without JFIF or EXIF.
     Jpeg,
-    /// GIF87a or GIF89a.
+    /// `GIF87a` or `GIF89a`.
     Gif,
     /// WebP in a RIFF container.
     WebP,
@@ -29,7 +29,7 @@ pub enum Format {
     OggVorbis,
     /// An Ogg container whose first stream is not Vorbis (Opus, FLAC, Theora, …).
     Ogg,
-    /// MPEG audio layer III, with or without an ID3v2 tag.
+    /// MPEG audio layer III, with or without an `ID3v2` tag.
     Mp3,
     /// Native FLAC.
     Flac,
@@ -37,7 +37,7 @@ pub enum Format {
     M4a,
     /// An ISO base media file (MPEG-4).
     Mp4,
-    /// A QuickTime movie.
+    /// A `QuickTime` movie.
     QuickTime,
     /// Matroska.
     Matroska,

@@ -37,6 +37,10 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_field_names,
+    reason = "every field is an upper bound, and says so"
+)]
 pub struct TextLimits {
     /// Longest body in bytes. Default 4 MiB, at least 1. Time and memory grow with it (some 20 bytes a byte of text). Too
     /// small refuses books; too large lets one request hold a worker for seconds.
@@ -52,6 +56,10 @@ pub struct TextLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_field_names,
+    reason = "every field is an upper bound, and says so"
+)]
 pub struct ImageLimits {
     /// Longest body in bytes. Default 32 MiB, at least 1. Too small refuses photographs; too large costs memory before
     /// the header is read.
@@ -74,6 +82,10 @@ pub struct ImageLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_field_names,
+    reason = "every field is an upper bound, and says so"
+)]
 pub struct AudioLimits {
     /// Longest body in bytes. Default 64 MiB, at least 1. Too small refuses albums; too large costs memory before the
     /// header is read.
@@ -149,7 +161,10 @@ impl Limits {
             ("image.max_decoded_bytes", self.image.max_decoded_bytes),
             ("audio.max_bytes", self.audio.max_bytes),
             ("audio.max_channels", u64::from(self.audio.max_channels)),
-            ("audio.max_sample_rate", u64::from(self.audio.max_sample_rate)),
+            (
+                "audio.max_sample_rate",
+                u64::from(self.audio.max_sample_rate),
+            ),
             ("audio.max_samples", self.audio.max_samples),
             ("video.max_bytes", self.video.max_bytes),
             ("video.max_frame_pixels", self.video.max_frame_pixels),
@@ -210,7 +225,7 @@ impl Default for AudioLimits {
     fn default() -> Self {
         Self {
             max_bytes: 64 << 20,
-            max_duration: Duration::from_secs(30 * 60),
+            max_duration: Duration::from_mins(30),
             max_channels: 8,
             max_sample_rate: 384_000,
             max_samples: 200_000_000,

@@ -45,7 +45,12 @@ pub enum WarningKind {
 }
 
 impl Warning {
-    #[cfg(any(feature = "text", feature = "image", feature = "audio", feature = "video"))]
+    #[cfg(any(
+        feature = "text",
+        feature = "image",
+        feature = "audio",
+        feature = "video"
+    ))]
     pub(crate) fn new(kind: WarningKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -67,7 +72,7 @@ impl fmt::Display for Warning {
 pub enum Report {
     /// The report of a text.
     #[cfg(feature = "text")]
-    Text(crate::text::TextReport),
+    Text(Box<crate::text::TextReport>),
     /// The report of a picture.
     #[cfg(feature = "image")]
     Image(Box<crate::image::ImageReport>),
@@ -128,7 +133,12 @@ impl Report {
 
 impl fmt::Display for Report {
     #[cfg_attr(
-        not(any(feature = "text", feature = "image", feature = "audio", feature = "video")),
+        not(any(
+            feature = "text",
+            feature = "image",
+            feature = "audio",
+            feature = "video"
+        )),
         expect(unused_variables, reason = "without a modality there is no report")
     )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,8 +188,16 @@ pub fn inspect(format: Format, bytes: &[u8], limits: &Limits) -> Result<Report, 
 }
 
 #[cfg_attr(
-    not(any(feature = "text", feature = "image", feature = "audio", feature = "video")),
-    expect(unused_variables, reason = "without a modality there is nothing to call")
+    not(any(
+        feature = "text",
+        feature = "image",
+        feature = "audio",
+        feature = "video"
+    )),
+    expect(
+        unused_variables,
+        reason = "without a modality there is nothing to call"
+    )
 )]
 fn dispatch(
     modality: Modality,
@@ -197,7 +215,7 @@ fn dispatch(
                 Depth::Inspected => crate::text::inspect(text, limits),
                 Depth::Analyzed => crate::text::analyze(text, limits),
             }
-            .map(Report::Text)
+            .map(|report| Report::Text(Box::new(report)))
         }
         #[cfg(feature = "image")]
         Modality::Image => match depth {
@@ -217,7 +235,12 @@ fn dispatch(
             Depth::Analyzed => crate::video::analyze(bytes, limits),
         }
         .map(|report| Report::Video(Box::new(report))),
-        #[cfg(not(all(feature = "text", feature = "image", feature = "audio", feature = "video")))]
+        #[cfg(not(all(
+            feature = "text",
+            feature = "image",
+            feature = "audio",
+            feature = "video"
+        )))]
         modality => Err(MediaError::Disabled { modality }),
     }
 }

@@ -84,7 +84,7 @@ fn audio(bytes: &[u8]) -> Option<Format> {
     is_mp3(bytes).then_some(Format::Mp3)
 }
 
-/// Returns the length of an ID3v2 tag with its header, where the header is well formed.
+/// Returns the length of an `ID3v2` tag with its header, where the header is well formed.
 fn id3v2_length(bytes: &[u8]) -> Option<usize> {
     let header: [u8; 10] = bytes.get(..10)?.try_into().ok()?;
     let [b'I', b'D', b'3', major, revision, flags, size @ ..] = header else {
@@ -92,10 +92,12 @@ fn id3v2_length(bytes: &[u8]) -> Option<usize> {
     };
     let well_formed = (2..=4).contains(&major)
         && revision != 0xff
-        && flags & 0x0f == 0
+        && flags.trailing_zeros() >= 4
         && size.iter().all(|byte| byte & 0x80 == 0);
     well_formed.then(|| {
-        let size = size.iter().fold(0, |sum, byte| sum << 7 | usize::from(*byte));
+        let size = size
+            .iter()
+            .fold(0, |sum, byte| sum << 7 | usize::from(*byte));
         let footer = if flags & 0x10 == 0 { 0 } else { 10 };
         10 + size + footer
     })
@@ -106,10 +108,7 @@ fn is_mp3(bytes: &[u8]) -> bool {
     let Some(first) = mp3_frame_length(bytes) else {
         return false;
     };
-    bytes
-        .get(first..)
-        .and_then(mp3_frame_length)
-        .is_some()
+    bytes.get(first..).and_then(mp3_frame_length).is_some()
 }
 
 /// Returns the length of the layer III frame that starts here (ISO/IEC 11172-3, 2.4.2.3).
@@ -122,7 +121,9 @@ fn mp3_frame_length(bytes: &[u8]) -> Option<usize> {
     }
     let mpeg1 = version == 3;
     let kilobits: &[usize; 14] = if mpeg1 {
-        &[32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320]
+        &[
+            32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
+        ]
     } else {
         &[8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160]
     };
@@ -163,7 +164,11 @@ fn matroska(bytes: &[u8]) -> Option<Format> {
     let doc_type = header
         .windows(2)
         .position(|id| id == b"\x42\x82")
-        .and_then(|at| header.get(at + 3..));
+        .and_then(|at| {
+            // The length is a number of variable size, as many bytes as its first has leading zeros, and one.
+            let width = header.get(at + 2)?.leading_zeros() as usize + 1;
+            header.get(at + 2 + width..)
+        });
     match doc_type {
         Some(name) if name.starts_with(b"webm") => Some(Format::WebM),
         Some(name) if name.starts_with(b"matroska") => Some(Format::Matroska),
@@ -174,9 +179,9 @@ fn matroska(bytes: &[u8]) -> Option<Format> {
 fn is_text(bytes: &[u8]) -> bool {
     !bytes.is_empty()
         && std::str::from_utf8(bytes).is_ok()
-        && !bytes.iter().any(|byte| {
-            matches!(byte, 0..=0x08 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f)
-        })
+        && !bytes
+            .iter()
+            .any(|byte| matches!(byte, 0..=0x08 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f))
 }
 
 fn at(bytes: &[u8], offset: usize, magic: &[u8]) -> bool {
@@ -185,7 +190,7 @@ fn at(bytes: &[u8], offset: usize, magic: &[u8]) -> bool {
         .is_some_and(|rest| rest.starts_with(magic))
 }
 
-/// An EBML header is some 40 bytes; a DocType further in than this is taken for none.
+/// An EBML header is some 40 bytes; a `DocType` further in than this is taken for none.
 const EBML_HEADER_SEARCH: usize = 256;
 
 #[cfg(test)]

@@ -59,11 +59,7 @@ struct Opened<'a> {
     params: AudioCodecParameters,
 }
 
-fn open<'a>(
-    bytes: &'a [u8],
-    format: Format,
-    limits: &Limits,
-) -> Result<Opened<'a>, MediaError> {
+fn open<'a>(bytes: &'a [u8], format: Format, limits: &Limits) -> Result<Opened<'a>, MediaError> {
     let mut warnings = Vec::new();
     if matches!(format, Format::Mp4 | Format::M4a | Format::QuickTime)
         && boxes::check(bytes, format, limits)?.truncated
@@ -108,7 +104,10 @@ fn header(
     warnings: Vec<Warning>,
 ) -> AudioReport {
     let rate = params.sample_rate;
-    #[expect(clippy::cast_precision_loss, reason = "frame counts stay below 2^52 in any real file")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "frame counts stay below 2^52 in any real file"
+    )]
     let by_frames = track
         .num_frames
         .zip(rate)
@@ -164,8 +163,16 @@ fn require_limits(report: &AudioReport, limits: &Limits) -> Result<(), MediaErro
     let longest = of.max_duration.as_secs() + u64::from(of.max_duration.subsec_nanos() > 0);
     for (field, value, limit) in [
         ("audio.duration_seconds", seconds, longest),
-        ("audio.sample_rate", u64::from(rate), u64::from(of.max_sample_rate)),
-        ("audio.channels", u64::from(channels), u64::from(of.max_channels)),
+        (
+            "audio.sample_rate",
+            u64::from(rate),
+            u64::from(of.max_sample_rate),
+        ),
+        (
+            "audio.channels",
+            u64::from(channels),
+            u64::from(of.max_channels),
+        ),
     ] {
         if value > limit {
             return Err(MediaError::LimitExceeded {
@@ -257,7 +264,9 @@ impl<'a> Run<'a> {
         let whole = u128::from(rate) * of.max_duration.as_nanos() / 1_000_000_000;
         let by_time = u64::try_from(whole).unwrap_or(u64::MAX);
         let most = by_time.min(of.max_samples / u64::from(channels));
-        let room = most.saturating_sub(meter.frames()).saturating_mul(u64::from(channels));
+        let room = most
+            .saturating_sub(meter.frames())
+            .saturating_mul(u64::from(channels));
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         let over = self.samples.len() > room;
         self.samples.truncate(room);
@@ -292,19 +301,28 @@ impl<'a> Run<'a> {
         report.channels = Some(channels);
         report.sample_rate_hertz = Some(rate);
         if self.damaged > 0 {
-            let message = format!("{} packets could not be decoded and were left out", self.damaged);
-            report.warnings.push(Warning::new(WarningKind::Damaged, message));
+            let message = format!(
+                "{} packets could not be decoded and were left out",
+                self.damaged
+            );
+            report
+                .warnings
+                .push(Warning::new(WarningKind::Damaged, message));
         }
         match ended {
             Ended::Done => {}
             Ended::Broken(Error::ResetRequired) | Ended::Changed => {
                 let message = "the stream changes its form; only the first part was analyzed";
-                report.warnings.push(Warning::new(WarningKind::Unsupported, message));
+                report
+                    .warnings
+                    .push(Warning::new(WarningKind::Unsupported, message));
             }
             Ended::Broken(_) => report.warnings.push(truncated()),
             Ended::Limit => {
                 let message = "the sound is longer than the limit; the rest was not analyzed";
-                report.warnings.push(Warning::new(WarningKind::LimitReached, message));
+                report
+                    .warnings
+                    .push(Warning::new(WarningKind::LimitReached, message));
             }
         }
         let measured = meter.finish();

@@ -59,7 +59,11 @@ impl Meter {
             self.squares += sample * sample;
         }
         self.frames += (samples.len() / channels) as u64;
-        if self.loudness.as_mut().is_some_and(|meter| !meter.add(samples)) {
+        if self
+            .loudness
+            .as_mut()
+            .is_some_and(|meter| !meter.add(samples))
+        {
             self.loudness = None;
         }
         self.mono.clear();

@@ -90,7 +90,11 @@ fn degrees(exif: &exif::Exif, value: Tag, reference: Tag, negative: u8) -> Optio
     let Value::Ascii(half) = &exif.get_field(reference, In::PRIMARY)?.value else {
         return None;
     };
-    let sign = if half.first()?.first() == Some(&negative) { -1.0 } else { 1.0 };
+    let sign = if half.first()?.first() == Some(&negative) {
+        -1.0
+    } else {
+        1.0
+    };
     // A denominator of zero makes no place.
     angle.is_finite().then_some(sign * angle)
 }
@@ -104,7 +108,9 @@ fn altitude(exif: &exif::Exif) -> Option<f64> {
         .get_field(Tag::GPSAltitudeRef, In::PRIMARY)
         .and_then(|field| field.value.get_uint(0).or_else(|| byte(&field.value)))
         == Some(1);
-    meters.is_finite().then_some(if below { -meters } else { meters })
+    meters
+        .is_finite()
+        .then_some(if below { -meters } else { meters })
 }
 
 fn byte(value: &Value) -> Option<u32> {
@@ -127,7 +133,8 @@ struct Bounded(String);
 impl fmt::Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = MAX_TEXT.saturating_sub(self.0.chars().count());
-        self.0.extend(text.chars().filter(|c| !c.is_control()).take(room));
+        self.0
+            .extend(text.chars().filter(|c| !c.is_control()).take(room));
         if self.0.chars().count() < MAX_TEXT {
             Ok(())
         } else {

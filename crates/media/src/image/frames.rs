@@ -12,7 +12,7 @@ pub(super) fn count(bytes: &[u8], format: Format) -> Option<u32> {
     }
 }
 
-/// Walks the blocks of GIF89a: images and extensions, each a chain of sub-blocks.
+/// Walks the blocks of `GIF89a`: images and extensions, each a chain of sub-blocks.
 fn gif(bytes: &[u8]) -> Option<u32> {
     let table = |flags: u8| {
         if flags & 0x80 == 0 {
@@ -51,7 +51,11 @@ fn png(bytes: &[u8]) -> Option<u32> {
         let (length, tail) = rest.split_first_chunk::<4>()?;
         let (kind, body) = tail.split_first_chunk::<4>()?;
         match kind {
-            b"acTL" => return body.first_chunk::<4>().map(|count| u32::from_be_bytes(*count)),
+            b"acTL" => {
+                return body
+                    .first_chunk::<4>()
+                    .map(|count| u32::from_be_bytes(*count));
+            }
             b"IDAT" | b"IEND" => return None,
             _ => {}
         }

@@ -108,8 +108,14 @@ mod tests {
         let hash = PerceptualHash::from_bits(0x00ff_0000_0000_0001);
         assert_eq!(hash.to_string(), "00ff000000000001");
         assert_eq!("00ff000000000001".parse(), Ok(hash));
-        assert_eq!("+0ff000000000001".parse::<PerceptualHash>(), Err(ParsePerceptualHashError));
+        assert_eq!(
+            "+0ff000000000001".parse::<PerceptualHash>(),
+            Err(ParsePerceptualHashError)
+        );
         assert_eq!(hash.distance(PerceptualHash::from_bits(0)), 9);
-        assert_eq!(serde_json::to_string(&hash).unwrap(), "\"00ff000000000001\"");
+        assert_eq!(
+            serde_json::to_string(&hash).unwrap(),
+            "\"00ff000000000001\""
+        );
     }
 }

@@ -8,8 +8,7 @@ fn text_that_begins_like_a_signature_stays_text() {
         "OggS was a name",
         "RIFF, the container",
         "GIF is spoken with a hard g",
-        "MM\u{0}"
-            .trim_end_matches('\u{0}'),
+        "MM\u{0}".trim_end_matches('\u{0}'),
         "\u{feff}with a byte order mark",
         "\u{1b}[1mbold\u{1b}[0m",
     ] {

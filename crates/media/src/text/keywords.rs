@@ -14,7 +14,11 @@ pub(super) fn extract(text: &str, vocabulary: &Vocabulary, most: usize) -> Vec<K
     let scores = rank(&neighbors(&tokens, &vertices));
 
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|a, b| score(&scores, *b).total_cmp(&score(&scores, *a)).then(a.cmp(b)));
+    order.sort_by(|a, b| {
+        score(&scores, *b)
+            .total_cmp(&score(&scores, *a))
+            .then(a.cmp(b))
+    });
     let keep = (order.len() / 3).clamp(most.min(order.len()), MAX_CANDIDATES.max(most));
     let candidates: HashMap<usize, f64> = order
         .into_iter()
@@ -25,7 +29,11 @@ pub(super) fn extract(text: &str, vocabulary: &Vocabulary, most: usize) -> Vec<K
     let mut phrases: BTreeMap<Vec<usize>, Phrase> = BTreeMap::new();
     for run in runs(&tokens, &vertices, &candidates) {
         let key: Vec<usize> = run.iter().map(|(vertex, _)| *vertex).collect();
-        let spelled = run.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(" ");
+        let spelled = run
+            .iter()
+            .map(|(_, word)| *word)
+            .collect::<Vec<_>>()
+            .join(" ");
         let phrase = phrases.entry(key).or_default();
         phrase.count += 1;
         *phrase.spellings.entry(spelled).or_default() += 1;
@@ -158,7 +166,10 @@ fn best(
         if keywords.len() == most {
             break;
         }
-        if said.iter().any(|other| key.iter().all(|word| other.contains(word))) {
+        if said
+            .iter()
+            .any(|other| key.iter().all(|word| other.contains(word)))
+        {
             continue;
         }
         let spelling = phrase

@@ -72,7 +72,9 @@ pub fn analyze(text: &str, limits: &Limits) -> Result<TextReport, MediaError> {
             ),
         ));
     }
-    let ranked = sentences.get(..limits.text.max_sentences).unwrap_or(&sentences);
+    let ranked = sentences
+        .get(..limits.text.max_sentences)
+        .unwrap_or(&sentences);
     report.summary = summary::summarize(&unwrapped, ranked, &vocabulary);
     Ok(report)
 }

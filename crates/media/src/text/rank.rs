@@ -5,7 +5,10 @@ pub(super) type Graph = Vec<Vec<(usize, f64)>>;
 
 /// Ranks the vertices by power iteration: `S(i) = (1 − d)/n + d · Σ w(j,i) / Σ w(j,·) · S(j)`.
 pub(super) fn rank(graph: &Graph) -> Vec<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "a graph has far fewer than 2^52 vertices")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a graph has far fewer than 2^52 vertices"
+    )]
     let share = 1.0 / graph.len().max(1) as f64;
     let totals: Vec<f64> = graph
         .iter()

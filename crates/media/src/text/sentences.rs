@@ -70,11 +70,9 @@ fn continues(line: &str, next: &str) -> bool {
         return false;
     };
     let item = matches!(first, '-' | '*' | '•' | '#' | '>' | '|' | '=')
-        || next
-            .split_once(['.', ')'])
-            .is_some_and(|(number, _)| {
-                !number.is_empty() && number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit())
-            });
+        || next.split_once(['.', ')']).is_some_and(|(number, _)| {
+            !number.is_empty() && number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit())
+        });
     let heading = line.trim_start().starts_with('#');
     let wrapped = line.chars().nth(SHORT_LINE).is_some() || first.is_lowercase();
     !item && !heading && wrapped && !line.trim().is_empty()

@@ -17,7 +17,13 @@ pub(super) fn summarize(
     let mut numbers: HashMap<String, usize> = HashMap::new();
     let bags: Vec<BTreeSet<usize>> = sentences
         .iter()
-        .map(|range| bag(unwrapped.get(range.clone()).unwrap_or_default(), vocabulary, &mut numbers))
+        .map(|range| {
+            bag(
+                unwrapped.get(range.clone()).unwrap_or_default(),
+                vocabulary,
+                &mut numbers,
+            )
+        })
         .collect();
     let scores = rank(&similarities(&bags));
     let mut order: Vec<usize> = (0..sentences.len()).collect();
@@ -32,7 +38,8 @@ pub(super) fn summarize(
         }
         // Boilerplate repeats itself and would fill the summary with one sentence thrice.
         let repeats = chosen.iter().any(|other| {
-            bags.get(*other) == bags.get(index) && bags.get(index).is_some_and(|bag| !bag.is_empty())
+            bags.get(*other) == bags.get(index)
+                && bags.get(index).is_some_and(|bag| !bag.is_empty())
         });
         if !repeats {
             chosen.push(index);

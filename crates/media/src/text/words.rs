@@ -65,7 +65,10 @@ pub(super) fn needs_dictionary(text: &str) -> bool {
 pub(super) fn reading_seconds(text: &str, words: u64) -> f64 {
     let ideographs = text.chars().filter(|c| is_ideograph(*c)).count() as u64;
     let rest = words.saturating_sub(ideographs);
-    #[expect(clippy::cast_precision_loss, reason = "word counts stay far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "word counts stay far below 2^52"
+    )]
     let minutes = rest as f64 / WORDS_A_MINUTE + ideographs as f64 / IDEOGRAPHS_A_MINUTE;
     minutes * 60.0
 }

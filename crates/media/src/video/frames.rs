@@ -26,12 +26,18 @@ pub(super) fn examine(
 ) -> Result<Result<Found, String>, MediaError> {
     let picture = stream.config.picture;
     if picture.bit_depth != 8 {
-        let reason = format!("pictures have {} bits a sample, expected 8", picture.bit_depth);
+        let reason = format!(
+            "pictures have {} bits a sample, expected 8",
+            picture.bit_depth
+        );
         return Ok(Err(reason));
     }
     if picture.pixels() > limits.video.max_frame_pixels {
         let limit = limits.video.max_frame_pixels;
-        let reason = format!("a frame has {} pixels, expected at most {limit}", picture.pixels());
+        let reason = format!(
+            "a frame has {} pixels, expected at most {limit}",
+            picture.pixels()
+        );
         return Ok(Err(reason));
     }
     let by_pixels = limits.video.max_decoded_pixels / picture.pixels().max(1);
@@ -55,7 +61,9 @@ pub(super) fn examine(
                     continue;
                 };
                 let range = sample.start..sample.start.saturating_add(sample.length);
-                let going = bytes.get(range).is_some_and(|sample| run.add(*index, sample));
+                let going = bytes
+                    .get(range)
+                    .is_some_and(|sample| run.add(*index, sample));
                 if !going {
                     break;
                 }
@@ -97,7 +105,11 @@ impl<'a> Run<'a> {
         let Some(units) = config.byte_stream(sample, &mut self.slices_left) else {
             return false;
         };
-        let starts = self.stream.samples.get(index).is_some_and(|sample| sample.key);
+        let starts = self
+            .stream
+            .samples
+            .get(index)
+            .is_some_and(|sample| sample.key);
         let data = if starts || self.frames + self.refused == 0 {
             [&*config.parameter_sets, &units].concat()
         } else {
@@ -137,7 +149,11 @@ impl<'a> Run<'a> {
         let histogram = Histogram::of(&luma);
         let score = histogram.entropy();
         // Only a clear gain is worth scaling another frame.
-        if self.best.as_ref().is_none_or(|(best, ..)| score > best + MIN_GAIN) {
+        if self
+            .best
+            .as_ref()
+            .is_none_or(|(best, ..)| score > best + MIN_GAIN)
+        {
             let (across, down) = match picture.chroma_format {
                 1 => (2, 2),
                 2 => (2, 1),

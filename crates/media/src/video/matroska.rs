@@ -25,7 +25,10 @@ pub(super) fn open(
         });
     }
     let mut tracks: Vec<VideoTrack> = file.tracks().iter().map(describe).collect();
-    #[expect(clippy::cast_precision_loss, reason = "a time in seconds needs no more than 53 bits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a time in seconds needs no more than 53 bits"
+    )]
     let tick = file.info().timestamp_scale().get() as f64 / 1e9;
     let duration = file.info().duration().map(|ticks| ticks * tick);
     let mut stream = file.tracks().iter().find_map(begin);
@@ -97,7 +100,10 @@ fn describe(entry: &TrackEntry) -> VideoTrack {
     let text = |text: &str| text.chars().take(MAX_TEXT).collect::<String>();
     let video = entry.video();
     let audio = entry.audio();
-    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate needs no more than 53 bits"
+    )]
     let rate = entry
         .default_duration()
         .filter(|_| kind == TrackKind::Video)
@@ -147,8 +153,11 @@ fn scan(
     mut stream: Option<&mut Stream>,
     limits: &Limits,
 ) -> Result<Seen, MediaError> {
-    let mut tracks: BTreeMap<u64, (u64, u64, f64)> =
-        file.tracks().iter().map(|track| (track.track_number().get(), (0, 0, 0.0))).collect();
+    let mut tracks: BTreeMap<u64, (u64, u64, f64)> = file
+        .tracks()
+        .iter()
+        .map(|track| (track.track_number().get(), (0, 0, 0.0)))
+        .collect();
     let mut frame = Frame::default();
     let mut total = 0;
     let broken = loop {
@@ -165,10 +174,16 @@ fn scan(
                 limit: limits.video.max_samples,
             });
         }
-        #[expect(clippy::cast_precision_loss, reason = "a time in seconds needs no more than 53 bits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a time in seconds needs no more than 53 bits"
+        )]
         let seconds = frame.timestamp as f64 * tick;
         let mut key = frame.is_keyframe.unwrap_or(false);
-        if let Some(stream) = stream.as_mut().filter(|stream| stream.track_id == frame.track) {
+        if let Some(stream) = stream
+            .as_mut()
+            .filter(|stream| stream.track_id == frame.track)
+        {
             // Blocks in groups say nothing about keys; the units do.
             key |= frame.is_keyframe.is_none() && stream.config.is_refresh(&frame.data);
             stream.samples.push(Sample {

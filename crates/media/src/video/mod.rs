@@ -56,7 +56,9 @@ pub fn analyze(bytes: &[u8], limits: &Limits) -> Result<VideoReport, MediaError>
         Ok(Err(reason)) => Support::Unsupported { reason },
         Err(error) => {
             let message = format!("track {track_id} was left out: {error}");
-            report.warnings.push(Warning::new(WarningKind::Damaged, message));
+            report
+                .warnings
+                .push(Warning::new(WarningKind::Damaged, message));
             Support::Unsupported {
                 reason: error.to_string(),
             }

@@ -22,12 +22,19 @@ pub(super) fn open(
             "the file ends before its content does",
         ));
     }
-    let tracks: Vec<VideoTrack> = mp4.tracks().values().map(|track| describe(track, &mp4)).collect();
+    let tracks: Vec<VideoTrack> = mp4
+        .tracks()
+        .values()
+        .map(|track| describe(track, &mp4))
+        .collect();
     let duration = tracks
         .iter()
         .filter_map(|track| track.duration_seconds)
         .max_by(f64::total_cmp);
-    let stream = mp4.tracks().values().find_map(|track| stream(track, &mp4, bytes));
+    let stream = mp4
+        .tracks()
+        .values()
+        .find_map(|track| stream(track, &mp4, bytes));
     let report = VideoReport {
         depth: Depth::Inspected,
         container: format,
@@ -54,7 +61,10 @@ fn describe(track: &Track, mp4: &Mp4) -> VideoTrack {
     let media = &track.trak(mp4).mdia;
     let samples = track.samples.len() as u64;
     let duration = seconds(track.duration, track.timescale);
-    #[expect(clippy::cast_precision_loss, reason = "sample counts are under their limit")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "sample counts are under their limit"
+    )]
     let rate = duration
         .filter(|duration| is_video && *duration > 0.0)
         .map(|duration| samples as f64 / duration);
@@ -67,7 +77,7 @@ fn describe(track: &Track, mp4: &Mp4) -> VideoTrack {
     VideoTrack {
         id: u64::from(track.track_id),
         kind,
-        codec: track.codec_string(mp4).map(|codec| codec.chars().take(MAX_CODEC).collect()),
+        codec: codec(track, mp4),
         language: Some(media.mdhd.language.clone()).filter(|language| is_language(language)),
         duration_seconds: duration,
         width: is_video.then(|| u32::from(track.width)),
@@ -79,6 +89,24 @@ fn describe(track: &Track, mp4: &Mp4) -> VideoTrack {
         channels,
         support: Support::Listed,
     }
+}
+
+/// The parser spells the parameters of pictures; of sound and the rest the name of the sample entry is known.
+fn codec(track: &Track, mp4: &Mp4) -> Option<String> {
+    let name = track.codec_string(mp4).or_else(|| {
+        match &track.trak(mp4).mdia.minf.stbl.stsd.contents {
+            StsdBoxContent::Mp4a(_) => Some("mp4a".to_owned()),
+            StsdBoxContent::Tx3g(_) => Some("tx3g".to_owned()),
+            StsdBoxContent::Unknown(name) => Some(name.to_string()),
+            _ => None,
+        }
+    })?;
+    Some(
+        name.chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_CODEC)
+            .collect(),
+    )
 }
 
 fn stream(track: &Track, mp4: &Mp4, bytes: &[u8]) -> Option<Stream> {
@@ -110,12 +138,18 @@ fn stream(track: &Track, mp4: &Mp4, bytes: &[u8]) -> Option<Stream> {
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a time in seconds needs no more than 53 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a time in seconds needs no more than 53 bits"
+)]
 fn seconds(ticks: u64, scale: u64) -> Option<f64> {
     (scale > 0).then(|| ticks as f64 / scale as f64)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a time in seconds needs no more than 53 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a time in seconds needs no more than 53 bits"
+)]
 fn signed_seconds(ticks: i64, scale: u64) -> f64 {
     ticks as f64 / scale.max(1) as f64
 }

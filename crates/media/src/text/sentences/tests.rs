@@ -5,7 +5,12 @@ fn sentences(text: &str) -> Vec<String> {
     assert_eq!(unwrapped.len(), text.len());
     split(&unwrapped)
         .into_iter()
-        .map(|range| unwrapped[range].split_whitespace().collect::<Vec<_>>().join(" "))
+        .map(|range| {
+            unwrapped[range]
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
         .collect()
 }
 
@@ -26,7 +31,10 @@ fn lists_headings_and_verses_keep_their_lines() {
     assert_eq!(sentences("Shopping\n- apples\n- pears\n").len(), 3);
     assert_eq!(sentences("Roses are red,\nViolets are blue.\n").len(), 2);
     assert_eq!(
-        sentences("# A heading that goes on for rather more than forty-five characters\nThen text.").len(),
+        sentences(
+            "# A heading that goes on for rather more than forty-five characters\nThen text."
+        )
+        .len(),
         2
     );
 }
