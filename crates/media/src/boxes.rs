@@ -11,6 +11,12 @@ use crate::{Format, Limits, MediaError};
 pub(crate) struct Boxes {
     /// Bytes from the start that hold whole top-level boxes.
     pub(crate) whole: usize,
+    /// Bytes of the top-level boxes that parsers read, which the media data is none of.
+    #[cfg_attr(
+        not(feature = "video"),
+        expect(dead_code, reason = "only the parser of video is held to it")
+    )]
+    pub(crate) structure: usize,
     /// Whether the last top-level box is cut off.
     pub(crate) truncated: bool,
 }
@@ -26,7 +32,7 @@ pub(crate) fn check(bytes: &[u8], format: Format, limits: &Limits) -> Result<Box
         tracks: 0,
     };
     let (mut at, mut movie) = (0, false);
-    let mut truncated = false;
+    let (mut truncated, mut structure) = (false, 0);
     while at < bytes.len() {
         let Some(header) = walk.header(at, bytes.len())? else {
             truncated = true;
@@ -37,6 +43,9 @@ pub(crate) fn check(bytes: &[u8], format: Format, limits: &Limits) -> Result<Box
             break;
         }
         movie |= &header.kind == b"moov";
+        if !matches!(&header.kind, b"mdat" | b"free" | b"skip") {
+            structure += header.end - at;
+        }
         walk.descend(header, 0)?;
         at = header.end;
     }
@@ -50,6 +59,7 @@ pub(crate) fn check(bytes: &[u8], format: Format, limits: &Limits) -> Result<Box
     }
     Ok(Boxes {
         whole: at,
+        structure,
         truncated,
     })
 }
@@ -126,6 +136,11 @@ impl Walk<'_> {
         let mut at = parent.body;
         while at < parent.end {
             let header = self.header(at, parent.end)?;
+            if self.read(at) == Some([0; 4]) {
+                let detail =
+                    format!("the box at byte {at} has no size, which only the last of a file may");
+                return Err(MediaError::malformed(self.format, detail));
+            }
             let Some(header) = header.filter(|header| header.end <= parent.end) else {
                 let detail = format!("the box at byte {at} is longer than the box around it");
                 return Err(MediaError::malformed(self.format, detail));
@@ -197,6 +212,9 @@ mod tests {
         let mut long = boxed(b"moov", &boxed(b"trak", &[]));
         long[8..12].copy_from_slice(&99_u32.to_be_bytes());
         assert!(matches!(walk(&long), Err(MediaError::Malformed { .. })));
+        let mut circle = boxed(b"moov", &boxed(b"trak", &[]));
+        circle[8..12].copy_from_slice(&0_u32.to_be_bytes());
+        assert!(matches!(walk(&circle), Err(MediaError::Malformed { .. })));
         assert!(matches!(
             walk(&boxed(b"ftyp", b"isom")),
             Err(MediaError::Malformed { .. })
@@ -213,6 +231,7 @@ mod tests {
             walk(&bytes).unwrap(),
             Boxes {
                 whole: movie.len(),
+                structure: movie.len(),
                 truncated: true
             }
         );

@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "audio", feature = "video"))]
 mod boxes;
+#[cfg(any(feature = "audio", feature = "video"))]
+mod budget;
 mod check;
 mod error;
 mod format;

@@ -1,5 +1,3 @@
-use std::io::Cursor;
-
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
@@ -10,6 +8,7 @@ use symphonia::core::meta::MetadataOptions;
 
 use super::AudioReport;
 use super::meter::{Measured, Meter};
+use crate::budget::Budgeted;
 use crate::guard::catching;
 use crate::support::Support;
 use crate::{Depth, Format, Limits, MediaError, Warning, WarningKind, boxes};
@@ -66,7 +65,7 @@ fn open<'a>(bytes: &'a [u8], format: Format, limits: &Limits) -> Result<Opened<'
     {
         warnings.push(truncated());
     }
-    let source = Box::new(Cursor::new(bytes));
+    let source = Box::new(Budgeted::new(bytes, bytes.len()));
     let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
     let reader = symphonia::default::get_probe()
         .probe(

@@ -77,7 +77,7 @@ impl fmt::Display for TextReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.language {
             Some(language) if language.reliable => {
-                write!(f, "{} ({})", language.name, language.code)?
+                write!(f, "{} ({})", language.name, language.code)?;
             }
             Some(language) => write!(f, "perhaps {} ({})", language.name, language.code)?,
             None => write!(f, "text in an unknown language")?,

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
-use std::io::Cursor;
 
 use matroska_demuxer::{Frame, MatroskaFile, TrackEntry, TrackType};
 
 use super::avc::Config;
 use super::{Sample, Stream, TrackKind, VideoReport, VideoTrack};
+use crate::budget::Budgeted;
 use crate::support::Support;
 use crate::{Depth, Format, Limits, MediaError, Warning, WarningKind};
 
@@ -85,8 +85,9 @@ pub(super) fn visit(
     Ok(())
 }
 
-fn demuxer(bytes: &[u8], format: Format) -> Result<MatroskaFile<Cursor<&[u8]>>, MediaError> {
-    MatroskaFile::open(Cursor::new(bytes)).map_err(|error| MediaError::decoder(format, error))
+fn demuxer(bytes: &[u8], format: Format) -> Result<MatroskaFile<Budgeted<'_>>, MediaError> {
+    MatroskaFile::open(Budgeted::new(bytes, bytes.len()))
+        .map_err(|error| MediaError::decoder(format, error))
 }
 
 fn describe(entry: &TrackEntry) -> VideoTrack {
@@ -148,7 +149,7 @@ struct Seen {
 }
 
 fn scan(
-    mut file: MatroskaFile<Cursor<&[u8]>>,
+    mut file: MatroskaFile<Budgeted<'_>>,
     tick: f64,
     mut stream: Option<&mut Stream>,
     limits: &Limits,

@@ -2,6 +2,7 @@ use re_mp4::{Mp4, StsdBoxContent, Track};
 
 use super::avc::Config;
 use super::{Sample, Stream, TrackKind, VideoReport, VideoTrack};
+use crate::budget::Budgeted;
 use crate::support::Support;
 use crate::{Depth, Format, Limits, MediaError, Warning, WarningKind, boxes};
 
@@ -13,7 +14,9 @@ pub(super) fn open(
 ) -> Result<(VideoReport, Option<Stream>), MediaError> {
     let boxes = boxes::check(bytes, format, limits)?;
     let whole = bytes.get(..boxes.whole).unwrap_or(bytes);
-    let mp4 = Mp4::read_bytes(whole).map_err(|error| MediaError::decoder(format, error))?;
+    let reader = Budgeted::new(whole, boxes.structure);
+    let mp4 = Mp4::read(reader, whole.len() as u64)
+        .map_err(|error| MediaError::decoder(format, error))?;
 
     let mut warnings = Vec::new();
     if boxes.truncated {
