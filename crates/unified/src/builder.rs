@@ -1,6 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bedplate_cache::Cache;
 use bedplate_collaboration::Hub;
@@ -63,7 +64,8 @@ impl BedplateBuilder {
 
     /// Lays a TOML text over the settings, named `name` where it is spoken of.
     pub fn config_text(mut self, name: impl AsRef<Path>, text: impl Into<String>) -> Self {
-        self.files.push((name.as_ref().to_path_buf(), Some(text.into())));
+        self.files
+            .push((name.as_ref().to_path_buf(), Some(text.into())));
         self
     }
 
@@ -157,6 +159,7 @@ impl BedplateBuilder {
         let pool = TaskPool::builder("requests")
             .workers(workers)
             .queue(bounded(settings.workers.queue))
+            .default_timeout(request_limit(&settings))
             .build()
             .map_err(|error| BuildError::part("tasks", error))?;
         let threads = TaskPool::builder("processors")
@@ -186,7 +189,12 @@ impl BedplateBuilder {
             cache: cache.clone(),
             pool: pool.clone(),
             queue: settings.workers.queue as u64,
-            breakers: routes.iter().map(|route| &route.guard).chain(models.guards()).map(|guard| guard.breaker.clone()).collect(),
+            breakers: routes
+                .iter()
+                .map(|route| &route.guard)
+                .chain(models.guards())
+                .map(|guard| guard.breaker.clone())
+                .collect(),
             documents: documents.clone(),
             telemetry: telemetry.clone(),
             store: Arc::clone(&store),
@@ -234,11 +242,16 @@ async fn layers(
 async fn read(path: PathBuf) -> Result<String, BuildError> {
     let from = crate::SettingSource::File(path.clone());
     let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-    reading.map_err(|error| BuildError::file(&from, error))?.map_err(|error| BuildError::file(&from, error))
+    reading
+        .map_err(|error| BuildError::file(&from, error))?
+        .map_err(|error| BuildError::file(&from, error))
 }
 
 /// One route per modality that is compiled in or has a processor of the caller's, whose later one wins.
-fn routes(own: Vec<Arc<dyn Processor>>, settings: &Settings) -> Result<Vec<ProcessorRoute>, BuildError> {
+fn routes(
+    own: Vec<Arc<dyn Processor>>,
+    settings: &Settings,
+) -> Result<Vec<ProcessorRoute>, BuildError> {
     let mut processors: Vec<Arc<dyn Processor>> = Vec::new();
     let built_in = BUILT_IN.iter().map(|modality| {
         Arc::new(MediaProcessor::new(*modality, settings.limits)) as Arc<dyn Processor>
@@ -249,7 +262,12 @@ fn routes(own: Vec<Arc<dyn Processor>>, settings: &Settings) -> Result<Vec<Proce
     }
     processors
         .into_iter()
-        .map(|processor| Ok(ProcessorRoute { guard: Guard::new(processor.name(), &settings.recovery)?, processor }))
+        .map(|processor| {
+            Ok(ProcessorRoute {
+                guard: Guard::new(processor.name(), &settings.recovery)?,
+                processor,
+            })
+        })
         .collect()
 }
 
@@ -264,6 +282,11 @@ const BUILT_IN: &[Modality] = &[
     #[cfg(feature = "video")]
     Modality::Video,
 ];
+
+/// When a worker gives a request up that its recovery policies should have ended: all sources may take their whole time.
+fn request_limit(settings: &Settings) -> Duration {
+    settings.recovery.total_timeout.saturating_mul(8)
+}
 
 fn bounded(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)

@@ -57,15 +57,25 @@ pub enum BuildError {
 
 impl BuildError {
     pub(crate) fn part(part: &'static str, source: impl Into<Source>) -> Self {
-        Self::Part { part, source: source.into() }
+        Self::Part {
+            part,
+            source: source.into(),
+        }
     }
 
     pub(crate) fn file(from: &SettingSource, source: impl Into<Source>) -> Self {
-        Self::File { from: from.to_string(), source: source.into() }
+        Self::File {
+            from: from.to_string(),
+            source: source.into(),
+        }
     }
 
     pub(crate) fn setting(field: String, from: &SettingSource, reason: &impl ToString) -> Self {
-        Self::Setting { field, from: from.to_string(), reason: reason.to_string() }
+        Self::Setting {
+            field,
+            from: from.to_string(),
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -104,13 +114,17 @@ impl ProcessorError {
     /// Returns a failure that may pass.
     #[must_use]
     pub fn transient(reason: impl Into<String>) -> Self {
-        Self::Transient { reason: reason.into() }
+        Self::Transient {
+            reason: reason.into(),
+        }
     }
 
     /// Returns a failure that stays.
     #[must_use]
     pub fn permanent(reason: impl Into<String>) -> Self {
-        Self::Permanent { reason: reason.into() }
+        Self::Permanent {
+            reason: reason.into(),
+        }
     }
 }
 
@@ -185,9 +199,15 @@ pub(crate) enum Cause {
     #[error("{0}")]
     Model(#[source] ModelError),
     #[error("the queue is full, with {queued} requests waiting")]
-    Overloaded { queued: u64, retry_after: Option<Duration> },
+    Overloaded {
+        queued: u64,
+        retry_after: Option<Duration>,
+    },
     #[error("processor {processor} is not called for now, because its last calls failed")]
-    BreakerOpen { processor: String, retry_after: Option<Duration> },
+    BreakerOpen {
+        processor: String,
+        retry_after: Option<Duration>,
+    },
     #[error("no answer within {after:?}")]
     TimedOut { after: Duration },
     #[error("the processor panicked: {message}")]
@@ -201,12 +221,16 @@ impl ProcessError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &*self.cause {
-            Cause::Content(error) | Cause::Processor(ProcessorError::Content(error)) => content_kind(error),
+            Cause::Content(error) | Cause::Processor(ProcessorError::Content(error)) => {
+                content_kind(error)
+            }
             Cause::Field { .. }
             | Cause::Processor(ProcessorError::Request { .. })
             | Cause::Model(ModelError::InvalidPrompt { .. }) => ErrorKind::InvalidRequest,
             Cause::Overloaded { .. } | Cause::BreakerOpen { .. } => ErrorKind::Overloaded,
-            Cause::Model(ModelError::TimedOut { .. }) | Cause::TimedOut { .. } => ErrorKind::TimedOut,
+            Cause::Model(ModelError::TimedOut { .. }) | Cause::TimedOut { .. } => {
+                ErrorKind::TimedOut
+            }
             Cause::ShuttingDown => ErrorKind::ShuttingDown,
             Cause::Processor(_) | Cause::Model(_) | Cause::Panicked { .. } => ErrorKind::Failed,
         }
@@ -217,10 +241,12 @@ impl ProcessError {
     pub fn is_transient(&self) -> bool {
         match self.kind() {
             ErrorKind::Overloaded | ErrorKind::TimedOut | ErrorKind::ShuttingDown => true,
-            ErrorKind::Failed => matches!(
-                &*self.cause,
-                Cause::Processor(ProcessorError::Transient { .. }) | Cause::Panicked { .. }
-            ) || matches!(&*self.cause, Cause::Model(error) if error.is_transient()),
+            ErrorKind::Failed => {
+                matches!(
+                    &*self.cause,
+                    Cause::Processor(ProcessorError::Transient { .. }) | Cause::Panicked { .. }
+                ) || matches!(&*self.cause, Cause::Model(error) if error.is_transient())
+            }
             ErrorKind::InvalidRequest | ErrorKind::TooLarge | ErrorKind::Unsupported => false,
         }
     }
@@ -229,7 +255,9 @@ impl ProcessError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match &*self.cause {
-            Cause::Overloaded { retry_after, .. } | Cause::BreakerOpen { retry_after, .. } => *retry_after,
+            Cause::Overloaded { retry_after, .. } | Cause::BreakerOpen { retry_after, .. } => {
+                *retry_after
+            }
             Cause::Model(error) => error.retry_after(),
             _ => None,
         }

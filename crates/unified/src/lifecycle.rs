@@ -42,7 +42,12 @@ impl fmt::Display for ShutdownReport {
         write!(
             f,
             "shut down in {:.1?}: {} requests ended, {} cut off; {} records written, {} lost; {} log lines dropped",
-            self.took, self.requests, self.cut_off, self.records_written, self.records_lost, self.log_lines_dropped
+            self.took,
+            self.requests,
+            self.cut_off,
+            self.records_written,
+            self.records_lost,
+            self.log_lines_dropped
         )
     }
 }
@@ -59,7 +64,10 @@ impl System {
         self.health.shutdown().await;
         // Whoever was cut off above still has its record to leave.
         let _left = timeout(left().min(Duration::from_millis(100)), self.drained()).await;
-        let records = self.recorder.shutdown(left().max(Duration::from_millis(100))).await;
+        let records = self
+            .recorder
+            .shutdown(left().max(Duration::from_millis(100)))
+            .await;
         self.store.close().await;
         let log_lines_dropped = if self.owns_telemetry {
             let telemetry = self.telemetry.clone();
@@ -92,7 +100,12 @@ pub(crate) struct Unrecorded {
 impl Unrecorded {
     pub(crate) fn new(system: Arc<System>, interaction: Interaction, begun: Instant) -> Self {
         system.began();
-        Self { system, interaction, begun, open: true }
+        Self {
+            system,
+            interaction,
+            begun,
+            open: true,
+        }
     }
 
     /// Hands the record over, as the settings say.
@@ -102,7 +115,9 @@ impl Unrecorded {
         let recorder = &self.system.recorder;
         let taken = match self.system.settings().recording.when {
             Recording::BestEffort => recorder.try_record(record).is_ok(),
-            Recording::Batched => matches!(timeout(PATIENCE, recorder.record(record)).await, Ok(Ok(()))),
+            Recording::Batched => {
+                matches!(timeout(PATIENCE, recorder.record(record)).await, Ok(Ok(())))
+            }
             Recording::BeforeReply => {
                 let limit = self.system.settings().recovery.total_timeout;
                 let written = timeout(limit, async {
@@ -124,7 +139,10 @@ impl Unrecorded {
         let record = self.interaction.clone();
         let operation = format!("process {}", known_modality(&record.modality));
         let failed = record.status == Status::Failed;
-        self.system.telemetry.operations().record(&operation, record.duration, failed);
+        self.system
+            .telemetry
+            .operations()
+            .record(&operation, record.duration, failed);
         self.system.ended(record.status);
         record
     }
@@ -149,5 +167,9 @@ impl Drop for Unrecorded {
 
 /// Operations are counted by name, so the name must not come from the caller.
 fn known_modality(name: &str) -> &str {
-    if name.parse::<bedplate_media::Modality>().is_ok() { name } else { "unknown" }
+    if name.parse::<bedplate_media::Modality>().is_ok() {
+        name
+    } else {
+        "unknown"
+    }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bedplate_models::{ExtractiveModel, Model, Prompt};
 use bedplate_recovery::{
-    Answer, CircuitBreaker, Failure, Fallback, Identity, Pipeline, Quality, Retry, Source, Stack, Timeout,
+    Answer, CircuitBreaker, Failure, Fallback, Identity, Pipeline, Quality, Retry, Source, Stack,
+    Timeout,
 };
 use bedplate_tasks::{Task, TaskPool};
 use tracing::Instrument as _;
@@ -89,10 +90,12 @@ impl ProcessorRoute {
             let span = tracing::info_span!("attempt", processor = &*name, attempt = cx.attempt());
             let processor = Arc::clone(&self.processor);
             let work = move |input: &Input| processor.process(input);
-            self.on_thread(threads, input.clone(), work).instrument(span)
+            self.on_thread(threads, input.clone(), work)
+                .instrument(span)
         });
         let degraded = Source::new(format!("{name} (inspected)"), quality(INSPECTED));
-        let chain = Fallback::new().after(full).then(degraded, async |_| {
+        let fallback = Fallback::new();
+        let chain = fallback.after(full).then(degraded, async |_| {
             let processor = Arc::clone(&self.processor);
             let work = move |input: &Input| {
                 let none = || Err(ProcessorError::permanent("it has no degraded form"));
@@ -116,7 +119,10 @@ impl ProcessorRoute {
     ) -> Result<Output, AttemptError> {
         let task = Task::blocking(self.processor.name().to_owned(), move |_| work(&input));
         let task = task.timeout(self.guard.attempt_timeout);
-        let handle = threads.submit(task).await.map_err(|_| AttemptError::CutOff)?;
+        let handle = threads
+            .submit(task)
+            .await
+            .map_err(|_| AttemptError::CutOff)?;
         Ok(handle.cancel_on_drop().await?)
     }
 }
@@ -127,14 +133,21 @@ impl ModelRoute {
         configured: Vec<(Arc<dyn Model>, Quality)>,
         settings: &RecoverySettings,
     ) -> Result<Self, BuildError> {
-        let last = if configured.is_empty() { Quality::FULL } else { quality(QUOTED) };
+        let last = if configured.is_empty() {
+            Quality::FULL
+        } else {
+            quality(QUOTED)
+        };
         let extractive: Arc<dyn Model> = Arc::new(ExtractiveModel::new());
         let mut models = Vec::new();
         for (model, quality) in configured.into_iter().chain([(extractive, last)]) {
             let guard = Guard::new(model.id().as_str(), settings)?;
             models.push((model, quality, guard));
         }
-        let names: Vec<&str> = models.iter().map(|(model, ..)| model.id().as_str()).collect();
+        let names: Vec<&str> = models
+            .iter()
+            .map(|(model, ..)| model.id().as_str())
+            .collect();
         let identity = names.join("+");
         Ok(Self { models, identity })
     }

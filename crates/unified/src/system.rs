@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use crate::explain::Layered;
 use crate::processed::Answered;
 use crate::route::{ModelRoute, ProcessorRoute};
-use crate::{BedplateBuilder, Explanation, Mode, ProcessError, Processed, Request, Settings, ShutdownReport};
+use crate::{
+    BedplateBuilder, Explanation, Mode, ProcessError, Processed, Request, Settings, ShutdownReport,
+};
 
 /// A running system: a handle whose clones share it.
 ///
@@ -91,7 +93,11 @@ impl Tally {
 
     pub(crate) fn counters(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (succeeded, degraded, failed) = (read(&self.succeeded), read(&self.degraded), read(&self.failed));
+        let (succeeded, degraded, failed) = (
+            read(&self.succeeded),
+            read(&self.degraded),
+            read(&self.failed),
+        );
         Counters {
             requests: succeeded + degraded + failed,
             succeeded,
@@ -236,8 +242,15 @@ impl System {
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        let retries = self.routes.iter().map(|route| &route.guard).chain(self.models.guards());
-        Counters { retries: retries.map(crate::route::Guard::retried).sum(), ..self.tally.counters() }
+        let retries = self
+            .routes
+            .iter()
+            .map(|route| &route.guard)
+            .chain(self.models.guards());
+        Counters {
+            retries: retries.map(crate::route::Guard::retried).sum(),
+            ..self.tally.counters()
+        }
     }
 
     pub(crate) fn close(&self) {
@@ -272,6 +285,7 @@ impl System {
     /// Waits until no request is under way.
     pub(crate) async fn drained(&self) {
         // The sender lives as long as the system, so the wait ends by the count alone.
-        let _count = self.tally.in_flight.subscribe().wait_for(|requests| *requests == 0).await;
+        let mut in_flight = self.tally.in_flight.subscribe();
+        let _count = in_flight.wait_for(|requests| *requests == 0).await;
     }
 }
