@@ -12,10 +12,6 @@ pub(crate) struct Boxes {
     /// Bytes from the start that hold whole top-level boxes.
     pub(crate) whole: usize,
     /// Bytes of the top-level boxes that parsers read, which the media data is none of.
-    #[cfg_attr(
-        not(feature = "video"),
-        expect(dead_code, reason = "only the parser of video is held to it")
-    )]
     pub(crate) structure: usize,
     /// Whether the last top-level box is cut off.
     pub(crate) truncated: bool,
@@ -181,9 +177,9 @@ const MAX_DEPTH: usize = 8;
 mod tests {
     use super::*;
 
-    fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    fn boxed(kind: &str, body: &[u8]) -> Vec<u8> {
         let size = u32::try_from(8 + body.len()).unwrap();
-        [&size.to_be_bytes(), kind.as_slice(), body].concat()
+        [&size.to_be_bytes(), kind.as_bytes(), body].concat()
     }
 
     fn walk(bytes: &[u8]) -> Result<Boxes, MediaError> {
@@ -193,8 +189,8 @@ mod tests {
     #[test]
     fn absurd_sample_counts_are_refused() {
         let claim = [[0; 4], 1_u32.to_be_bytes(), u32::MAX.to_be_bytes()].concat();
-        let mut movie = boxed(b"stsz", &claim);
-        for kind in [b"stbl", b"minf", b"mdia", b"trak", b"moov"] {
+        let mut movie = boxed("stsz", &claim);
+        for kind in ["stbl", "minf", "mdia", "trak", "moov"] {
             movie = boxed(kind, &movie);
         }
         let error = walk(&movie).unwrap_err();
@@ -206,26 +202,26 @@ mod tests {
 
     #[test]
     fn boxes_that_are_too_short_or_too_long_are_refused() {
-        let mut short = boxed(b"moov", &boxed(b"trak", &[]));
+        let mut short = boxed("moov", &boxed("trak", &[]));
         short[8..12].copy_from_slice(&4_u32.to_be_bytes());
         assert!(matches!(walk(&short), Err(MediaError::Malformed { .. })));
-        let mut long = boxed(b"moov", &boxed(b"trak", &[]));
+        let mut long = boxed("moov", &boxed("trak", &[]));
         long[8..12].copy_from_slice(&99_u32.to_be_bytes());
         assert!(matches!(walk(&long), Err(MediaError::Malformed { .. })));
-        let mut circle = boxed(b"moov", &boxed(b"trak", &[]));
+        let mut circle = boxed("moov", &boxed("trak", &[]));
         circle[8..12].copy_from_slice(&0_u32.to_be_bytes());
         assert!(matches!(walk(&circle), Err(MediaError::Malformed { .. })));
         assert!(matches!(
-            walk(&boxed(b"ftyp", b"isom")),
+            walk(&boxed("ftyp", b"isom")),
             Err(MediaError::Malformed { .. })
         ));
     }
 
     #[test]
     fn a_cut_media_box_leaves_the_movie_readable() {
-        let movie = boxed(b"moov", &[]);
+        let movie = boxed("moov", &[]);
         let mut bytes = movie.clone();
-        bytes.extend(boxed(b"mdat", &[0; 100]));
+        bytes.extend(boxed("mdat", &[0; 100]));
         bytes.truncate(bytes.len() - 50);
         assert_eq!(
             walk(&bytes).unwrap(),

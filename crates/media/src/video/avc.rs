@@ -278,6 +278,8 @@ const MAX_UNITS: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     /// Writes a sequence parameter set bit by bit, by the syntax table of the standard.
@@ -287,7 +289,7 @@ mod tests {
             let code = format!("{:b}", value + 1);
             "0".repeat(code.len() - 1) + &code
         };
-        bits += &format!("{profile:08b}");
+        let _infallible = write!(bits, "{profile:08b}");
         bits += &"0".repeat(16);
         bits += &golomb(0);
         if profile == 100 {

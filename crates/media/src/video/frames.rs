@@ -48,7 +48,7 @@ pub(super) fn examine(
         return Ok(Err("the budget of frames to decode is used up".to_owned()));
     }
 
-    let mut run = Run::new(stream, limits, chosen.len());
+    let mut run = Run::new(stream, limits, sampling, chosen.len());
     match format {
         Format::Matroska | Format::WebM => {
             matroska::visit(bytes, format, stream, &chosen, |index, sample| {
@@ -76,6 +76,8 @@ pub(super) fn examine(
 struct Run<'a> {
     stream: &'a Stream,
     decoder: H264CodecDecoder,
+    /// Whether each sample stands alone.
+    isolated: bool,
     thumbnail_width: u32,
     slices_left: u32,
     frames: u32,
@@ -85,11 +87,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(stream: &'a Stream, limits: &Limits, frames: usize) -> Self {
+    fn new(stream: &'a Stream, limits: &Limits, sampling: FrameSampling, frames: usize) -> Self {
         let frames = u32::try_from(frames).unwrap_or(u32::MAX);
         Self {
             stream,
-            decoder: H264CodecDecoder::new(CodecId::new("h264")),
+            decoder: decoder(),
+            isolated: sampling == FrameSampling::KeyFrames,
             thumbnail_width: limits.video.thumbnail_width,
             slices_left: frames.saturating_mul(SLICES_A_FRAME).saturating_add(64),
             frames: 0,
@@ -115,6 +118,13 @@ impl<'a> Run<'a> {
         } else {
             units
         };
+        if self.isolated {
+            // A key frame need not reset the numbering of frames, and a decoder takes the jump from one to the next for loss.
+            if self.decoder.flush().is_ok() {
+                self.drain();
+            }
+            self.decoder = decoder();
+        }
         let order = i64::try_from(index).unwrap_or(i64::MAX);
         // The index stands in for the time: it leads from a frame that comes out back to its sample.
         let packet = Packet::new(0, TimeBase::new(1, 1), data).with_pts(order);
@@ -197,6 +207,10 @@ impl<'a> Run<'a> {
             warnings,
         })
     }
+}
+
+fn decoder() -> H264CodecDecoder {
+    H264CodecDecoder::new(CodecId::new("h264"))
 }
 
 /// One plane of a frame, 8 bits a sample.

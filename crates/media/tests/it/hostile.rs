@@ -7,7 +7,6 @@ use bedplate_media::{
 };
 use image::{ImageFormat, Rgb, RgbImage};
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
 
 use crate::samples::{BELL, BUNNY, CHINA, COMPLETE, ENGLISH, ebml, sine, wav};
 use crate::video::remuxed;
@@ -128,14 +127,13 @@ fn flipped(length: usize) -> impl Strategy<Value = Vec<(usize, u8)>> {
     proptest::collection::vec((place, 1..=255_u8), 1..8)
 }
 
-fn flip(format: Format, bytes: &[u8], flips: &[(usize, u8)]) -> Result<(), TestCaseError> {
+fn flip(format: Format, bytes: &[u8], flips: &[(usize, u8)]) {
     let mut bytes = bytes.to_vec();
     for (at, mask) in flips {
         bytes[*at] ^= mask;
     }
     // A catch in the library makes panics errors, so what is left to fail here is our own code or an abort.
     drop(survives(&bytes, format));
-    Ok(())
 }
 
 proptest! {
@@ -145,14 +143,14 @@ proptest! {
     fn flipped_bytes_are_answered(which in 0..10_usize, flips in flipped(1_000)) {
         let (format, bytes) = corpus().swap_remove(which);
         let flips: Vec<(usize, u8)> = flips.into_iter().map(|(at, mask)| (at % bytes.len(), mask)).collect();
-        flip(format, &bytes, &flips)?;
+        flip(format, &bytes, &flips);
     }
 
     #[test]
     fn flipped_bytes_of_the_movie_box_are_answered(flips in flipped(4_000)) {
         let start = BUNNY.windows(4).position(|name| name == b"moov").unwrap();
         let flips: Vec<(usize, u8)> = flips.into_iter().map(|(at, mask)| ((start + at) % BUNNY.len(), mask)).collect();
-        flip(Format::Mp4, BUNNY, &flips)?;
+        flip(Format::Mp4, BUNNY, &flips);
     }
 
     #[test]

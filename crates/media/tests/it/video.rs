@@ -123,6 +123,12 @@ fn inspection_lists_tracks_without_decoding() {
 /// Matroska written element by element: the H.264 track of the film, remuxed as simple blocks.
 pub(crate) fn remuxed(frames: usize) -> Vec<u8> {
     let (config, samples) = avc_samples(frames);
+    let first_is_key = samples.into_iter().enumerate();
+    let samples = first_is_key.map(|(index, sample)| (index == 0, sample));
+    muxed(&config, &samples.collect::<Vec<_>>())
+}
+
+fn muxed(config: &[u8], samples: &[(bool, Vec<u8>)]) -> Vec<u8> {
     let header = ebml(
         b"\x1a\x45\xdf\xa3",
         &[
@@ -159,16 +165,16 @@ pub(crate) fn remuxed(frames: usize) -> Vec<u8> {
             ebml(b"\x23\xe3\x83", &40_000_000_u32.to_be_bytes()),
             ebml(b"\x22\xb5\x9c", b"ger"),
             ebml(b"\x86", b"V_MPEG4/ISO/AVC"),
-            ebml(b"\x63\xa2", &config),
+            ebml(b"\x63\xa2", config),
             video,
         ]
         .concat(),
     );
     let tracks = ebml(b"\x16\x54\xae\x6b", &entry);
     let mut blocks = ebml(b"\xe7", &[0]);
-    for (index, sample) in samples.iter().enumerate() {
+    for (index, (key, sample)) in samples.iter().enumerate() {
         let time = i16::try_from(index * 40).unwrap().to_be_bytes();
-        let flags = if index == 0 { 0x80 } else { 0 };
+        let flags = if *key { 0x80 } else { 0 };
         let block = [&[0x81], &time[..], &[flags], sample].concat();
         blocks.extend(ebml(b"\xa3", &block));
     }
@@ -232,4 +238,20 @@ fn a_truncated_film_is_reported_or_refused() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_long_film_is_sampled_by_its_key_frames() {
+    let (config, first) = avc_samples(1);
+    let film = muxed(&config, &vec![(true, first[0].clone()); 20]);
+    let mut limits = Limits::default();
+    limits.video.max_frames_decoded = 5;
+    let report = analyze(&film, &limits).unwrap();
+    assert_eq!(report.tracks[0].key_frames, Some(20));
+    assert_eq!(report.sampling, Some(FrameSampling::KeyFrames));
+    assert_eq!(report.frames_decoded, 5, "{report}");
+    assert!(
+        report.cuts.is_empty() && report.warnings.is_empty(),
+        "{report}"
+    );
 }
