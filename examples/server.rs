@@ -30,7 +30,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     axum::serve(listener, router).with_graceful_shutdown(asked_to_end()).await?;
 
     println!("{}", system.shutdown(Duration::from_secs(10)).await);
-    if telemetry.shutdown(Duration::from_secs(5)).flushed { Ok(()) } else { Err("the log was not written to its end".into()) }
+    if telemetry.shutdown(Duration::from_secs(5)).flushed {
+        Ok(())
+    } else {
+        Err("the log was not written to its end".into())
+    }
 }
 
 #[cfg(unix)]

@@ -39,9 +39,7 @@ impl Classify for AttemptError {
 fn model_class(error: &ModelError) -> ErrorClass {
     match error {
         ModelError::InvalidPrompt { .. } => ErrorClass::CallerFault,
-        ModelError::RateLimited { retry_after } => ErrorClass::Throttled {
-            after: *retry_after,
-        },
+        ModelError::RateLimited { retry_after } => ErrorClass::Throttled { after: *retry_after },
         ModelError::TimedOut { .. } => ErrorClass::Timeout,
         error if error.is_transient() => ErrorClass::Transient,
         _ => ErrorClass::Permanent,
@@ -70,13 +68,9 @@ impl From<Failure<AttemptError>> for Cause {
                 AttemptError::CutOff => Self::ShuttingDown,
             },
             Failure::TimedOut { after, .. } => Self::TimedOut { after },
-            Failure::BreakerOpen {
-                breaker,
-                retry_after,
-            } => Self::BreakerOpen {
-                processor: breaker.to_string(),
-                retry_after,
-            },
+            Failure::BreakerOpen { breaker, retry_after } => {
+                Self::BreakerOpen { processor: breaker.to_string(), retry_after }
+            }
             other => Self::Processor(ProcessorError::permanent(other.to_string())),
         }
     }
