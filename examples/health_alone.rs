@@ -1,5 +1,7 @@
 //! Health checks by themselves: a dependency fails, the state goes down step by step, and comes back.
 
+#![expect(clippy::print_stdout, reason = "an example prints what it shows")]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,5 +41,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     health.shutdown().await;
 
     let path = [Status::Healthy, Status::Degraded, Status::Unhealthy, Status::Critical];
-    if database == path && change.to == Status::Healthy { Ok(()) } else { Err("the states came in another order".into()) }
+    if database == path && change.to == Status::Healthy {
+        Ok(())
+    } else {
+        Err("the states came in another order".into())
+    }
 }

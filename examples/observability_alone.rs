@@ -1,5 +1,7 @@
 //! Telemetry by itself: JSON log lines that carry the request's ids, and counts with percentiles, from one set of spans.
 
+#![expect(clippy::print_stdout, reason = "an example prints what it shows")]
+
 use std::error::Error;
 use std::time::Duration;
 

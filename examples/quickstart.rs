@@ -4,6 +4,8 @@
 //!
 //! Run it with `cargo run --release --example quickstart`.
 
+#![expect(clippy::print_stdout, reason = "an example prints what it shows")]
+
 use std::error::Error;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};

@@ -8,6 +8,8 @@
 //!
 //! `BEDPLATE_ADDRESS` sets the address, `BEDPLATE_MODE` the mode. Ctrl-C, or SIGTERM on Unix, drains and ends it.
 
+#![expect(clippy::print_stdout, reason = "an example prints what it shows")]
+
 use std::error::Error;
 use std::time::Duration;
 

@@ -28,21 +28,11 @@ impl Classify for AttemptError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Processor(error) => error.class(),
-            Self::Model(error) => model_class(error),
+            Self::Model(error) => error.class(),
             Self::TimedOut { .. } => ErrorClass::Timeout,
             Self::Panicked { .. } => ErrorClass::Permanent,
             Self::CutOff => ErrorClass::Cancelled,
         }
-    }
-}
-
-fn model_class(error: &ModelError) -> ErrorClass {
-    match error {
-        ModelError::InvalidPrompt { .. } => ErrorClass::CallerFault,
-        ModelError::RateLimited { retry_after } => ErrorClass::Throttled { after: *retry_after },
-        ModelError::TimedOut { .. } => ErrorClass::Timeout,
-        error if error.is_transient() => ErrorClass::Transient,
-        _ => ErrorClass::Permanent,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{Bedplate, BuildError, MediaProcessor, Mode, Processor, Settings};
 pub struct BedplateBuilder {
     mode: Mode,
     files: Vec<(PathBuf, Option<String>)>,
-    changes: Vec<Box<dyn FnOnce(&mut Settings) + Send>>,
+    changes: Vec<Change>,
     processors: Vec<Arc<dyn Processor>>,
     models: Vec<(Arc<dyn Model>, Quality)>,
     store: Option<Arc<dyn Store>>,
@@ -34,6 +34,8 @@ pub struct BedplateBuilder {
     database: Option<PathBuf>,
     telemetry: Option<Observability>,
 }
+
+type Change = Box<dyn FnOnce(&mut Settings) + Send>;
 
 impl BedplateBuilder {
     pub(crate) fn new() -> Self {
@@ -222,7 +224,7 @@ impl BedplateBuilder {
 async fn layers(
     mode: Mode,
     files: Vec<(PathBuf, Option<String>)>,
-    changes: Vec<Box<dyn FnOnce(&mut Settings) + Send>>,
+    changes: Vec<Change>,
 ) -> Result<Layered, BuildError> {
     let mut layered = Layered::new(mode);
     for (path, text) in files {

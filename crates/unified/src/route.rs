@@ -80,12 +80,13 @@ impl ProcessorRoute {
     pub(crate) async fn answer(&self, input: Input, threads: &TaskPool) -> RouteResult {
         let name: Arc<str> = self.processor.name().into();
         let input = &input;
-        let full = self.guard.pipeline.answer(Arc::clone(&name), |cx| {
+        // Boxed, as the policies around an attempt make a future too large for a worker's stack.
+        let full = Box::pin(self.guard.pipeline.answer(Arc::clone(&name), |cx| {
             let span = tracing::info_span!("attempt", processor = &*name, attempt = cx.attempt());
             let processor = Arc::clone(&self.processor);
             let work = move |input: &Input| processor.process(input);
             self.on_thread(threads, input.clone(), work).instrument(span)
-        });
+        }));
         let degraded = Source::new(format!("{name} (inspected)"), quality(INSPECTED));
         let fallback = Fallback::new();
         let chain = fallback.after(full).then(degraded, async |_| {
@@ -147,10 +148,10 @@ impl ModelRoute {
         let mut result: Option<RouteResult> = None;
         for (model, quality, guard) in &self.models {
             let name = model.id().as_str();
-            let asked = guard.pipeline.answer(name, |cx| {
+            let asked = Box::pin(guard.pipeline.answer(name, |cx| {
                 let span = tracing::info_span!("attempt", model = name, attempt = cx.attempt());
                 ask(&**model, prompt, guard.attempt_timeout).instrument(span)
-            });
+            }));
             result = Some(match result {
                 None => asked.await,
                 Some(Ok(answer)) => return Ok(answer),

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
@@ -193,9 +194,14 @@ pub(crate) const BREAKER_WINDOW: u32 = 100;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-fn bounded<T: PartialOrd + ToString>(field: &'static str, value: T, low: T, high: T) -> Result<(), BuildError> {
+fn bounded<T: Copy + PartialOrd + fmt::Display>(
+    field: &'static str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<(), BuildError> {
     if value < low || value > high {
-        return invalid(field, value.to_string(), format!("{} to {}", low.to_string(), high.to_string()));
+        return invalid(field, value.to_string(), format!("{low} to {high}"));
     }
     Ok(())
 }
