@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bedplate::health::Status as HealthStatus;
-use bedplate::storage::{Interactions as _, MemoryStore, Store};
+use bedplate::storage::{MemoryStore, Store};
 use bedplate::{Bedplate, ErrorKind, Mode, ProcessorError, Request, SettingSource};
 
 use crate::support::{Scripted, done};
@@ -31,7 +31,9 @@ async fn modes_try_and_degrade_differently() {
 
 #[tokio::test]
 async fn resilient_and_development_record_before_they_reply() {
-    for (mode, before) in [(Mode::Resilient, true), (Mode::Development, true)] {
+    let modes =
+        [(Mode::Standard, false), (Mode::Performance, false), (Mode::Resilient, true), (Mode::Development, true)];
+    for (mode, before) in modes {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let system = Bedplate::builder().mode(mode).store(Arc::clone(&store)).build().await.unwrap();
         let processed = system.process(Request::text("t")).await.unwrap();

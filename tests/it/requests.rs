@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bedplate::media::{Modality, Report};
 use bedplate::observability::{Logs, Observability};
-use bedplate::storage::{InteractionQuery, Interactions as _, Status};
+use bedplate::storage::{InteractionQuery, Status};
 use bedplate::{Bedplate, CacheOutcome, ErrorKind, Output, Request};
 
 use crate::support::{Scripted, asset, done, record};

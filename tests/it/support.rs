@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bedplate::media::Modality;
-use bedplate::storage::{Interaction, Interactions as _};
+use bedplate::storage::Interaction;
 use bedplate::{Bedplate, Input, Output, Processor, ProcessorError, RequestId};
 use bytes::Bytes;
 
@@ -46,7 +46,7 @@ impl<F> Processor for Scripted<F>
 where
     F: Fn(u32) -> Result<Output, ProcessorError> + Send + Sync + 'static,
 {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "scripted"
     }
 
@@ -67,6 +67,7 @@ where
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a script returns")]
 pub(crate) fn done() -> Result<Output, ProcessorError> {
     Ok(Output::Json(serde_json::json!("done")))
 }
@@ -74,7 +75,8 @@ pub(crate) fn done() -> Result<Output, ProcessorError> {
 /// Says on the standard error, past the test runner's capture, that a test did not run.
 pub(crate) fn skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    writeln!(std::io::stderr(), "SKIPPED {test}: {why}").unwrap();
+    let mut past_the_capture = std::io::stderr();
+    writeln!(past_the_capture, "SKIPPED {test}: {why}").unwrap();
 }
 
 /// The address of a service, or `None` with a word on why the test is skipped; where services are required, a failure.
