@@ -40,15 +40,15 @@ use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 fn main() -> std::io::Result<()> {
     let mut suite = Suite::new("recovery", Settings::from_process());
     bare(&mut suite);
-    retry(&mut suite, "retry", succeeds);
-    retry(&mut suite, "retry_once", fails_once);
-    retry(&mut suite, "retry_exhausted", fails);
-    retry(&mut suite, "permanent_error", is_refused);
+    retry(&mut suite, "retry", SUCCEEDS);
+    retry(&mut suite, "retry_once", FAILS_ONCE);
+    retry(&mut suite, "retry_exhausted", FAILS);
+    retry(&mut suite, "permanent_error", IS_REFUSED);
     timeout(&mut suite);
     retry_in_timeout(&mut suite);
-    timeouts_and_retry(&mut suite, "timeouts_and_retry", succeeds);
-    timeouts_and_retry(&mut suite, "stack_retry_once", fails_once);
-    timeouts_and_retry(&mut suite, "stack_error", is_refused);
+    timeouts_and_retry(&mut suite, "timeouts_and_retry", SUCCEEDS);
+    timeouts_and_retry(&mut suite, "stack_retry_once", FAILS_ONCE);
+    timeouts_and_retry(&mut suite, "stack_error", IS_REFUSED);
     pending(&mut suite);
     full_stack(&mut suite, "full_stack", 1);
     full_stack(&mut suite, "full_stack_2threads", 2);
@@ -64,13 +64,13 @@ fn bare(suite: &mut Suite) {
     suite
         .case("bare")
         .ours(OURS, |work| {
-            repeat(work, succeeds, async |n| {
-                pipeline.run(move |_| operation(n, 0, succeeds)).await
+            repeat(work, SUCCEEDS, async |n| {
+                pipeline.run(move |_| operation(n, 0, SUCCEEDS)).await
             });
         })
-        .peer("tower", |work| serve(work, succeeds, service(succeeds)))
+        .peer("tower", |work| serve(work, SUCCEEDS, service(SUCCEEDS)))
         .peer("await", |work| {
-            repeat(work, succeeds, async |n| operation(n, 0, succeeds).await);
+            repeat(work, SUCCEEDS, async |n| operation(n, 0, SUCCEEDS).await);
         })
         .run();
 }
@@ -117,19 +117,19 @@ fn timeout(suite: &mut Suite) {
     suite
         .case("timeout")
         .ours(OURS, |work| {
-            repeat(work, succeeds, async |n| {
-                pipeline.run(move |_| operation(n, 0, succeeds)).await
+            repeat(work, SUCCEEDS, async |n| {
+                pipeline.run(move |_| operation(n, 0, SUCCEEDS)).await
             });
         })
         .peer("tower", |work| {
             let service = ServiceBuilder::new()
                 .layer(TimeoutLayer::new(TOTAL))
-                .service(service(succeeds));
-            serve(work, succeeds, service);
+                .service(service(SUCCEEDS));
+            serve(work, SUCCEEDS, service);
         })
         .peer("tokio", |work| {
-            repeat(work, succeeds, async |n| {
-                flat(tokio::time::timeout(TOTAL, operation(n, 0, succeeds)).await)
+            repeat(work, SUCCEEDS, async |n| {
+                flat(tokio::time::timeout(TOTAL, operation(n, 0, SUCCEEDS)).await)
             });
         })
         .run();
@@ -148,9 +148,9 @@ fn retry_in_timeout(suite: &mut Suite) {
     suite
         .case("timeout_retry")
         .ours(OURS, |work| {
-            repeat(work, succeeds, async |n| {
+            repeat(work, SUCCEEDS, async |n| {
                 pipeline
-                    .run(move |cx| operation(n, cx.attempt() - 1, succeeds))
+                    .run(move |cx| operation(n, cx.attempt() - 1, SUCCEEDS))
                     .await
             });
         })
@@ -158,12 +158,12 @@ fn retry_in_timeout(suite: &mut Suite) {
             let service = ServiceBuilder::new()
                 .layer(TimeoutLayer::new(TOTAL))
                 .layer(RetryLayer::new(Attempts(RETRIES)))
-                .service(service(succeeds));
-            serve(work, succeeds, service);
+                .service(service(SUCCEEDS));
+            serve(work, SUCCEEDS, service);
         })
         .peer("backon+tokio", |work| {
-            repeat(work, succeeds, async |n| {
-                flat(tokio::time::timeout(TOTAL, retried(n, succeeds)).await)
+            repeat(work, SUCCEEDS, async |n| {
+                flat(tokio::time::timeout(TOTAL, retried(n, SUCCEEDS)).await)
             });
         })
         .run();
@@ -211,7 +211,7 @@ fn pending(suite: &mut Suite) {
     suite
         .case("pending")
         .ours(OURS, |work| {
-            repeat(work, succeeds, async |n| {
+            repeat(work, SUCCEEDS, async |n| {
                 eager(pipeline.run(move |_| waits(n))).await
             });
         })
@@ -221,13 +221,13 @@ fn pending(suite: &mut Suite) {
                 .layer(RetryLayer::new(Attempts(RETRIES)))
                 .layer(TimeoutLayer::new(ATTEMPT))
                 .service(service_fn(|request: Request| waits(request.n)));
-            repeat(work, succeeds, async |n| {
+            repeat(work, SUCCEEDS, async |n| {
                 let request = Request { n, attempt: 0 };
                 eager(service.ready().await?.call(request)).await
             });
         })
         .peer("backon+tokio", |work| {
-            repeat(work, succeeds, async |n| {
+            repeat(work, SUCCEEDS, async |n| {
                 let once =
                     move || async move { flat(tokio::time::timeout(ATTEMPT, waits(n)).await) };
                 let retried = once
@@ -260,14 +260,14 @@ fn full_stack(suite: &mut Suite, case: &'static str, threads: usize) {
         .case(case)
         .threads(threads)
         .ours(OURS, |work| {
-            repeat(work, succeeds, async |n| {
+            repeat(work, SUCCEEDS, async |n| {
                 pipeline
-                    .run(move |cx| operation(n, cx.attempt() - 1, succeeds))
+                    .run(move |cx| operation(n, cx.attempt() - 1, SUCCEEDS))
                     .await
             });
         })
-        .peer("tower", |work| stack_of_tower(work, succeeds))
-        .peer("backon+tokio", |work| stack_of_backon(work, succeeds))
+        .peer("tower", |work| stack_of_tower(work, SUCCEEDS))
+        .peer("backon+tokio", |work| stack_of_backon(work, SUCCEEDS))
         .run();
 }
 
@@ -371,31 +371,33 @@ impl Judged for tower::BoxError {
     }
 }
 
-/// What becomes of an attempt, by its number from 0.
-type Fate = fn(u32) -> Result<(), Broken>;
-
-fn succeeds(_attempt: u32) -> Result<(), Broken> {
-    Ok(())
+/// What becomes of the attempts of a call: so many fail, the others succeed.
+#[derive(Debug, Clone, Copy)]
+struct Fate {
+    failures: u32,
+    with: Broken,
 }
 
-fn fails_once(attempt: u32) -> Result<(), Broken> {
-    if attempt == 0 {
-        Err(Broken::Connection)
-    } else {
-        Ok(())
+const SUCCEEDS: Fate = Fate::new(0, Broken::Connection);
+const FAILS_ONCE: Fate = Fate::new(1, Broken::Connection);
+const FAILS: Fate = Fate::new(u32::MAX, Broken::Connection);
+const IS_REFUSED: Fate = Fate::new(u32::MAX, Broken::Request);
+
+impl Fate {
+    const fn new(failures: u32, with: Broken) -> Self {
+        Self { failures, with }
     }
 }
 
-fn fails(_attempt: u32) -> Result<(), Broken> {
-    Err(Broken::Connection)
-}
-
-fn is_refused(_attempt: u32) -> Result<(), Broken> {
-    Err(Broken::Request)
-}
-
+/// Stands for a call over a network: ready at once, and opaque to the compiler.
+#[expect(
+    clippy::unused_async,
+    reason = "what is measured is what stands around an async call"
+)]
 async fn operation(n: u64, attempt: u32, fate: Fate) -> Result<u64, Broken> {
-    fate(attempt)?;
+    if attempt < black_box(fate.failures) {
+        return Err(fate.with);
+    }
     Ok(black_box(n))
 }
 
@@ -468,7 +470,7 @@ where
 
 /// Calls as often as asked, and compares each result with what three attempts have to give.
 fn repeat<E>(work: Work, fate: Fate, mut call: impl AsyncFnMut(u64) -> Result<u64, E>) {
-    let works = (0..=2).any(|attempt| fate(attempt).is_ok());
+    let works = fate.failures < 3;
     block_on(async {
         for n in 0..work.iterations {
             let result = call(black_box(n)).await;
