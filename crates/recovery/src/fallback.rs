@@ -191,11 +191,11 @@ where
     ///
     /// # Cancel safety
     /// Dropping the future drops the source being asked.
-    pub async fn run<T, E>(self) -> Result<Answer<T>, Failure<E>>
+    pub fn run<T, E>(self) -> impl Future<Output = Result<Answer<T>, Failure<E>>> + Send
     where
         F: Future<Output = Result<Answer<T>, Failure<E>>>,
     {
-        self.call.await
+        self.call
     }
 }
 

@@ -262,15 +262,13 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
             let result = self
                 .shared
                 .policy
-                .run(self.env(), cx, |cx| {
+                .run(self.env(), cx, |cx| async move {
                     made.store(cx.attempt(), Ordering::Relaxed);
-                    let attempt = op(cx);
-                    async move {
-                        attempt.await.map_err(|error| {
-                            let class = classify(&error);
-                            Failure::inner(error, class)
-                        })
-                    }
+                    // Made in here: captured, the attempt would take its room twice.
+                    op(cx).await.map_err(|error| {
+                        let class = classify(&error);
+                        Failure::inner(error, class)
+                    })
                 })
                 .await;
             let made = attempts.load(Ordering::Relaxed);

@@ -194,6 +194,19 @@ pub struct RetryPlan<R> {
     started: Option<Instant>,
 }
 
+impl RetryConfig {
+    /// Says why no attempt may follow, where that takes neither the time nor a delay.
+    const fn rules_out(&self, attempt: u32, class: ErrorClass) -> Option<GiveUp> {
+        if !class.is_transient() {
+            return Some(GiveUp::NotRetryable);
+        }
+        if attempt >= self.max_attempts {
+            return Some(GiveUp::Attempts);
+        }
+        None
+    }
+}
+
 impl<R: Random> RetryPlan<R> {
     /// Plans the retries of a call whose first attempt began at `started`.
     pub fn new(config: RetryConfig, started: Option<Instant>, random: R) -> Self {
@@ -212,11 +225,8 @@ impl<R: Random> RetryPlan<R> {
         class: ErrorClass,
         deadline: Option<Instant>,
     ) -> RetryDecision {
-        if !class.is_transient() {
-            return RetryDecision::GiveUp(GiveUp::NotRetryable);
-        }
-        if attempt >= self.config.max_attempts {
-            return RetryDecision::GiveUp(GiveUp::Attempts);
+        if let Some(reason) = self.config.rules_out(attempt, class) {
+            return RetryDecision::GiveUp(reason);
         }
         let base = match class {
             ErrorClass::Throttled { .. } => self.config.throttled_base,
@@ -287,13 +297,20 @@ impl Policy for Retry {
             };
             let class = failure.class();
             let attempt = cx.attempt();
-            let now = env.clock.now();
-            let decision = if failure.is_refusal() {
-                RetryDecision::GiveUp(GiveUp::NotRetryable)
+            let final_anyway = if failure.is_refusal() {
+                Some(GiveUp::NotRetryable)
             } else {
-                plan.get_or_insert_with(|| RetryPlan::new(self.config, started, self.random()))
-                    .decide(now, attempt, class, cx.deadline())
+                self.config.rules_out(attempt, class)
             };
+            // The clock and the randomness cost more than all the rest: not for a failure that ends the call.
+            if let Some(reason) = final_anyway {
+                give_up(env, attempt, class, reason);
+                return Err(failure);
+            }
+            let now = env.clock.now();
+            let decision = plan
+                .get_or_insert_with(|| RetryPlan::new(self.config, started, self.random()))
+                .decide(now, attempt, class, cx.deadline());
             match decision {
                 RetryDecision::GiveUp(reason) => {
                     give_up(env, attempt, class, reason);

@@ -1,5 +1,5 @@
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -91,14 +91,18 @@ impl Policy for Timeout {
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
         let TimeoutConfig { limit, scope } = self.config;
-        let Some(mine) = env.clock.now().checked_add(limit) else {
-            return op(cx).await;
+        // Not mine, if the limit around this one fires first: it drops this future.
+        let ends = env.clock.now().checked_add(limit);
+        let mine = ends.filter(|mine| cx.deadline().is_none_or(|outer| *mine < outer));
+        let done = {
+            // Made in one place, pinned and lent: each way to await it by value would take its room anew.
+            let call = pin!(op(mine.map_or(cx, |mine| cx.with_deadline(mine))));
+            match mine {
+                Some(mine) => before(env.clock, mine, call).await,
+                None => Some(call.await),
+            }
+            // Dropped here, so that what it held is settled before anybody hears of the end.
         };
-        if cx.deadline().is_some_and(|outer| outer <= mine) {
-            // The limit around this one fires first and drops this future.
-            return op(cx).await;
-        }
-        let done = before(env.clock, mine, op(cx.with_deadline(mine))).await;
         done.unwrap_or_else(|| {
             tracing::debug!(
                 pipeline = env.name,
@@ -121,8 +125,11 @@ impl Policy for Timeout {
 }
 
 /// Polls `call` until it is ready or `deadline` is over; the timer is made only once the call has to wait.
-async fn before<C: Clock, F: Future>(clock: &C, deadline: Instant, call: F) -> Option<F::Output> {
-    let mut call = pin!(call);
+async fn before<C: Clock, F: Future>(
+    clock: &C,
+    deadline: Instant,
+    mut call: Pin<&mut F>,
+) -> Option<F::Output> {
     let mut timer = pin!(None);
     poll_fn(move |task| {
         if let Poll::Ready(value) = call.as_mut().poll(task) {

@@ -260,9 +260,14 @@ impl BreakerConfig {
         Ok(())
     }
 
+    /// Says whether it matters how long a call took, so that its admission needs to know the time.
+    pub(super) const fn times_calls(&self) -> bool {
+        self.slow_call_rate.is_some()
+    }
+
     /// Says whether results are judged by the clock, so that each of them needs to know the time.
     pub(super) const fn needs_time(&self) -> bool {
-        self.slow_call_rate.is_some()
+        self.times_calls()
             || (matches!(self.window, WindowKind::Time { .. })
                 && !matches!(self.trip, TripRule::Consecutive(_)))
     }

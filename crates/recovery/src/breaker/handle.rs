@@ -42,6 +42,7 @@ pub(super) type Listener = Box<dyn Fn(Transition) + Send + Sync>;
 struct Shared {
     name: Arc<str>,
     needs_time: bool,
+    times_calls: bool,
     abandoned: Abandoned,
     /// The generation in the upper bits and two flags below: [`FREE`] and [`QUIET`]. Written under the lock only,
     /// and only when it changes, so that the healthy path shares the cache line.
@@ -67,7 +68,7 @@ impl CircuitBreaker {
         config: BreakerConfig,
         listeners: Vec<Listener>,
     ) -> Self {
-        let needs_time = config.needs_time();
+        let (needs_time, times_calls) = (config.needs_time(), config.times_calls());
         let abandoned = config.abandoned;
         let machine = BreakerMachine::trusted(config);
         let gate = AtomicU64::new(gate_of(&machine));
@@ -75,6 +76,7 @@ impl CircuitBreaker {
             shared: Arc::new(Shared {
                 name,
                 needs_time,
+                times_calls,
                 abandoned,
                 gate,
                 machine: Mutex::new(machine),
@@ -181,7 +183,7 @@ impl CircuitBreaker {
             let ticket = Ticket {
                 generation: gate >> FLAGS,
                 probe: None,
-                admitted: self.shared.needs_time.then(now),
+                admitted: self.shared.times_calls.then(now),
             };
             return (Ok(ticket), None);
         }
