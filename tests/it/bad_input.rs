@@ -133,3 +133,17 @@ async fn contradictory_settings_are_refused_by_name() {
         .await;
     assert!(matches!(twice, Err(BuildError::Invalid { field, .. }) if field == "database"));
 }
+
+#[tokio::test]
+async fn what_is_recorded_of_a_wrong_request_is_bounded() {
+    let system = Bedplate::builder().build().await.unwrap();
+    let long = "ü".repeat(1 << 20);
+    let request = Request::text("t").tenant(&*long).user(&*long).session(&*long).modality_name(&*long);
+    let error = system.process(request).await.unwrap_err();
+    assert!(error.to_string().len() < 1_000);
+    let record = record(&system, error.id).await;
+    for recorded in [&record.tenant, record.user.as_ref().unwrap(), record.session.as_ref().unwrap(), &record.modality]
+    {
+        assert_eq!(recorded.len(), 128);
+    }
+}

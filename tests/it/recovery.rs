@@ -4,12 +4,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bedplate::media::Modality;
 use bedplate::models::{Completion, Model, ModelError, ModelId, Prompt};
 use bedplate::recovery::Quality;
 use bedplate::storage::Status;
-use bedplate::{Bedplate, BedplateBuilder, CacheOutcome, DegradedAnswers, ErrorKind, Output, ProcessorError, Request};
+use bedplate::{
+    Bedplate, BedplateBuilder, CacheOutcome, DegradedAnswers, ErrorKind, Input, Output, Processor, ProcessorError,
+    Request,
+};
 
-use crate::support::{Scripted, done, record};
+use crate::support::{Scripted, asset, done, record};
 
 fn quick(builder: BedplateBuilder) -> BedplateBuilder {
     builder.configure(|settings| {
@@ -145,4 +149,53 @@ async fn where_the_models_fail_the_extractive_one_answers() {
     assert!(answer.is_degraded());
     assert_eq!(answer.to_string(), "The governor closes the throttle.");
     assert_eq!(system.counters().retries, 2, "only what may pass is retried");
+}
+
+/// Analyses nothing until the channel closes, whatever its time limit.
+struct DeafImages(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Processor for DeafImages {
+    fn name(&self) -> &'static str {
+        "deaf"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn modality(&self) -> Modality {
+        Modality::Image
+    }
+
+    fn process(&self, _: &Input) -> Result<Output, ProcessorError> {
+        // Ends when the test does.
+        let _released = self.0.lock().unwrap().recv();
+        done()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_processor_that_hangs_takes_nobody_else_s_threads_or_time() {
+    let (release, wait) = std::sync::mpsc::channel();
+    let system = Bedplate::builder()
+        .processor(DeafImages(std::sync::Mutex::new(wait)))
+        .configure(|settings| {
+            settings.workers.workers = 2;
+            settings.recovery.attempts = 1;
+            settings.recovery.attempt_timeout = Duration::from_millis(100);
+            settings.recovery.total_timeout = Duration::from_millis(200);
+        })
+        .build()
+        .await
+        .unwrap();
+    for index in 0..6 {
+        let picture = Request::image(asset("china.jpg")).parameter("variant", index);
+        let begun = tokio::time::Instant::now();
+        let error = system.process(picture).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Overloaded), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        let text = system.process(Request::text(format!("text {index}"))).await.unwrap();
+        assert!(!text.is_degraded());
+    }
+    drop(release);
 }

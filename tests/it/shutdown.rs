@@ -74,7 +74,7 @@ async fn a_caller_that_gives_up_leaves_a_record_and_a_cached_answer() {
     let request = Request::new(asset("bigbuckbunny.mp4"));
     let id = request.id();
     {
-        let processing = system.process(request.clone());
+        let processing = system.process(request);
         assert!(tokio::time::timeout(Duration::from_millis(20), processing).await.is_err());
     }
     system.flush_records().await;

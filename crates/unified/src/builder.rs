@@ -156,20 +156,12 @@ impl BedplateBuilder {
             .weigher(|key: &String, answered: &Arc<Answered>| key.len() as u64 + answered.weight)
             .build()
             .map_err(|error| BuildError::part("cache", error))?;
-        let workers = bounded(settings.workers.workers);
         let pool = TaskPool::builder("requests")
-            .workers(workers)
+            .workers(bounded(settings.workers.workers))
             .queue(bounded(settings.workers.queue))
-            .default_timeout(request_limit(&settings))
+            .default_timeout(request_limit(&settings, self.models.len()))
             .build()
             .map_err(|error| BuildError::part("tasks", error))?;
-        let threads = TaskPool::builder("processors")
-            .workers(workers)
-            .queue(workers)
-            .blocking_threads(workers)
-            .build()
-            .map_err(|error| BuildError::part("tasks", error))?;
-
         let routes = routes(self.processors, &settings)?;
         let models = ModelRoute::new(self.models, &settings.recovery)?;
         let documents = Hub::new();
@@ -205,7 +197,6 @@ impl BedplateBuilder {
             layered,
             cache,
             pool,
-            threads,
             routes,
             models,
             documents,
@@ -255,10 +246,18 @@ fn routes(own: Vec<Arc<dyn Processor>>, settings: &Settings) -> Result<Vec<Proce
         processors.retain(|other| other.modality() != processor.modality());
         processors.push(processor);
     }
-    processors
-        .into_iter()
-        .map(|processor| Ok(ProcessorRoute { guard: Guard::new(processor.name(), &settings.recovery)?, processor }))
-        .collect()
+    processors.into_iter().map(|processor| route(processor, settings)).collect()
+}
+
+fn route(processor: Arc<dyn Processor>, settings: &Settings) -> Result<ProcessorRoute, BuildError> {
+    let workers = bounded(settings.workers.workers);
+    let threads = TaskPool::builder(processor.name())
+        .workers(workers)
+        .queue(workers)
+        .blocking_threads(workers)
+        .build()
+        .map_err(|error| BuildError::part("tasks", error))?;
+    Ok(ProcessorRoute { guard: Guard::new(processor.name(), &settings.recovery)?, processor, threads })
 }
 
 /// The modalities whose analysis is compiled in.
@@ -273,9 +272,10 @@ const BUILT_IN: &[Modality] = &[
     Modality::Video,
 ];
 
-/// When a worker gives a request up that its recovery policies should have ended: all sources may take their whole time.
-fn request_limit(settings: &Settings) -> Duration {
-    settings.recovery.total_timeout.saturating_mul(8)
+/// When a worker gives a request up that its recovery policies should have ended: every source took its whole time.
+fn request_limit(settings: &Settings, models: usize) -> Duration {
+    let sources = bounded(models).saturating_add(1);
+    settings.recovery.total_timeout.saturating_mul(sources).saturating_add(settings.recovery.attempt_timeout)
 }
 
 fn bounded(count: usize) -> u32 {

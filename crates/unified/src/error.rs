@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bedplate_media::MediaError;
+use bedplate_media::{MediaError, Modality};
 use bedplate_models::ModelError;
 use bedplate_recovery::{Classify, ErrorClass};
 
@@ -118,9 +118,10 @@ impl ProcessorError {
 impl Classify for ProcessorError {
     fn class(&self) -> ErrorClass {
         match self {
+            // The content may be to blame, but the decoder is; reading the header alone may still do.
+            Self::Content(MediaError::DecoderPanicked { .. }) | Self::Permanent { .. } => ErrorClass::Permanent,
             Self::Content(_) | Self::Request { .. } => ErrorClass::CallerFault,
             Self::Transient { .. } => ErrorClass::Transient,
-            Self::Permanent { .. } => ErrorClass::Permanent,
         }
     }
 }
@@ -196,6 +197,8 @@ pub(crate) enum Cause {
     Processor(ProcessorError),
     #[error(transparent)]
     Model(ModelError),
+    #[error("modality is {modality}, but this system has no processor for it")]
+    NoProcessor { modality: Modality },
     #[error("the queue is full, with {queued} requests waiting")]
     Overloaded { queued: u64, retry_after: Option<Duration> },
     #[error("processor {processor} is not called for now, because its last calls failed")]
@@ -219,6 +222,7 @@ impl ProcessError {
             | Cause::Model(ModelError::InvalidPrompt { .. }) => ErrorKind::InvalidRequest,
             Cause::Overloaded { .. } | Cause::BreakerOpen { .. } => ErrorKind::Overloaded,
             Cause::Model(ModelError::TimedOut { .. }) | Cause::TimedOut { .. } => ErrorKind::TimedOut,
+            Cause::NoProcessor { .. } => ErrorKind::Unsupported,
             Cause::ShuttingDown => ErrorKind::ShuttingDown,
             Cause::Processor(_) | Cause::Model(_) | Cause::Panicked { .. } => ErrorKind::Failed,
         }
@@ -264,6 +268,7 @@ fn content_kind(error: &MediaError) -> ErrorKind {
     match error {
         MediaError::TooLarge { .. } | MediaError::LimitExceeded { .. } => ErrorKind::TooLarge,
         MediaError::Unrecognized { .. } | MediaError::Disabled { .. } => ErrorKind::Unsupported,
+        MediaError::DecoderPanicked { .. } => ErrorKind::Failed,
         _ => ErrorKind::InvalidRequest,
     }
 }

@@ -51,3 +51,7 @@ pub use bedplate_tasks as tasks;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/guides/unified.md")]
 struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/getting-started.md")]
+struct GettingStarted;

@@ -53,10 +53,13 @@ impl System {
         let begun = Instant::now();
         let left = || deadline.saturating_sub(begun.elapsed());
         self.close();
+        // A check of a pool that is going down would only raise a false alarm.
+        self.health.shutdown().await;
         let _drained = timeout(left(), self.drained()).await;
         let requests = self.pool.shutdown(left()).await;
-        self.threads.shutdown(left()).await;
-        self.health.shutdown().await;
+        for route in &self.routes {
+            route.threads.shutdown(left()).await;
+        }
         // Whoever was cut off above still has its record to leave.
         let _left = timeout(left().min(Duration::from_millis(100)), self.drained()).await;
         let records = self.recorder.shutdown(left().max(Duration::from_millis(100))).await;
@@ -80,70 +83,68 @@ impl System {
     }
 }
 
-/// A request that is under way: in the count of those, and with a record that is written even if the request's future is
-/// dropped before its end.
+/// A request that is under way: in the count of those, and with a record that is handed over even if the request's future
+/// is dropped before its end.
 pub(crate) struct Unrecorded {
     system: Arc<System>,
     pub(crate) interaction: Interaction,
     pub(crate) begun: Instant,
-    open: bool,
+    counted: bool,
+    handed_over: bool,
 }
 
 impl Unrecorded {
     pub(crate) fn new(system: Arc<System>, interaction: Interaction, begun: Instant) -> Self {
         system.began();
-        Self { system, interaction, begun, open: true }
+        Self { system, interaction, begun, counted: false, handed_over: false }
     }
 
-    /// Hands the record over, as the settings say.
+    /// Counts the request and hands its record over, as the settings say. What was not handed over when this ends, or is
+    /// dropped, is tried once more and then counted as dropped.
     pub(crate) async fn record(mut self) {
         const PATIENCE: Duration = Duration::from_secs(1);
-        let record = self.close();
-        let recorder = &self.system.recorder;
-        let taken = match self.system.settings().recording.when {
-            Recording::BestEffort => recorder.try_record(record).is_ok(),
-            Recording::Batched => {
-                matches!(timeout(PATIENCE, recorder.record(record)).await, Ok(Ok(())))
-            }
+        self.count();
+        match self.system.settings().recording.when {
+            Recording::BestEffort => {}
+            Recording::Batched => self.hand_over(PATIENCE).await,
             Recording::BeforeReply => {
                 let limit = self.system.settings().recovery.total_timeout;
-                let written = timeout(limit, async {
-                    recorder.record(record).await?;
-                    recorder.flush().await
-                });
+                self.hand_over(limit).await;
                 // Time that is up leaves the record with the recorder, which tries on.
-                !matches!(written.await, Ok(Err(_)))
+                let _written = timeout(limit, self.system.recorder.flush()).await;
             }
-        };
-        if !taken {
-            self.system.record_dropped();
         }
     }
 
-    /// Counts how the request ended, and returns its record.
-    fn close(&mut self) -> Interaction {
-        self.open = false;
-        let record = self.interaction.clone();
+    /// Waits for room in the recorder's queue.
+    async fn hand_over(&mut self, patience: Duration) {
+        let taken = timeout(patience, self.system.recorder.record(self.interaction.clone())).await;
+        self.handed_over = matches!(taken, Ok(Ok(())));
+    }
+
+    /// Counts how the request ended.
+    fn count(&mut self) {
+        self.counted = true;
+        let record = &self.interaction;
         let operation = format!("process {}", known_modality(&record.modality));
         let failed = record.status == Status::Failed;
         self.system.telemetry.operations().record(&operation, record.duration, failed);
         self.system.ended(record.status);
-        record
     }
 }
 
 impl Drop for Unrecorded {
     fn drop(&mut self) {
-        if self.open {
+        if !self.counted {
             self.interaction.duration = self.begun.elapsed();
             self.interaction.status = Status::Failed;
             self.interaction.quality = 0.0;
             self.interaction.error_kind = Some("cancelled".to_owned());
             self.interaction.error = Some("the caller gave up waiting".to_owned());
-            let record = self.close();
-            if self.system.recorder.try_record(record).is_err() {
-                self.system.record_dropped();
-            }
+            self.count();
+        }
+        if !self.handed_over && self.system.recorder.try_record(self.interaction.clone()).is_err() {
+            self.system.record_dropped();
         }
         self.system.left();
     }

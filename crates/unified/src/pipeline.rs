@@ -33,9 +33,9 @@ impl System {
         let span = tracing::info_span!(
             "process",
             request_id = %request.id,
-            user_id = request.user,
-            session_id = request.session,
-            tenant = request.tenant,
+            user_id = request.user.as_deref().map(short),
+            session_id = request.session.as_deref().map(short),
+            tenant = short(&request.tenant),
         );
         let system = Arc::clone(self);
         Box::pin(async move { system.accounted(request).await }.instrument(span)).await
@@ -45,9 +45,9 @@ impl System {
     async fn accounted(self: Arc<Self>, request: Request) -> Result<Processed, ProcessError> {
         let begun = Instant::now();
         let mut interaction = Interaction::new(request.id, modality_of(&request), Timestamp::now());
-        interaction.tenant.clone_from(&request.tenant);
-        interaction.user.clone_from(&request.user);
-        interaction.session.clone_from(&request.session);
+        interaction.tenant = short(&request.tenant).to_owned();
+        interaction.user = request.user.as_deref().map(short).map(str::to_owned);
+        interaction.session = request.session.as_deref().map(short).map(str::to_owned);
         interaction.content_bytes = request.content.len() as u64;
         let mut unrecorded = Unrecorded::new(Arc::clone(&self), interaction, begun);
 
@@ -127,10 +127,9 @@ impl System {
         }
         let modality = format.modality();
         let found = self.routes.iter().enumerate().find(|(_, route)| route.processor.modality() == modality);
-        let (route, identity) = found.map(|(index, route)| (index, route.identity())).ok_or_else(|| {
-            let reason = format!("is {modality}, but this system has no processor for it");
-            Arc::new(Cause::Field { field: "modality".to_owned(), reason })
-        })?;
+        let (route, identity) = found
+            .map(|(index, route)| (index, route.identity()))
+            .ok_or_else(|| Arc::new(Cause::NoProcessor { modality }))?;
         let input = Input { content: request.content.clone(), format, parameters: request.parameters.clone() };
         Ok((identity, Work::Process { route, input }))
     }
@@ -177,7 +176,7 @@ impl System {
         match work {
             Work::Ask { prompt } => self.models.answer(&prompt).await,
             Work::Process { route, input } => match self.routes.get(route) {
-                Some(route) => route.answer(input, &self.threads).await,
+                Some(route) => route.answer(input).await,
                 None => Err(AttemptError::CutOff.into()),
             },
         }
@@ -237,8 +236,13 @@ impl Unrecorded {
 }
 
 /// What the caller says the content is, until the content is looked at.
-fn modality_of(request: &Request) -> String {
-    request.modality.as_deref().unwrap_or("unknown").chars().take(64).collect()
+fn modality_of(request: &Request) -> &str {
+    short(request.modality.as_deref().unwrap_or("unknown"))
+}
+
+/// The beginning of a text that nobody has checked yet: as long as a valid id may be.
+fn short(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(128)).unwrap_or_default()
 }
 
 /// Hashes the content with BLAKE3; large content off the threads of the runtime, which it would hold for milliseconds.

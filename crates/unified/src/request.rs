@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Something to process: a text, a sound, a picture or a video, and what is to be done with it.
 ///
 /// Nothing is checked here; [`Bedplate::process`](crate::Bedplate::process) checks everything and names what is wrong.
-#[derive(Clone, Validate)]
+#[derive(Validate)]
 #[must_use]
 pub struct Request {
     #[garde(skip)]
@@ -128,10 +128,28 @@ impl Request {
         self
     }
 
-    /// Returns the request's id, which is new for each request and kept by its clones.
+    /// Returns the request's id. Each request has its own, a clone too: it is another request for the same.
     #[must_use]
     pub const fn id(&self) -> RequestId {
         self.id
+    }
+}
+
+impl Clone for Request {
+    /// Returns another request for the same, with an id of its own, so that each is recorded.
+    fn clone(&self) -> Self {
+        Self {
+            id: RequestId::new(),
+            content: self.content.clone(),
+            modality: self.modality.clone(),
+            file_name: self.file_name.clone(),
+            question: self.question.clone(),
+            parameters: self.parameters.clone(),
+            tenant: self.tenant.clone(),
+            user: self.user.clone(),
+            session: self.session.clone(),
+            deadline: self.deadline,
+        }
     }
 }
 

@@ -27,6 +27,9 @@ const QUOTED: f64 = 0.3;
 pub(crate) struct ProcessorRoute {
     pub(crate) processor: Arc<dyn Processor>,
     pub(crate) guard: Guard,
+    /// The threads of its attempts. Apart from the requests' pool, because a request that waited in its own pool for a
+    /// worker would wait for itself; and its own, so that a processor that hangs takes no other's threads.
+    pub(crate) threads: TaskPool,
 }
 
 /// The models behind their recovery policies: the first one that answers.
@@ -77,7 +80,7 @@ impl ProcessorRoute {
         format!("{}@{}", self.processor.name(), self.processor.version())
     }
 
-    pub(crate) async fn answer(&self, input: Input, threads: &TaskPool) -> RouteResult {
+    pub(crate) async fn answer(&self, input: Input) -> RouteResult {
         let name: Arc<str> = self.processor.name().into();
         let input = &input;
         // Boxed, as the policies around an attempt make a future too large for a worker's stack.
@@ -85,7 +88,7 @@ impl ProcessorRoute {
             let span = tracing::info_span!("attempt", processor = &*name, attempt = cx.attempt());
             let processor = Arc::clone(&self.processor);
             let work = move |input: &Input| processor.process(input);
-            self.on_thread(threads, input.clone(), work).instrument(span)
+            self.on_thread(input.clone(), work).instrument(span)
         }));
         let degraded = Source::new(format!("{name} (inspected)"), quality(INSPECTED));
         let fallback = Fallback::new();
@@ -96,7 +99,7 @@ impl ProcessorRoute {
                 processor.degraded(input).unwrap_or_else(none)
             };
             if self.guard.may_degrade() {
-                self.on_thread(threads, input.clone(), work).await
+                self.on_thread(input.clone(), work).await
             } else {
                 Err(ProcessorError::permanent("degraded answers are refused").into())
             }
@@ -104,17 +107,19 @@ impl ProcessorRoute {
         chain.run().await
     }
 
-    /// Runs blocking work on a thread for such work, which the attempt's end gives back to the pool.
+    /// Runs blocking work on a thread for such work; waiting for a thread counts as part of the attempt.
     async fn on_thread(
         &self,
-        threads: &TaskPool,
         input: Input,
         work: impl FnOnce(&Input) -> Result<Output, ProcessorError> + Send + 'static,
     ) -> Result<Output, AttemptError> {
-        let task = Task::blocking(self.processor.name().to_owned(), move |_| work(&input));
-        let task = task.timeout(self.guard.attempt_timeout);
-        let handle = threads.submit(task).await.map_err(|_| AttemptError::CutOff)?;
-        Ok(handle.cancel_on_drop().await?)
+        let limit = self.guard.attempt_timeout;
+        let task = Task::blocking(self.processor.name().to_owned(), move |_| work(&input)).timeout(limit);
+        let attempt = async {
+            let handle = self.threads.submit(task).await.map_err(|_| AttemptError::CutOff)?;
+            Ok(handle.cancel_on_drop().await?)
+        };
+        tokio::time::timeout(limit, attempt).await.unwrap_or(Err(AttemptError::TimedOut { after: limit }))
     }
 }
 

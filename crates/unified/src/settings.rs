@@ -8,7 +8,8 @@ use crate::BuildError;
 
 /// Every setting of a system. A [`Mode`](crate::Mode) fills it; a TOML file and code override it.
 ///
-/// In a file, durations are written as `20s` or `1h 30m`, sizes as a number of bytes.
+/// In a file, durations are written as `20s` or `1h 30m` and sizes as a number of bytes; the durations among the `limits` are
+/// numbers of seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -77,10 +78,11 @@ pub struct RecoverySettings {
     /// The wait before the second attempt, doubled for each further one, with jitter; 1 ms to 1 min.
     #[serde(with = "friendly")]
     pub backoff: Duration,
-    /// How long one attempt may take, 1 ms to `total_timeout`.
+    /// How long one attempt may take, waiting for a thread included, 1 ms to `total_timeout`.
     #[serde(with = "friendly")]
     pub attempt_timeout: Duration,
-    /// How long all attempts and waits together may take, 1 ms to 1 h. Waiting in the queue comes on top.
+    /// How long all attempts of one processor or model and the waits between them may take, 1 ms to 1 h. Waiting in the
+    /// queue comes on top, and a fall-back gets one `attempt_timeout` of its own.
     #[serde(with = "friendly")]
     pub total_timeout: Duration,
     /// The share of failures among the last calls that opens a processor's breaker, above 0.0 to 1.0.

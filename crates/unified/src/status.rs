@@ -138,9 +138,13 @@ pub(crate) fn register(system: &Arc<System>) -> Result<(), ConfigError> {
         }),
         ("bedplate_cache_lookups_total", MetricKind::Counter, "Lookups of answers, by result.", |system| {
             let stats = system.cache.stats();
-            [("hit", stats.hits), ("miss", stats.misses()), ("coalesced", stats.coalesced)]
-                .map(|(result, count)| Sample::count(count).label("result", result))
-                .into()
+            [
+                ("hit", stats.hits),
+                ("miss", stats.misses().saturating_sub(stats.coalesced)),
+                ("coalesced", stats.coalesced),
+            ]
+            .map(|(result, count)| Sample::count(count).label("result", result))
+            .into()
         }),
         ("bedplate_cache_entries", MetricKind::Gauge, "Answers in the cache.", |system| {
             vec![Sample::count(system.cache.stats().entries)]

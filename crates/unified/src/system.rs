@@ -32,9 +32,6 @@ pub(crate) struct System {
     pub(crate) cache: Cache<String, Arc<Answered>>,
     /// Takes requests; a worker is held for the whole of a request, retries included.
     pub(crate) pool: TaskPool,
-    /// Runs the blocking attempts of processors. Apart from `pool`, because a request that waited in its own pool for a
-    /// worker would wait for itself.
-    pub(crate) threads: TaskPool,
     pub(crate) routes: Vec<ProcessorRoute>,
     pub(crate) models: ModelRoute,
     pub(crate) documents: bedplate_collaboration::Hub,

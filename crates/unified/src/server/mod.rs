@@ -14,7 +14,7 @@ mod problem;
 mod process;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{Html, IntoResponse as _, Response};
@@ -28,7 +28,8 @@ use crate::Bedplate;
 /// `POST /v1/process` takes the content as its body, with the query parameters `modality`, `file_name` and `question`; or, as
 /// `application/json`, an object `{"text": …, "question": …}`. The headers `x-tenant`, `x-user-id` and `x-session-id` say
 /// whose request it is. The answer is the [`Processed`](crate::Processed) as JSON, with its id in `x-request-id`; an error is
-/// `application/problem+json` (RFC 9457). A body larger than the largest limit is answered with 413 and not read to its end.
+/// `application/problem+json` (RFC 9457). A body larger than the largest limit is answered with 413 and not read to its end;
+/// bodies that together exceed four times that are answered with 429.
 ///
 /// # Examples
 /// ```no_run
@@ -47,8 +48,14 @@ pub fn router(system: Bedplate) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/process", post(process::process))
         .fallback(not_found)
-        .layer(DefaultBodyLimit::max(limit))
-        .with_state(system)
+        .with_state(Server { system, uploads: process::Uploads::new(limit) })
+}
+
+/// What the routes share.
+#[derive(Clone)]
+struct Server {
+    system: Bedplate,
+    uploads: process::Uploads,
 }
 
 /// One byte more than the largest body, so that the system names the modality's own limit where it can.
@@ -57,17 +64,17 @@ fn largest(limits: &Limits) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(1)
 }
 
-async fn health(State(system): State<Bedplate>) -> Response {
+async fn health(State(Server { system, .. }): State<Server>) -> Response {
     let snapshot = system.health().snapshot();
     let status = if snapshot.status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, NO_STORE, axum::Json(snapshot)).into_response()
 }
 
-async fn metrics(State(system): State<Bedplate>) -> Response {
+async fn metrics(State(Server { system, .. }): State<Server>) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], system.telemetry().prometheus()).into_response()
 }
 
-async fn state_page(State(system): State<Bedplate>) -> Response {
+async fn state_page(State(Server { system, .. }): State<Server>) -> Response {
     let csp = (HeaderName::from_static("content-security-policy"), "default-src 'none'; style-src 'unsafe-inline'");
     ([csp], NO_STORE, Html(page::render(&system))).into_response()
 }

@@ -1,13 +1,19 @@
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use std::error::Error as _;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use http_body_util::LengthLimitError;
 use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Server;
 use super::problem::{failed, problem};
-use crate::{Bedplate, Request};
+use crate::Request;
 
 /// The query of `POST /v1/process`.
 #[derive(Deserialize)]
@@ -27,17 +33,23 @@ struct TextBody {
 }
 
 pub(super) async fn process(
-    State(system): State<Bedplate>,
+    State(server): State<Server>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
+    // Held until the answer is given, as long as the body is in memory.
+    let Some(_room) = server.uploads.admit(&headers) else {
+        let detail = "too many bytes are being processed, expected to be sent again later";
+        return problem(StatusCode::TOO_MANY_REQUESTS, "overloaded", detail);
+    };
+    let body = to_bytes(body, server.uploads.largest).await;
     let request = match request(parameters, &headers, body) {
         Ok(request) => request,
         Err(refusal) => return *refusal,
     };
     let id = request.id().to_string();
-    let mut response = match system.process(request).await {
+    let mut response = match server.system.process(request).await {
         Ok(processed) => axum::Json(processed).into_response(),
         Err(error) => failed(&error),
     };
@@ -47,17 +59,49 @@ pub(super) async fn process(
     response
 }
 
+/// How many bytes of bodies are in memory at once, and how many one may have.
+#[derive(Clone)]
+pub(super) struct Uploads {
+    largest: usize,
+    room: Arc<Semaphore>,
+}
+
+impl Uploads {
+    /// The unit of room, in bytes.
+    const UNIT: usize = 64 * 1024;
+
+    /// Has room for four of the largest bodies.
+    pub(super) fn new(largest: usize) -> Self {
+        let units = largest.div_ceil(Self::UNIT).saturating_mul(4).min(Semaphore::MAX_PERMITS);
+        Self { largest, room: Arc::new(Semaphore::new(units)) }
+    }
+
+    /// Takes room for a body as long as it says it is, or for the largest. HTTP/1 holds a body to its `content-length`.
+    fn admit(&self, headers: &HeaderMap) -> Option<OwnedSemaphorePermit> {
+        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let units = length.unwrap_or(self.largest).min(self.largest).div_ceil(Self::UNIT);
+        Arc::clone(&self.room).try_acquire_many_owned(u32::try_from(units).ok()?).ok()
+    }
+}
+
 fn request(
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<Bytes, axum::Error>,
 ) -> Result<Request, Box<Response>> {
     let refuse = |status, kind, detail: String| Box::new(problem(status, kind, &detail));
     let invalid = |detail| refuse(StatusCode::BAD_REQUEST, "invalid_request", detail);
     let Query(parameters) = parameters.map_err(|error| invalid(error.body_text()))?;
     let body = body.map_err(|error| {
-        let kind = if error.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "invalid_request" };
-        refuse(error.status(), kind, error.body_text())
+        if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+            refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                "body is larger than any limit of this system".to_owned(),
+            )
+        } else {
+            invalid(format!("body cannot be read: {error}"))
+        }
     })?;
     let json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     let (mut request, question) = if json {
