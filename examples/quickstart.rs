@@ -4,6 +4,8 @@
 //!
 //! Run it with `cargo run --release --example quickstart`.
 
+#![expect(clippy::print_stdout, reason = "an example prints what it shows")]
+
 use std::error::Error;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -12,17 +14,12 @@ use std::time::{Duration, Instant};
 
 use bedplate::media::{Limits, Modality};
 use bedplate::{
-    Bedplate, CacheOutcome, Input, MediaProcessor, Mode, Output, Processed, Processor,
-    ProcessorError, Request,
+    Bedplate, CacheOutcome, Input, MediaProcessor, Mode, Output, Processed, Processor, ProcessorError, Request,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-const FILES: [(&str, &str); 4] = [
-    ("TEXT", "bedplate.txt"),
-    ("IMAGE", "china.jpg"),
-    ("AUDIO", "complete.oga"),
-    ("VIDEO", "bigbuckbunny.mp4"),
-];
+const FILES: [(&str, &str); 4] =
+    [("TEXT", "bedplate.txt"), ("IMAGE", "china.jpg"), ("AUDIO", "complete.oga"), ("VIDEO", "bigbuckbunny.mp4")];
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -31,10 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let system = Bedplate::builder()
         .mode(Mode::Standard)
         .database(database.path().join("quickstart.db"))
-        .processor(FailsOnce::new(MediaProcessor::new(
-            Modality::Image,
-            Limits::default(),
-        )))
+        .processor(FailsOnce::new(MediaProcessor::new(Modality::Image, Limits::default())))
         .build()
         .await?;
 
@@ -56,20 +50,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         println!("  first pass {}, second pass {}", pass(first), pass(second));
     }
-    let from_cache = second
-        .iter()
-        .filter(|one| one.cache == CacheOutcome::Hit)
-        .count();
-    println!(
-        "\nSECOND PASS  {from_cache} of {} answers from the cache",
-        FILES.len()
-    );
+    let from_cache = second.iter().filter(|one| one.cache == CacheOutcome::Hit).count();
+    println!("\nSECOND PASS  {from_cache} of {} answers from the cache", FILES.len());
 
-    let counters = system.counters();
-    let recovered = first
-        .iter()
-        .filter(|one| one.attempts > 1 && !one.is_degraded())
-        .count();
+    let recovered = first.iter().filter(|one| one.attempts > 1 && !one.is_degraded()).count();
     println!(
         "RECOVERY     {recovered} failure recovered: china.jpg failed once on purpose, and its second attempt answered"
     );
@@ -82,20 +66,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         answer.served_by
     );
 
-    println!(
-        "\nHEALTH       {}",
-        system
-            .health()
-            .check_all_now()
-            .await?
-            .to_string()
-            .replace('\n', "\n           ")
-    );
+    println!("\nHEALTH       {}", system.health().check_all_now().await?.to_string().replace('\n', "\n           "));
     system.flush_records().await;
+    let counters = system.counters();
     let recorded = system.store().interaction_counts().await?;
     println!(
         "\nCOUNTERS     {} requests, {} failed, {} retries; {} records in SQLite; cache {} entries, {} bytes",
-        counters.requests + 1,
+        counters.requests,
         counters.failed,
         counters.retries,
         recorded.total(),
@@ -116,15 +93,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-async fn process(
-    system: &Bedplate,
-    name: &str,
-    progress: &Progress,
-) -> Result<Processed, Box<dyn Error>> {
+async fn process(system: &Bedplate, name: &str, progress: &Progress) -> Result<Processed, Box<dyn Error>> {
     let content = std::fs::read(assets().join(name))?;
-    let processed = system
-        .process(Request::new(content).file_name(name))
-        .await?;
+    let processed = system.process(Request::new(content).file_name(name)).await?;
     progress.step(name, &processed);
     Ok(processed)
 }
@@ -138,11 +109,7 @@ fn pass(processed: &Processed) -> String {
         0 | 1 => String::new(),
         attempts => format!(" after {attempts} attempts"),
     };
-    format!(
-        "{} in {:.1?}{attempts}",
-        processed.cache.as_str(),
-        processed.took
-    )
+    format!("{} in {:.1?}{attempts}", processed.cache.as_str(), processed.took)
 }
 
 /// A processor that fails on its first call, as one whose backend restarts.
@@ -153,10 +120,7 @@ struct FailsOnce {
 
 impl FailsOnce {
     const fn new(processor: MediaProcessor) -> Self {
-        Self {
-            processor,
-            failed: AtomicBool::new(false),
-        }
+        Self { processor, failed: AtomicBool::new(false) }
     }
 }
 

@@ -8,6 +8,8 @@
 //!
 //! `BEDPLATE_ADDRESS` sets the address, `BEDPLATE_MODE` the mode. Ctrl-C, or SIGTERM on Unix, drains and ends it.
 
+#![expect(clippy::print_stdout, reason = "an example prints what it shows")]
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -30,7 +32,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     axum::serve(listener, router).with_graceful_shutdown(asked_to_end()).await?;
 
     println!("{}", system.shutdown(Duration::from_secs(10)).await);
-    if telemetry.shutdown(Duration::from_secs(5)).flushed { Ok(()) } else { Err("the log was not written to its end".into()) }
+    if telemetry.shutdown(Duration::from_secs(5)).flushed {
+        Ok(())
+    } else {
+        Err("the log was not written to its end".into())
+    }
 }
 
 #[cfg(unix)]

@@ -1,12 +1,6 @@
 //! Tests across crates: the whole system on real files, its modes, its HTTP surface, and what must hold in the workspace.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test reports by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test reports by panicking")]
 
 mod bad_input;
 mod metrics;

@@ -17,7 +17,9 @@ fn connect(variable: &str) -> Option<TcpStream> {
 
 #[test]
 fn redis_answers_where_it_is_named() {
-    let Some(mut redis) = connect("BEDPLATE_REDIS_URL") else { return };
+    let Some(mut redis) = connect("BEDPLATE_REDIS_URL") else {
+        return;
+    };
     redis.write_all(b"*1\r\n$4\r\nPING\r\n").unwrap();
     let mut answer = [0; 7];
     redis.read_exact(&mut answer).unwrap();
@@ -26,7 +28,9 @@ fn redis_answers_where_it_is_named() {
 
 #[test]
 fn postgres_answers_where_it_is_named() {
-    let Some(mut postgres) = connect("BEDPLATE_POSTGRES_URL") else { return };
+    let Some(mut postgres) = connect("BEDPLATE_POSTGRES_URL") else {
+        return;
+    };
     // SSLRequest: length 8, code 80877103; a PostgreSQL server answers with one letter, S or N.
     postgres.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
     let mut answer = [0; 1];

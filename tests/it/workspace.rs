@@ -75,7 +75,9 @@ fn the_crate_graph_is_as_drawn() {
 /// The packages in the normal build of a library.
 fn tree(package: &str, features: &[&str]) -> BTreeSet<String> {
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root()).args(["tree", "--locked", "-e", "normal", "--prefix", "none", "--format", "{lib}", "-p"]);
+    command
+        .current_dir(root())
+        .args(["tree", "--locked", "-e", "normal", "--prefix", "none", "--format", "{lib}", "-p"]);
     let output = command.arg(package).args(features).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -88,7 +90,7 @@ fn default_features_pull_in_nothing_heavy() {
         let tree = tree(library, &[]);
         let heavy: Vec<&&str> = HEAVY.iter().filter(|heavy| tree.contains(**heavy)).collect();
         assert!(heavy.is_empty(), "{library} pulls in {heavy:?}");
-        assert!(tree.contains("tracing"), "{library}: the tree is read at all");
+        assert!(tree.contains("serde"), "{library}: the tree is read at all");
     }
     let full = tree("bedplate", &["--features", "full"]);
     for heavy in ["axum", "reqwest", "sqlx"] {
@@ -149,8 +151,14 @@ fn no_source_file_is_longer_than_600_lines_and_the_facade_is_thin() {
     assert!(too_long(&all, 600).is_empty(), "{:?}", too_long(&all, 600));
     assert!(!too_long(&all, 100).is_empty(), "the control finds files of over 100 lines");
 
-    let facade: usize = sources_of("crates/unified/src").iter().map(|(_, lines)| lines).sum();
-    assert!((500..=2_500).contains(&facade), "the facade has {facade} lines");
+    let facade: usize = sources_of("crates/unified/src").iter().map(|(path, _)| code_lines(path)).sum();
+    assert!((500..=2_500).contains(&facade), "the facade has {facade} lines of code");
+}
+
+/// The lines of a source that are neither blank nor comments: documentation does not make a facade thick.
+fn code_lines(path: &Path) -> usize {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
 #[test]

@@ -19,12 +19,7 @@ impl Component {
 
     /// Names a required component, which must then be given a check. Names are 1 to 64 bytes long.
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            check: None,
-            policy: None,
-            required: true,
-        }
+        Self { name: name.into(), check: None, policy: None, required: true }
     }
 
     /// Sets the check.
@@ -66,9 +61,7 @@ impl Component {
         if let Some(policy) = &self.policy {
             policy.validate()?;
         }
-        self.check.clone().ok_or_else(|| ConfigError::MissingCheck {
-            name: self.name.clone(),
-        })
+        self.check.clone().ok_or_else(|| ConfigError::MissingCheck { name: self.name.clone() })
     }
 }
 

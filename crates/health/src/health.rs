@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::history::CheckRecord;
 use crate::{
-    Check, Component, ComponentSnapshot, ConfigError, HealthError, HealthEvent, History, Observer,
-    Outcome, Policy, Snapshot, State, Status, Transition,
+    Check, Component, ComponentSnapshot, ConfigError, HealthError, HealthEvent, History, Observer, Outcome, Policy,
+    Snapshot, State, Status, Transition,
 };
 
 /// Runs the checks of its components in the background, and knows how each is.
@@ -45,12 +45,7 @@ struct Service {
 impl Health {
     /// Configures the health service of the system of this name.
     pub fn builder(name: impl Into<String>) -> HealthBuilder {
-        HealthBuilder {
-            name: name.into(),
-            policy: Policy::default(),
-            components: Vec::new(),
-            observer: None,
-        }
+        HealthBuilder { name: name.into(), policy: Policy::default(), components: Vec::new(), observer: None }
     }
 
     /// Returns how everything is now. Runs no check and waits for none.
@@ -58,9 +53,7 @@ impl Health {
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
         let components = self.service.watched.iter();
-        let components = components
-            .map(|(name, watched)| (name.clone(), watched.snapshot(now)))
-            .collect();
+        let components = components.map(|(name, watched)| (name.clone(), watched.snapshot(now))).collect();
         Snapshot::new(self.service.name.clone(), components)
     }
 
@@ -86,20 +79,10 @@ impl Health {
     /// # Cancel safety
     /// The check is given up and leaves no trace.
     pub async fn check_now(&self, name: &str) -> Result<Outcome, HealthError> {
-        let watched =
-            self.service
-                .watched
-                .get(name)
-                .ok_or_else(|| HealthError::UnknownComponent {
-                    name: name.to_owned(),
-                    known: self
-                        .service
-                        .watched
-                        .keys()
-                        .cloned()
-                        .collect::<Vec<_>>()
-                        .join(", "),
-                })?;
+        let watched = self.service.watched.get(name).ok_or_else(|| HealthError::UnknownComponent {
+            name: name.to_owned(),
+            known: self.service.watched.keys().cloned().collect::<Vec<_>>().join(", "),
+        })?;
         if self.service.tasks.lock().is_none() {
             return Err(HealthError::Stopped);
         }
@@ -114,13 +97,7 @@ impl Health {
         if self.service.tasks.lock().is_none() {
             return Err(HealthError::Stopped);
         }
-        join_all(
-            self.service
-                .watched
-                .values()
-                .map(|watched| watched.run(&self.service.changes)),
-        )
-        .await;
+        join_all(self.service.watched.values().map(|watched| watched.run(&self.service.changes))).await;
         Ok(self.snapshot())
     }
 
@@ -204,19 +181,10 @@ impl HealthBuilder {
             }
         }
         let (changes, _) = broadcast::channel(256);
-        let tasks = watched
-            .values()
-            .map(|watched| runtime.spawn(watch(Arc::clone(watched), changes.clone())))
-            .collect();
-        let service = Service {
-            name: self.name,
-            watched,
-            changes,
-            tasks: Mutex::new(Some(tasks)),
-        };
-        Ok(Health {
-            service: Arc::new(service),
-        })
+        let tasks =
+            watched.values().map(|watched| runtime.spawn(watch(Arc::clone(watched), changes.clone()))).collect();
+        let service = Service { name: self.name, watched, changes, tasks: Mutex::new(Some(tasks)) };
+        Ok(Health { service: Arc::new(service) })
     }
 }
 
@@ -235,13 +203,7 @@ async fn watch(watched: Arc<Watched>, changes: broadcast::Sender<(String, Transi
     loop {
         watched.run(&changes).await;
         round += 1;
-        sleep(
-            watched
-                .policy
-                .interval
-                .mul_f64(1.0 - jitter(&watched.name, round) / 10.0),
-        )
-        .await;
+        sleep(watched.policy.interval.mul_f64(1.0 - jitter(&watched.name, round) / 10.0)).await;
     }
 }
 
@@ -288,28 +250,18 @@ impl Watched {
         let took = begun.elapsed();
         let transition = self.learn(&outcome, took);
         if let Some(observer) = &self.observer {
-            observer.on_event(&HealthEvent::Checked {
-                component: &self.name,
-                outcome: &outcome,
-                took,
-            });
+            observer.on_event(&HealthEvent::Checked { component: &self.name, outcome: &outcome, took });
         }
         if let Some(transition) = transition {
-            let (from, to, cause) = (
-                transition.from,
-                transition.to,
-                transition.cause.as_deref().unwrap_or(""),
-            );
+            let from = transition.from.map_or("unknown", Status::as_str);
+            let (to, cause) = (transition.to, transition.cause.as_deref().unwrap_or(""));
             if to == Status::Healthy {
-                tracing::info!(component = self.name, ?from, %to, "a component's health changed");
+                tracing::info!(component = self.name, from, %to, "a component's health changed");
             } else {
-                tracing::warn!(component = self.name, ?from, %to, cause, "a component's health changed");
+                tracing::warn!(component = self.name, from, %to, cause, "a component's health changed");
             }
             if let Some(observer) = &self.observer {
-                observer.on_event(&HealthEvent::Changed {
-                    component: &self.name,
-                    transition: &transition,
-                });
+                observer.on_event(&HealthEvent::Changed { component: &self.name, transition: &transition });
             }
             // Nobody may be listening.
             let _listeners = changes.send((self.name.clone(), transition));
@@ -323,12 +275,7 @@ impl Watched {
         let before = known.state;
         known.state = before.step(outcome, &self.policy);
         known.since = Instant::now();
-        let record = CheckRecord {
-            at,
-            took,
-            outcome: outcome.clone(),
-            status: known.state.status,
-        };
+        let record = CheckRecord { at, took, outcome: outcome.clone(), status: known.state.status };
         known.last = Some(record.clone());
         known.history.push_check(record);
         if before.known && before.status == known.state.status {
@@ -349,11 +296,7 @@ impl Watched {
         let age = now.saturating_duration_since(known.since);
         let stale = age > 3 * (self.policy.interval + self.policy.timeout);
         ComponentSnapshot {
-            status: if stale {
-                known.state.status.max(Status::Unhealthy)
-            } else {
-                known.state.status
-            },
+            status: if stale { known.state.status.max(Status::Unhealthy) } else { known.state.status },
             required: self.required,
             state: known.state,
             reason: match &known.last {
@@ -370,19 +313,12 @@ impl Watched {
 
 impl std::fmt::Debug for Watched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watched")
-            .field("name", &self.name)
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
+        f.debug_struct("Watched").field("name", &self.name).field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
 fn wall_clock() -> Duration {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place of this crate that reads the wall clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place of this crate that reads the wall clock")]
     let now = std::time::SystemTime::now();
-    now.duration_since(std::time::SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
+    now.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

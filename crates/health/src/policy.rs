@@ -75,40 +75,18 @@ impl Policy {
     /// # Errors
     /// [`ConfigError::OutOfBounds`] names the first that is not.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let out = |field, value: String, expected| {
-            Err(ConfigError::OutOfBounds {
-                field,
-                value,
-                expected,
-            })
-        };
+        let out = |field, value: String, expected| Err(ConfigError::OutOfBounds { field, value, expected });
         if !(Duration::from_millis(10)..=Duration::from_hours(24)).contains(&self.interval) {
-            return out(
-                "policy.interval",
-                format!("{:?}", self.interval),
-                "10 ms to 1 day",
-            );
+            return out("policy.interval", format!("{:?}", self.interval), "10 ms to 1 day");
         }
         if !(Duration::from_millis(1)..=Duration::from_hours(1)).contains(&self.timeout) {
-            return out(
-                "policy.timeout",
-                format!("{:?}", self.timeout),
-                "1 ms to 1 h",
-            );
+            return out("policy.timeout", format!("{:?}", self.timeout), "1 ms to 1 h");
         }
         if self.unhealthy_after == 0 {
-            return out(
-                "policy.unhealthy_after",
-                "0".to_owned(),
-                "at least 1 failure",
-            );
+            return out("policy.unhealthy_after", "0".to_owned(), "at least 1 failure");
         }
         if self.critical_after < self.unhealthy_after {
-            return out(
-                "policy.critical_after",
-                self.critical_after.to_string(),
-                "at least policy.unhealthy_after",
-            );
+            return out("policy.critical_after", self.critical_after.to_string(), "at least policy.unhealthy_after");
         }
         if self.healthy_after == 0 {
             return out("policy.healthy_after", "0".to_owned(), "at least 1 pass");

@@ -44,20 +44,10 @@ impl Snapshot {
     pub(crate) fn new(name: String, components: BTreeMap<String, ComponentSnapshot>) -> Self {
         let status = components
             .values()
-            .map(|component| {
-                if component.required {
-                    component.status
-                } else {
-                    component.status.min(Status::Degraded)
-                }
-            })
+            .map(|component| if component.required { component.status } else { component.status.min(Status::Degraded) })
             .max()
             .unwrap_or(Status::Healthy);
-        Self {
-            name,
-            status,
-            components,
-        }
+        Self { name, status, components }
     }
 
     /// Returns the component of this name.
@@ -69,21 +59,8 @@ impl Snapshot {
     /// Returns how many components have each status, the well ones first.
     #[must_use]
     pub fn counts(&self) -> [(Status, usize); 4] {
-        [
-            Status::Healthy,
-            Status::Degraded,
-            Status::Unhealthy,
-            Status::Critical,
-        ]
-        .map(|status| {
-            (
-                status,
-                self.components
-                    .values()
-                    .filter(|one| one.status == status)
-                    .count(),
-            )
-        })
+        [Status::Healthy, Status::Degraded, Status::Unhealthy, Status::Critical]
+            .map(|status| (status, self.components.values().filter(|one| one.status == status).count()))
     }
 }
 
@@ -91,9 +68,9 @@ impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.status)?;
         for (name, component) in &self.components {
-            write!(f, "\n  {name:<16} {:<9}", component.status)?;
-            if let Some(reason) = &component.reason {
-                write!(f, " {reason}")?;
+            match &component.reason {
+                None => write!(f, "\n  {name:<16} {}", component.status)?,
+                Some(reason) => write!(f, "\n  {name:<16} {:<9} {reason}", component.status)?,
             }
         }
         Ok(())

@@ -43,13 +43,7 @@ pub struct Transition {
 
 impl State {
     /// The state before the first outcome.
-    pub const UNKNOWN: Self = Self {
-        status: Status::Degraded,
-        known: false,
-        failures: 0,
-        passes: 0,
-        working: 0,
-    };
+    pub const UNKNOWN: Self = Self { status: Status::Degraded, known: false, failures: 0, passes: 0, working: 0 };
 
     /// Returns the state after one more outcome.
     ///
@@ -69,17 +63,11 @@ impl State {
         let (failures, passes, working) = match outcome {
             Outcome::Fail(_) => (self.failures.saturating_add(1), 0, 0),
             Outcome::Degraded(_) => (0, 0, self.working.saturating_add(1)),
-            Outcome::Pass => (
-                0,
-                self.passes.saturating_add(1),
-                self.working.saturating_add(1),
-            ),
+            Outcome::Pass => (0, self.passes.saturating_add(1), self.working.saturating_add(1)),
         };
         let status = match outcome {
             Outcome::Fail(_) if failures >= policy.critical_after => Status::Critical,
-            Outcome::Fail(_) if failures >= policy.unhealthy_after => {
-                worse(self.status, Status::Unhealthy)
-            }
+            Outcome::Fail(_) if failures >= policy.unhealthy_after => worse(self.status, Status::Unhealthy),
             Outcome::Pass if !self.known || passes >= policy.healthy_after => Status::Healthy,
             Outcome::Pass | Outcome::Degraded(_) if working >= policy.healthy_after => {
                 better(self.status, Status::Degraded)
@@ -87,13 +75,7 @@ impl State {
             Outcome::Pass => self.status,
             Outcome::Fail(_) | Outcome::Degraded(_) => worse(self.status, Status::Degraded),
         };
-        Self {
-            status,
-            known: true,
-            failures,
-            passes,
-            working,
-        }
+        Self { status, known: true, failures, passes, working }
     }
 }
 
@@ -109,11 +91,7 @@ const fn worse(a: Status, b: Status) -> Status {
 
 /// The better of the two, but never better than `DEGRADED` allows: a component that itself says it is degraded.
 const fn better(current: Status, limit: Status) -> Status {
-    if matches!(current, Status::Healthy) || (current as u8) > (limit as u8) {
-        limit
-    } else {
-        current
-    }
+    if matches!(current, Status::Healthy) || (current as u8) > (limit as u8) { limit } else { current }
 }
 
 #[cfg(test)]
@@ -123,71 +101,40 @@ mod tests {
     use super::*;
 
     fn outcome() -> impl Strategy<Value = Outcome> {
-        prop_oneof![
-            Just(Outcome::Pass),
-            Just(Outcome::degraded("slow")),
-            Just(Outcome::fail("down"))
-        ]
+        prop_oneof![Just(Outcome::Pass), Just(Outcome::degraded("slow")), Just(Outcome::fail("down"))]
     }
 
     fn run(outcomes: &[Outcome], policy: &Policy) -> State {
-        outcomes
-            .iter()
-            .fold(State::UNKNOWN, |state, outcome| state.step(outcome, policy))
+        outcomes.iter().fold(State::UNKNOWN, |state, outcome| state.step(outcome, policy))
     }
 
     #[test]
     fn the_first_outcome_decides_at_once() {
         let policy = Policy::default();
         assert_eq!(run(&[Outcome::Pass], &policy).status, Status::Healthy);
-        assert_eq!(
-            run(&[Outcome::degraded("slow")], &policy).status,
-            Status::Degraded
-        );
-        assert_eq!(
-            run(&[Outcome::fail("down")], &policy).status,
-            Status::Degraded
-        );
+        assert_eq!(run(&[Outcome::degraded("slow")], &policy).status, Status::Degraded);
+        assert_eq!(run(&[Outcome::fail("down")], &policy).status, Status::Degraded);
     }
 
     #[test]
     fn a_failed_component_comes_back_after_two_passes() {
         let policy = Policy::default();
-        let critical = run(
-            &[Outcome::fail("1"), Outcome::fail("2"), Outcome::fail("3")],
-            &policy,
-        );
+        let critical = run(&[Outcome::fail("1"), Outcome::fail("2"), Outcome::fail("3")], &policy);
         assert_eq!(critical.status, Status::Critical);
         let once = critical.step(&Outcome::Pass, &policy);
         assert_eq!(once.status, Status::Critical);
         assert_eq!(once.step(&Outcome::Pass, &policy).status, Status::Healthy);
         let relapsed = once.step(&Outcome::fail("4"), &policy);
-        assert_eq!(
-            relapsed.status,
-            Status::Critical,
-            "one pass between failures heals nothing"
-        );
+        assert_eq!(relapsed.status, Status::Critical, "one pass between failures heals nothing");
     }
 
     #[test]
     fn a_component_that_says_it_is_degraded_is_never_healthy() {
         let policy = Policy::default();
-        let slow = run(
-            &[
-                Outcome::Pass,
-                Outcome::degraded("slow"),
-                Outcome::degraded("slow"),
-            ],
-            &policy,
-        );
+        let slow = run(&[Outcome::Pass, Outcome::degraded("slow"), Outcome::degraded("slow")], &policy);
         assert_eq!(slow.status, Status::Degraded);
-        let critical = run(
-            &[Outcome::fail("1"), Outcome::fail("2"), Outcome::fail("3")],
-            &policy,
-        );
-        let lifted = critical
-            .step(&Outcome::degraded("slow"), &policy)
-            .step(&Outcome::degraded("slow"), &policy);
+        let critical = run(&[Outcome::fail("1"), Outcome::fail("2"), Outcome::fail("3")], &policy);
+        let lifted = critical.step(&Outcome::degraded("slow"), &policy).step(&Outcome::degraded("slow"), &policy);
         assert_eq!(lifted.status, Status::Degraded);
     }
 

@@ -22,13 +22,7 @@ impl Completion {
     /// Returns a finished answer without a measured confidence.
     #[must_use]
     pub fn new(model: ModelId, text: impl Into<String>, usage: Usage) -> Self {
-        Self {
-            text: text.into(),
-            model,
-            finish: FinishReason::Stop,
-            usage,
-            confidence: None,
-        }
+        Self { text: text.into(), model, finish: FinishReason::Stop, usage, confidence: None }
     }
 }
 
@@ -63,25 +57,14 @@ impl Usage {
     /// Returns counts that the provider gave.
     #[must_use]
     pub const fn measured(input_tokens: u64, output_tokens: u64) -> Self {
-        Self {
-            input_tokens,
-            output_tokens,
-            estimated: false,
-        }
+        Self { input_tokens, output_tokens, estimated: false }
     }
 
     /// Estimates the counts from the texts: a token for each four characters, the rule of thumb for English.
     #[must_use]
-    #[expect(
-        single_use_lifetimes,
-        reason = "an anonymous lifetime is not allowed inside `impl Trait`"
-    )]
+    #[expect(single_use_lifetimes, reason = "an anonymous lifetime is not allowed inside `impl Trait`")]
     pub fn estimate<'a>(input: impl IntoIterator<Item = &'a str>, output: &str) -> Self {
         let tokens = |text: &str| (text.chars().count() as u64).div_ceil(4);
-        Self {
-            input_tokens: input.into_iter().map(tokens).sum(),
-            output_tokens: tokens(output),
-            estimated: true,
-        }
+        Self { input_tokens: input.into_iter().map(tokens).sum(), output_tokens: tokens(output), estimated: true }
     }
 }

@@ -1,6 +1,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use bedplate_recovery::{Classify, ErrorClass};
+
 /// Why a model gave no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -70,17 +72,8 @@ pub enum ModelError {
 impl ModelError {
     /// Returns whether the same call may succeed when it is made again, here or elsewhere.
     #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        match self {
-            Self::RateLimited { .. }
-            | Self::Provider { .. }
-            | Self::TimedOut { .. }
-            | Self::Network { .. } => true,
-            Self::Malformed { .. }
-            | Self::InvalidPrompt { .. }
-            | Self::Refused { .. }
-            | Self::Unauthorized { .. } => false,
-        }
+    pub fn is_transient(&self) -> bool {
+        self.class().is_transient()
     }
 
     /// Returns how long the provider asks to wait.
@@ -89,6 +82,20 @@ impl ModelError {
         match self {
             Self::RateLimited { retry_after } | Self::Provider { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+}
+
+impl Classify for ModelError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::InvalidPrompt { .. } => ErrorClass::CallerFault,
+            Self::RateLimited { retry_after } => ErrorClass::Throttled { after: *retry_after },
+            Self::Provider { retry_after: Some(after), .. } => ErrorClass::Throttled { after: Some(*after) },
+            Self::Provider { .. } | Self::Network { .. } => ErrorClass::Transient,
+            Self::TimedOut { .. } => ErrorClass::Timeout,
+            // The provider refuses what this program sends, its key or its form: another model may take it.
+            Self::Refused { .. } | Self::Unauthorized { .. } | Self::Malformed { .. } => ErrorClass::Permanent,
         }
     }
 }

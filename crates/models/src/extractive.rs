@@ -31,10 +31,7 @@ pub struct ExtractiveConfig {
 
 impl Default for ExtractiveConfig {
     fn default() -> Self {
-        Self {
-            sentences: 3,
-            max_context_sentences: 5_000,
-        }
+        Self { sentences: 3, max_context_sentences: 5_000 }
     }
 }
 
@@ -53,10 +50,7 @@ impl ExtractiveModel {
     /// Returns the model with its default settings.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            id: ModelId::new("extractive@1"),
-            config: ExtractiveConfig::default(),
-        }
+        Self { id: ModelId::new("extractive@1"), config: ExtractiveConfig::default() }
     }
 
     /// Returns the model with these settings.
@@ -64,40 +58,19 @@ impl ExtractiveModel {
     /// # Errors
     /// [`ConfigError`] names a setting out of bounds.
     pub fn with_config(config: ExtractiveConfig) -> Result<Self, ConfigError> {
-        let invalid = |field, value: usize, expected| {
-            Err(ConfigError {
-                field,
-                value: value.to_string(),
-                expected,
-            })
-        };
+        let invalid = |field, value: usize, expected| Err(ConfigError { field, value: value.to_string(), expected });
         if !(1..=20).contains(&config.sentences) {
-            return invalid(
-                "extractive.sentences",
-                config.sentences,
-                "1 to 20 sentences",
-            );
+            return invalid("extractive.sentences", config.sentences, "1 to 20 sentences");
         }
         if !(1..=100_000).contains(&config.max_context_sentences) {
-            return invalid(
-                "extractive.max_context_sentences",
-                config.max_context_sentences,
-                "1 to 100000 sentences",
-            );
+            return invalid("extractive.max_context_sentences", config.max_context_sentences, "1 to 100000 sentences");
         }
-        Ok(Self {
-            id: ModelId::new("extractive@1"),
-            config,
-        })
+        Ok(Self { id: ModelId::new("extractive@1"), config })
     }
 
     fn answer(&self, prompt: &Prompt) -> Result<Completion, ModelError> {
         prompt.validate()?;
-        let context: Vec<String> = prompt
-            .context_texts()
-            .iter()
-            .map(|text| unwrap_lines(text))
-            .collect();
+        let context: Vec<String> = prompt.context_texts().iter().map(|text| unwrap_lines(text)).collect();
         let sentences: Vec<&str> = context
             .iter()
             .flat_map(|text| text.split('\n'))
@@ -125,31 +98,15 @@ impl ExtractiveModel {
             score(b).total_cmp(&score(a)).then(a.cmp(b))
         });
         ranked.truncate(self.config.sentences);
-        let positive: Vec<usize> = ranked
-            .iter()
-            .copied()
-            .filter(|index| scores.get(*index).is_some_and(|score| *score > 0.0))
-            .collect();
-        let mut chosen = if positive.is_empty() {
-            ranked
-        } else {
-            positive
-        };
+        let positive: Vec<usize> =
+            ranked.iter().copied().filter(|index| scores.get(*index).is_some_and(|score| *score > 0.0)).collect();
+        let mut chosen = if positive.is_empty() { ranked } else { positive };
         chosen.sort_unstable();
 
-        let quoted: Vec<&str> = chosen
-            .iter()
-            .filter_map(|index| sentences.get(*index).copied())
-            .collect();
+        let quoted: Vec<&str> = chosen.iter().filter_map(|index| sentences.get(*index).copied()).collect();
         let (text, finish) = cut(&quoted.join(" "), prompt.output_limit());
-        let usage = Usage::estimate(
-            prompt
-                .context_texts()
-                .iter()
-                .map(String::as_str)
-                .chain([prompt.question()]),
-            &text,
-        );
+        let usage =
+            Usage::estimate(prompt.context_texts().iter().map(String::as_str).chain([prompt.question()]), &text);
         let mut completion = Completion::new(self.id.clone(), text, usage);
         completion.finish = finish;
         completion.confidence = Some(coverage(&question, &quoted));
@@ -183,11 +140,7 @@ struct Index {
 
 impl Index {
     fn new(sentences: &[&str]) -> Self {
-        let mut index = Self {
-            sentences: Vec::new(),
-            lengths: Vec::new(),
-            frequency: HashMap::new(),
-        };
+        let mut index = Self { sentences: Vec::new(), lengths: Vec::new(), frequency: HashMap::new() };
         for sentence in sentences {
             let mut counts = HashMap::<String, f64>::new();
             let mut length = 0.0;
@@ -208,10 +161,7 @@ impl Index {
     fn score(&self, question: &[String]) -> Vec<f64> {
         const K1: f64 = 1.2;
         const B: f64 = 0.75;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "counts of sentences are far below 2^52"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "counts of sentences are far below 2^52")]
         let total = self.sentences.len() as f64;
         let mean_length = (self.lengths.iter().sum::<f64>() / total).max(1.0);
         let question: HashSet<&String> = question.iter().collect();
@@ -224,8 +174,7 @@ impl Index {
                     .filter_map(|word| Some((counts.get(*word)?, self.frequency.get(*word)?)))
                     .map(|(count, sentences)| {
                         let rarity = (1.0 + (total - sentences + 0.5) / (sentences + 0.5)).ln();
-                        rarity * count * (K1 + 1.0)
-                            / (count + K1 * (1.0 - B + B * length / mean_length))
+                        rarity * count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length / mean_length))
                     })
                     .sum()
             })
@@ -238,11 +187,8 @@ impl Index {
             .iter()
             .zip(&self.lengths)
             .map(|(counts, length)| {
-                let shared: f64 = counts
-                    .keys()
-                    .filter_map(|word| self.frequency.get(word))
-                    .map(|sentences| sentences - 1.0)
-                    .sum();
+                let shared: f64 =
+                    counts.keys().filter_map(|word| self.frequency.get(word)).map(|sentences| sentences - 1.0).sum();
                 shared / (length + 1.0).ln().max(1.0)
             })
             .collect()
@@ -253,17 +199,11 @@ impl Index {
 fn coverage(question: &[String], quoted: &[&str]) -> f64 {
     let question: HashSet<&String> = question.iter().collect();
     let answer: HashSet<String> = quoted.iter().flat_map(|sentence| words(sentence)).collect();
-    let found = question
-        .iter()
-        .filter(|word| answer.contains(**word))
-        .count();
+    let found = question.iter().filter(|word| answer.contains(**word)).count();
     if question.is_empty() {
         return 0.0;
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts of words are far below 2^52"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "counts of words are far below 2^52")]
     let share = found as f64 / question.len() as f64;
     share
 }
@@ -297,28 +237,20 @@ fn unwrap_lines(text: &str) -> String {
 
 /// Cuts the answer after so many tokens of four characters, at a character's end.
 fn cut(text: &str, tokens: Option<u32>) -> (String, FinishReason) {
-    let limit = tokens.map_or(usize::MAX, |tokens| {
-        usize::try_from(tokens)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(4)
-    });
+    let limit = tokens.map_or(usize::MAX, |tokens| usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(4));
     match text.char_indices().nth(limit) {
-        Some((end, _)) => (
-            text.get(..end).unwrap_or(text).to_owned(),
-            FinishReason::Length,
-        ),
+        Some((end, _)) => (text.get(..end).unwrap_or(text).to_owned(), FinishReason::Length),
         None => (text.to_owned(), FinishReason::Stop),
     }
 }
 
 /// Words that say nothing about what a sentence is about.
 const STOP_WORDS: &[&str] = &[
-    "a", "about", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could",
-    "did", "do", "does", "for", "from", "had", "has", "have", "he", "her", "his", "how", "i", "if",
-    "in", "into", "is", "it", "its", "may", "me", "my", "no", "not", "of", "on", "or", "our",
-    "she", "should", "so", "some", "such", "than", "that", "the", "their", "them", "then", "there",
-    "these", "they", "this", "to", "was", "we", "were", "what", "when", "where", "which", "who",
-    "whom", "why", "will", "with", "would", "you", "your",
+    "a", "about", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do",
+    "does", "for", "from", "had", "has", "have", "he", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its",
+    "may", "me", "my", "no", "not", "of", "on", "or", "our", "she", "should", "so", "some", "such", "than", "that",
+    "the", "their", "them", "then", "there", "these", "they", "this", "to", "was", "we", "were", "what", "when",
+    "where", "which", "who", "whom", "why", "will", "with", "would", "you", "your",
 ];
 
 #[cfg(test)]
@@ -334,10 +266,7 @@ mod tests {
     fn the_sentence_that_answers_is_quoted_word_for_word() {
         let prompt = Prompt::new("Why do the bearings stay in line?").context(ENGINE);
         let completion = ExtractiveModel::new().answer(&prompt).unwrap();
-        assert_eq!(
-            completion.text,
-            "It is cast in one piece, so that the bearings stay in line."
-        );
+        assert_eq!(completion.text, "It is cast in one piece, so that the bearings stay in line.");
         assert_eq!(completion.confidence, Some(1.0));
         assert!(completion.usage.estimated);
     }
@@ -346,10 +275,7 @@ mod tests {
     fn words_match_in_their_other_forms() {
         let prompt = Prompt::new("What closed the throttles?").context(ENGINE);
         let completion = ExtractiveModel::new().answer(&prompt).unwrap();
-        assert_eq!(
-            completion.text,
-            "The governor closes the throttle when the load falls."
-        );
+        assert_eq!(completion.text, "The governor closes the throttle when the load falls.");
     }
 
     #[test]
@@ -372,29 +298,15 @@ mod tests {
 
     #[test]
     fn without_context_there_is_nothing_to_quote() {
-        let error = ExtractiveModel::new()
-            .answer(&Prompt::new("Why?"))
-            .unwrap_err();
-        assert!(matches!(
-            error,
-            ModelError::InvalidPrompt {
-                field: "prompt.context",
-                ..
-            }
-        ));
+        let error = ExtractiveModel::new().answer(&Prompt::new("Why?")).unwrap_err();
+        assert!(matches!(error, ModelError::InvalidPrompt { field: "prompt.context", .. }));
         assert!(!error.is_transient());
     }
 
     #[test]
     fn settings_out_of_bounds_are_named() {
-        let config = ExtractiveConfig {
-            sentences: 0,
-            ..ExtractiveConfig::default()
-        };
-        assert_eq!(
-            ExtractiveModel::with_config(config).unwrap_err().field,
-            "extractive.sentences"
-        );
+        let config = ExtractiveConfig { sentences: 0, ..ExtractiveConfig::default() };
+        assert_eq!(ExtractiveModel::with_config(config).unwrap_err().field, "extractive.sentences");
     }
 
     proptest::proptest! {

@@ -40,10 +40,7 @@ impl Prompt {
         Self {
             instructions: None,
             context: Vec::new(),
-            messages: vec![Message {
-                role: Role::User,
-                text: question.into(),
-            }],
+            messages: vec![Message { role: Role::User, text: question.into() }],
             max_output_tokens: None,
             temperature: None,
         }
@@ -51,14 +48,8 @@ impl Prompt {
 
     /// Adds what the model answered so far and the user's next turn.
     pub fn then(mut self, answer: impl Into<String>, question: impl Into<String>) -> Self {
-        self.messages.push(Message {
-            role: Role::Assistant,
-            text: answer.into(),
-        });
-        self.messages.push(Message {
-            role: Role::User,
-            text: question.into(),
-        });
+        self.messages.push(Message { role: Role::Assistant, text: answer.into() });
+        self.messages.push(Message { role: Role::User, text: question.into() });
         self
     }
 
@@ -108,9 +99,7 @@ impl Prompt {
     /// Returns the user's last turn.
     #[must_use]
     pub fn question(&self) -> &str {
-        self.messages
-            .last()
-            .map_or("", |message| message.text.as_str())
+        self.messages.last().map_or("", |message| message.text.as_str())
     }
 
     /// Returns the bound of the answer in tokens.
@@ -130,28 +119,12 @@ impl Prompt {
     /// # Errors
     /// [`ModelError::InvalidPrompt`] names the part that is empty or out of bounds.
     pub fn validate(&self) -> Result<(), ModelError> {
-        let invalid = |field, value: String, expected| {
-            Err(ModelError::InvalidPrompt {
-                field,
-                value,
-                expected,
-            })
-        };
-        if self.question().trim().is_empty()
-            && self.context.iter().all(|text| text.trim().is_empty())
-        {
-            return invalid(
-                "prompt.question",
-                "empty".to_owned(),
-                "a question, or a context to summarize",
-            );
+        let invalid = |field, value: String, expected| Err(ModelError::InvalidPrompt { field, value, expected });
+        if self.question().trim().is_empty() && self.context.iter().all(|text| text.trim().is_empty()) {
+            return invalid("prompt.question", "empty".to_owned(), "a question, or a context to summarize");
         }
         if self.max_output_tokens == Some(0) {
-            return invalid(
-                "prompt.max_output_tokens",
-                "0".to_owned(),
-                "at least 1 token",
-            );
+            return invalid("prompt.max_output_tokens", "0".to_owned(), "at least 1 token");
         }
         if let Some(temperature) = self.temperature
             && !(0.0..=2.0).contains(&temperature)
@@ -170,15 +143,9 @@ mod tests {
     fn a_prompt_out_of_bounds_is_named() {
         let cases = [
             (Prompt::new("  "), "prompt.question"),
-            (
-                Prompt::new("why?").max_output_tokens(0),
-                "prompt.max_output_tokens",
-            ),
+            (Prompt::new("why?").max_output_tokens(0), "prompt.max_output_tokens"),
             (Prompt::new("why?").temperature(2.1), "prompt.temperature"),
-            (
-                Prompt::new("why?").temperature(f32::NAN),
-                "prompt.temperature",
-            ),
+            (Prompt::new("why?").temperature(f32::NAN), "prompt.temperature"),
         ];
         for (prompt, expected) in cases {
             match prompt.validate() {
@@ -186,10 +153,7 @@ mod tests {
                 other => panic!("expected an invalid {expected}, got {other:?}"),
             }
         }
-        Prompt::new("")
-            .context("a text to summarize")
-            .validate()
-            .unwrap();
+        Prompt::new("").context("a text to summarize").validate().unwrap();
     }
 
     #[test]

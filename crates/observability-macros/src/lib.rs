@@ -19,7 +19,5 @@ use proc_macro::TokenStream;
 /// ```
 #[proc_macro_attribute]
 pub fn trace_function(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    trace_function::expand(arguments.into(), item.into())
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    trace_function::expand(arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -12,10 +12,7 @@ struct Arguments {
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let mut arguments = Self {
-            name: None,
-            log_error: None,
-        };
+        let mut arguments = Self { name: None, log_error: None };
         while !input.is_empty() {
             if input.peek(LitStr) && arguments.name.is_none() && arguments.log_error.is_none() {
                 let name: LitStr = input.parse()?;
@@ -24,9 +21,7 @@ impl Parse for Arguments {
                 }
                 arguments.name = Some(name);
             } else {
-                let word: Ident = input
-                    .parse()
-                    .map_err(|error| Error::new(error.span(), EXPECTED))?;
+                let word: Ident = input.parse().map_err(|error| Error::new(error.span(), EXPECTED))?;
                 if word != "err" || arguments.log_error.is_some() {
                     return Err(Error::new(word.span(), EXPECTED));
                 }
@@ -40,17 +35,12 @@ impl Parse for Arguments {
     }
 }
 
-const EXPECTED: &str = "expected the operation's name in quotes, then `err`, as in #[trace_function(\"charge card\", err)]";
+const EXPECTED: &str =
+    "expected the operation's name in quotes, then `err`, as in #[trace_function(\"charge card\", err)]";
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let arguments: Arguments = syn::parse2(arguments)?;
-    let ItemFn {
-        attrs,
-        vis,
-        sig,
-        block,
-        ..
-    } = syn::parse2(item)?;
+    let ItemFn { attrs, vis, sig, block, .. } = syn::parse2(item)?;
     if let Some(constness) = &sig.constness {
         return Err(Error::new(constness.span(), "a const fn cannot be traced"));
     }
@@ -58,14 +48,9 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     if let Some(word) = &arguments.log_error
         && !fallible
     {
-        return Err(Error::new(
-            word.span(),
-            "`err` needs a return type that is written as a Result",
-        ));
+        return Err(Error::new(word.span(), "`err` needs a return type that is written as a Result"));
     }
-    let name = arguments
-        .name
-        .unwrap_or_else(|| LitStr::new(&sig.ident.to_string(), sig.ident.span()));
+    let name = arguments.name.unwrap_or_else(|| LitStr::new(&sig.ident.to_string(), sig.ident.span()));
     let tracing = quote!(::bedplate_observability::__private::tracing);
     let finish = match (fallible, arguments.log_error) {
         (false, _) => TokenStream::new(),
@@ -131,8 +116,5 @@ fn returns_result(output: &ReturnType) -> bool {
     let Type::Path(path) = &**output else {
         return false;
     };
-    path.path
-        .segments
-        .last()
-        .is_some_and(|segment| segment.ident == "Result")
+    path.path.segments.last().is_some_and(|segment| segment.ident == "Result")
 }

@@ -10,10 +10,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a log line carries the wall-clock time"
-)]
+#[expect(clippy::disallowed_methods, reason = "a log line carries the wall-clock time")]
 pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()
 }

@@ -24,11 +24,7 @@ pub struct RequestContext {
 impl RequestContext {
     /// Returns a context without ids.
     pub const fn new() -> Self {
-        Self {
-            request: None,
-            user: None,
-            session: None,
-        }
+        Self { request: None, user: None, session: None }
     }
 
     /// Sets the request's id.

@@ -16,9 +16,7 @@ pub struct ConfigError {
 #[non_exhaustive]
 pub enum InstallError {
     /// Another subscriber is installed already; one process has one.
-    #[error(
-        "a global tracing subscriber is installed already, expected install to be called once and first"
-    )]
+    #[error("a global tracing subscriber is installed already, expected install to be called once and first")]
     AlreadyInstalled,
     /// A setting that cannot be.
     #[error(transparent)]

@@ -52,10 +52,7 @@ impl TelemetryLayer {
         if metadata.is_span() {
             *metadata.level() <= self.span_level
         } else {
-            self.logs.is_some()
-                && self
-                    .log_filter
-                    .would_enable(metadata.target(), metadata.level())
+            self.logs.is_some() && self.log_filter.would_enable(metadata.target(), metadata.level())
         }
     }
 }
@@ -65,11 +62,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.wants(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
+        if self.wants(metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
@@ -127,22 +120,13 @@ where
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let logs = if self.logs.is_some() {
-            max_level(&self.log_filter)
-        } else {
-            LevelFilter::OFF
-        };
+        let logs = if self.logs.is_some() { max_level(&self.log_filter) } else { LevelFilter::OFF };
         Some(self.span_level.max(logs))
     }
 }
 
 fn max_level(filter: &Targets) -> LevelFilter {
-    filter
-        .iter()
-        .map(|(_, level)| level)
-        .chain(filter.default_level())
-        .max()
-        .unwrap_or(LevelFilter::OFF)
+    filter.iter().map(|(_, level)| level).chain(filter.default_level()).max().unwrap_or(LevelFilter::OFF)
 }
 
 fn add_span<S>(line: &mut Line, span: &SpanRef<'_, S>)

@@ -9,10 +9,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::logs::LogSink;
 use crate::metrics::Registry;
-use crate::{
-    ConfigError, InstallError, LogReport, LogStats, Logs, Metric, Metrics, Operations,
-    TelemetryLayer,
-};
+use crate::{ConfigError, InstallError, LogReport, LogStats, Logs, Metric, Metrics, Operations, TelemetryLayer};
 
 /// The telemetry of one service: a handle to its log, counts and metrics.
 ///
@@ -39,12 +36,7 @@ pub struct Observability {
 impl Observability {
     /// Configures the telemetry of the service of this name: no log, spans from INFO, up to 200 operations.
     pub fn builder(service: impl Into<Arc<str>>) -> ObservabilityBuilder {
-        ObservabilityBuilder {
-            service: service.into(),
-            logs: None,
-            span_level: LevelFilter::INFO,
-            operations: 200,
-        }
+        ObservabilityBuilder { service: service.into(), logs: None, span_level: LevelFilter::INFO, operations: 200 }
     }
 
     /// Returns the service's name.
@@ -103,10 +95,7 @@ impl Observability {
     /// Returns what became of log lines so far.
     #[must_use]
     pub fn log_stats(&self) -> LogStats {
-        self.layer
-            .logs
-            .as_ref()
-            .map_or_else(LogStats::default, |logs| logs.stats())
+        self.layer.logs.as_ref().map_or_else(LogStats::default, |logs| logs.stats())
     }
 
     /// Takes no more log lines and waits up to `deadline` until those taken are written; blocks the thread. A second
@@ -115,10 +104,7 @@ impl Observability {
     pub fn shutdown(&self, deadline: Duration) -> LogReport {
         match &self.layer.logs {
             Some(logs) => logs.shutdown(deadline),
-            None => LogReport {
-                flushed: true,
-                ..LogReport::default()
-            },
+            None => LogReport { flushed: true, ..LogReport::default() },
         }
     }
 }
@@ -159,22 +145,10 @@ impl ObservabilityBuilder {
     /// [`ConfigError`] names a setting that cannot be.
     pub fn build(self) -> Result<Observability, ConfigError> {
         let operations = Operations::new(self.operations)?;
-        let log_filter = self
-            .logs
-            .as_ref()
-            .map_or_else(|| Ok(Targets::new()), Logs::targets)?;
+        let log_filter = self.logs.as_ref().map_or_else(|| Ok(Targets::new()), Logs::targets)?;
         let logs = self.logs.map(LogSink::new).transpose()?.map(Arc::new);
-        let layer = TelemetryLayer {
-            logs,
-            log_filter,
-            span_level: self.span_level,
-            operations,
-        };
-        Ok(Observability {
-            service: self.service,
-            layer,
-            registry: Registry::default(),
-        })
+        let layer = TelemetryLayer { logs, log_filter, span_level: self.span_level, operations };
+        Ok(Observability { service: self.service, layer, registry: Registry::default() })
     }
 
     /// Returns the telemetry and installs it for the whole process.
@@ -183,8 +157,7 @@ impl ObservabilityBuilder {
     /// [`InstallError::AlreadyInstalled`] if another subscriber is; [`InstallError::Config`] for a setting that cannot be.
     pub fn install(self) -> Result<Observability, InstallError> {
         let telemetry = self.build()?;
-        tracing::dispatcher::set_global_default(telemetry.dispatch())
-            .map_err(|_| InstallError::AlreadyInstalled)?;
+        tracing::dispatcher::set_global_default(telemetry.dispatch()).map_err(|_| InstallError::AlreadyInstalled)?;
         Ok(telemetry)
     }
 }

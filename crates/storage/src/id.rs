@@ -94,10 +94,6 @@ mod tests {
     #[test]
     fn a_wrong_id_says_which_and_what_is_right() {
         let error = "42".parse::<SessionId>().unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("session id is \"42\", expected a UUID")
-        );
+        assert!(error.to_string().starts_with("session id is \"42\", expected a UUID"));
     }
 }

@@ -31,9 +31,7 @@ impl Status {
 
     #[cfg(feature = "sqlite")]
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Succeeded, Self::Degraded, Self::Failed]
-            .into_iter()
-            .find(|status| status.as_str() == text)
+        [Self::Succeeded, Self::Degraded, Self::Failed].into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -66,9 +64,7 @@ impl CacheOutcome {
 
     #[cfg(feature = "sqlite")]
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Hit, Self::Miss, Self::Coalesced, Self::Bypassed]
-            .into_iter()
-            .find(|outcome| outcome.as_str() == text)
+        [Self::Hit, Self::Miss, Self::Coalesced, Self::Bypassed].into_iter().find(|outcome| outcome.as_str() == text)
     }
 }
 
@@ -170,12 +166,7 @@ impl InteractionQuery {
 
     /// Asks for the newest `limit` interactions of any kind.
     pub fn newest(limit: u32) -> Self {
-        Self {
-            tenant: None,
-            status: None,
-            since: None,
-            limit,
-        }
+        Self { tenant: None, status: None, since: None, limit }
     }
 
     /// Asks only for those of this tenant.
@@ -265,10 +256,7 @@ pub trait Interactions: Send + Sync {
     ///
     /// # Errors
     /// [`StorageError::Invalid`] for a limit out of bounds, else as [`interaction`](Self::interaction).
-    async fn interactions(
-        &self,
-        query: &InteractionQuery,
-    ) -> Result<Vec<Interaction>, StorageError>;
+    async fn interactions(&self, query: &InteractionQuery) -> Result<Vec<Interaction>, StorageError>;
 
     /// Counts the interactions by how they ended.
     ///

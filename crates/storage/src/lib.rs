@@ -19,9 +19,7 @@ pub mod testing;
 
 pub use error::StorageError;
 pub use id::{InteractionId, ParseIdError, SessionId, UserId};
-pub use interaction::{
-    CacheOutcome, Interaction, InteractionQuery, Interactions, Status, StatusCounts,
-};
+pub use interaction::{CacheOutcome, Interaction, InteractionQuery, Interactions, Status, StatusCounts};
 pub use memory::MemoryStore;
 pub use model_cache::{CachedAnswer, ModelCache};
 pub use recorder::{Recorder, RecorderConfig, RecorderReport, RecorderStats};

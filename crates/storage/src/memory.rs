@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use crate::{
-    CachedAnswer, Interaction, InteractionId, InteractionQuery, Interactions, ModelCache, Session,
-    SessionId, Sessions, StatusCounts, StorageError, Store, Timestamp, User, UserId, Users,
+    CachedAnswer, Interaction, InteractionId, InteractionQuery, Interactions, ModelCache, Session, SessionId, Sessions,
+    StatusCounts, StorageError, Store, Timestamp, User, UserId, Users,
 };
 
 /// A store in memory: needs nothing, forgets at the end of the process, and is bounded.
@@ -38,10 +38,7 @@ impl MemoryStore {
     /// Returns an empty store that holds up to [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) rows of each kind.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            capacity: Self::DEFAULT_CAPACITY,
-            tables: Mutex::default(),
-        }
+        Self { capacity: Self::DEFAULT_CAPACITY, tables: Mutex::default() }
     }
 
     /// Returns an empty store that holds up to `capacity` rows of each kind.
@@ -58,10 +55,7 @@ impl MemoryStore {
                 expected: "at least 1 row",
             });
         }
-        Ok(Self {
-            capacity,
-            tables: Mutex::default(),
-        })
+        Ok(Self { capacity, tables: Mutex::default() })
     }
 
     /// Returns how many interactions and answers were pushed out by newer ones.
@@ -70,16 +64,9 @@ impl MemoryStore {
         self.tables.lock().dropped
     }
 
-    fn with<T>(
-        &self,
-        work: impl FnOnce(&mut Tables) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
+    fn with<T>(&self, work: impl FnOnce(&mut Tables) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let mut tables = self.tables.lock();
-        if tables.closed {
-            Err(StorageError::Closed)
-        } else {
-            work(&mut tables)
-        }
+        if tables.closed { Err(StorageError::Closed) } else { work(&mut tables) }
     }
 
     fn full(&self, field: &'static str) -> StorageError {
@@ -121,20 +108,12 @@ impl Users for MemoryStore {
     }
 
     async fn user_by_name(&self, name: &str) -> Result<Option<User>, StorageError> {
-        self.with(|tables| {
-            Ok(tables
-                .users
-                .values()
-                .find(|user| user.name == name)
-                .cloned())
-        })
+        self.with(|tables| Ok(tables.users.values().find(|user| user.name == name).cloned()))
     }
 
     async fn remove_user(&self, id: UserId) -> Result<bool, StorageError> {
         self.with(|tables| {
-            tables
-                .sessions
-                .retain(|_, session| session.user != Some(id));
+            tables.sessions.retain(|_, session| session.user != Some(id));
             Ok(tables.users.remove(&id).is_some())
         })
     }
@@ -204,11 +183,7 @@ impl Interactions for MemoryStore {
         interactions.iter().try_for_each(Interaction::validate)?;
         self.with(|tables| {
             for interaction in interactions {
-                if tables
-                    .interactions
-                    .insert(interaction.id, interaction.clone())
-                    .is_none()
-                {
+                if tables.interactions.insert(interaction.id, interaction.clone()).is_none() {
                     tables.interaction_order.push_back(interaction.id);
                 }
             }
@@ -226,21 +201,13 @@ impl Interactions for MemoryStore {
         self.with(|tables| Ok(tables.interactions.get(&id).cloned()))
     }
 
-    async fn interactions(
-        &self,
-        query: &InteractionQuery,
-    ) -> Result<Vec<Interaction>, StorageError> {
+    async fn interactions(&self, query: &InteractionQuery) -> Result<Vec<Interaction>, StorageError> {
         query.validate()?;
         self.with(|tables| {
             let mut found: Vec<&Interaction> = tables
                 .interactions
                 .values()
-                .filter(|one| {
-                    query
-                        .tenant
-                        .as_ref()
-                        .is_none_or(|tenant| *tenant == one.tenant)
-                })
+                .filter(|one| query.tenant.as_ref().is_none_or(|tenant| *tenant == one.tenant))
                 .filter(|one| query.status.is_none_or(|status| status == one.status))
                 .filter(|one| query.since.is_none_or(|since| one.started_at >= since))
                 .collect();
@@ -263,14 +230,8 @@ impl Interactions for MemoryStore {
     async fn remove_interactions_before(&self, cutoff: Timestamp) -> Result<u64, StorageError> {
         self.with(|tables| {
             let before = tables.interactions.len();
-            tables
-                .interactions
-                .retain(|_, one| one.started_at >= cutoff);
-            let Tables {
-                interactions,
-                interaction_order,
-                ..
-            } = tables;
+            tables.interactions.retain(|_, one| one.started_at >= cutoff);
+            let Tables { interactions, interaction_order, .. } = tables;
             interaction_order.retain(|id| interactions.contains_key(id));
             Ok((before - interactions.len()) as u64)
         })
@@ -281,11 +242,7 @@ impl Interactions for MemoryStore {
 impl ModelCache for MemoryStore {
     async fn put_answer(&self, answer: &CachedAnswer) -> Result<(), StorageError> {
         self.with(|tables| {
-            if tables
-                .answers
-                .insert(answer.key.clone(), answer.clone())
-                .is_some()
-            {
+            if tables.answers.insert(answer.key.clone(), answer.clone()).is_some() {
                 tables.answer_order.retain(|key| *key != answer.key);
             }
             tables.answer_order.push_back(answer.key.clone());
@@ -299,18 +256,8 @@ impl ModelCache for MemoryStore {
         })
     }
 
-    async fn answer(
-        &self,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<CachedAnswer>, StorageError> {
-        self.with(|tables| {
-            Ok(tables
-                .answers
-                .get(key)
-                .filter(|answer| !answer.is_expired(now))
-                .cloned())
-        })
+    async fn answer(&self, key: &str, now: Timestamp) -> Result<Option<CachedAnswer>, StorageError> {
+        self.with(|tables| Ok(tables.answers.get(key).filter(|answer| !answer.is_expired(now)).cloned()))
     }
 
     async fn remove_expired_answers(&self, now: Timestamp) -> Result<u64, StorageError> {
@@ -351,27 +298,16 @@ impl Tables {
     fn remove_answers(&mut self, which: impl Fn(&CachedAnswer) -> bool) -> u64 {
         let before = self.answers.len();
         self.answers.retain(|_, answer| !which(answer));
-        let Self {
-            answers,
-            answer_order,
-            ..
-        } = self;
+        let Self { answers, answer_order, .. } = self;
         answer_order.retain(|key| answers.contains_key(key));
         (before - answers.len()) as u64
     }
 }
 
 fn not_found(entity: &'static str, id: impl fmt::Display) -> StorageError {
-    StorageError::NotFound {
-        entity,
-        id: id.to_string(),
-    }
+    StorageError::NotFound { entity, id: id.to_string() }
 }
 
 fn conflict(entity: &'static str, field: &'static str, value: impl fmt::Display) -> StorageError {
-    StorageError::Conflict {
-        entity,
-        field,
-        value: value.to_string(),
-    }
+    StorageError::Conflict { entity, field, value: value.to_string() }
 }

@@ -30,13 +30,7 @@ impl CachedAnswer {
         body: serde_json::Value,
         created_at: Timestamp,
     ) -> Self {
-        Self {
-            key: key.into(),
-            producer: producer.into(),
-            body,
-            created_at,
-            expires_at: None,
-        }
+        Self { key: key.into(), producer: producer.into(), body, created_at, expires_at: None }
     }
 
     /// Returns whether the answer must not be served at `now`.
@@ -59,8 +53,7 @@ pub trait ModelCache: Send + Sync {
     ///
     /// # Errors
     /// [`StorageError::Database`] if the store cannot be read, [`StorageError::Corrupt`] if the stored body is no JSON.
-    async fn answer(&self, key: &str, now: Timestamp)
-    -> Result<Option<CachedAnswer>, StorageError>;
+    async fn answer(&self, key: &str, now: Timestamp) -> Result<Option<CachedAnswer>, StorageError>;
 
     /// Removes every answer that has expired at `now`, and returns how many there were.
     ///

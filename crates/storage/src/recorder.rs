@@ -35,51 +35,24 @@ pub struct RecorderConfig {
 
 impl Default for RecorderConfig {
     fn default() -> Self {
-        Self {
-            queue: 1_024,
-            batch: 256,
-            linger: Duration::from_millis(10),
-            retry_delay: Duration::from_millis(100),
-        }
+        Self { queue: 1_024, batch: 256, linger: Duration::from_millis(10), retry_delay: Duration::from_millis(100) }
     }
 }
 
 impl RecorderConfig {
     fn validate(&self) -> Result<(), StorageError> {
-        let invalid = |field, value: String, expected| {
-            Err(StorageError::Invalid {
-                field,
-                value,
-                expected,
-            })
-        };
+        let invalid = |field, value: String, expected| Err(StorageError::Invalid { field, value, expected });
         if !(1..=1_000_000).contains(&self.queue) {
-            return invalid(
-                "recorder.queue",
-                self.queue.to_string(),
-                "1 to 1000000 interactions",
-            );
+            return invalid("recorder.queue", self.queue.to_string(), "1 to 1000000 interactions");
         }
         if !(1..=10_000).contains(&self.batch) {
-            return invalid(
-                "recorder.batch",
-                self.batch.to_string(),
-                "1 to 10000 interactions",
-            );
+            return invalid("recorder.batch", self.batch.to_string(), "1 to 10000 interactions");
         }
         if self.linger > Duration::from_secs(10) {
-            return invalid(
-                "recorder.linger",
-                format!("{:?}", self.linger),
-                "0 s to 10 s",
-            );
+            return invalid("recorder.linger", format!("{:?}", self.linger), "0 s to 10 s");
         }
         if !(Duration::from_millis(1)..=Duration::from_mins(1)).contains(&self.retry_delay) {
-            return invalid(
-                "recorder.retry_delay",
-                format!("{:?}", self.retry_delay),
-                "1 ms to 60 s",
-            );
+            return invalid("recorder.retry_delay", format!("{:?}", self.retry_delay), "1 ms to 60 s");
         }
         Ok(())
     }
@@ -140,21 +113,10 @@ impl Recorder {
         let capacity = config.queue;
         let (queue, messages) = mpsc::channel(capacity);
         let stats = Arc::<Mutex<RecorderStats>>::default();
-        let writer = Writer {
-            store,
-            config,
-            messages,
-            stats: Arc::clone(&stats),
-            batch: Vec::new(),
-            flushes: Vec::new(),
-        };
+        let writer =
+            Writer { store, config, messages, stats: Arc::clone(&stats), batch: Vec::new(), flushes: Vec::new() };
         let task = tokio::spawn(writer.run());
-        Ok(Self {
-            queue,
-            capacity,
-            stats,
-            task: Mutex::new(Some(task)),
-        })
+        Ok(Self { queue, capacity, stats, task: Mutex::new(Some(task)) })
     }
 
     /// Queues an interaction, waiting while the queue is full.
@@ -165,11 +127,7 @@ impl Recorder {
     /// # Cancel safety
     /// If the future is dropped before it is ready, the interaction was not queued.
     pub async fn record(&self, interaction: Interaction) -> Result<(), StorageError> {
-        let slot = self
-            .queue
-            .reserve()
-            .await
-            .map_err(|_| StorageError::Closed)?;
+        let slot = self.queue.reserve().await.map_err(|_| StorageError::Closed)?;
         self.stats.lock().accepted += 1;
         slot.send(Message::Record(Box::new(interaction)));
         Ok(())
@@ -181,9 +139,7 @@ impl Recorder {
     /// [`StorageError::QueueFull`] without room, [`StorageError::Closed`] after [`shutdown`](Self::shutdown).
     pub fn try_record(&self, interaction: Interaction) -> Result<(), StorageError> {
         let slot = self.queue.try_reserve().map_err(|error| match error {
-            mpsc::error::TrySendError::Full(()) => StorageError::QueueFull {
-                capacity: self.capacity,
-            },
+            mpsc::error::TrySendError::Full(()) => StorageError::QueueFull { capacity: self.capacity },
             mpsc::error::TrySendError::Closed(()) => StorageError::Closed,
         })?;
         self.stats.lock().accepted += 1;
@@ -200,10 +156,7 @@ impl Recorder {
     /// The writing goes on if the future is dropped.
     pub async fn flush(&self) -> Result<(), StorageError> {
         let (done, written) = oneshot::channel();
-        self.queue
-            .send(Message::Flush(done))
-            .await
-            .map_err(|_| StorageError::Closed)?;
+        self.queue.send(Message::Flush(done)).await.map_err(|_| StorageError::Closed)?;
         written.await.map_err(|_| StorageError::Closed)
     }
 
@@ -230,10 +183,7 @@ impl Recorder {
             .await;
         }
         let stats = self.stats();
-        RecorderReport {
-            written: stats.written,
-            lost: stats.accepted - stats.written,
-        }
+        RecorderReport { written: stats.written, lost: stats.accepted - stats.written }
     }
 }
 
@@ -297,17 +247,8 @@ impl Writer {
                     self.stats.lock().written += self.batch.len() as u64;
                     self.batch.clear();
                 }
-                Err(StorageError::Invalid {
-                    field,
-                    value,
-                    expected,
-                }) => {
-                    tracing::warn!(
-                        field,
-                        value,
-                        expected,
-                        "an interaction was refused by the store"
-                    );
+                Err(StorageError::Invalid { field, value, expected }) => {
+                    tracing::warn!(field, value, expected, "an interaction was refused by the store");
                     let before = self.batch.len();
                     self.batch.retain(|one| one.validate().is_ok());
                     if self.batch.len() == before {
@@ -316,10 +257,7 @@ impl Writer {
                     self.stats.lock().refused += (before - self.batch.len()) as u64;
                 }
                 Err(StorageError::Closed) => {
-                    tracing::error!(
-                        lost = self.batch.len(),
-                        "interactions cannot be written: the store is closed"
-                    );
+                    tracing::error!(lost = self.batch.len(), "interactions cannot be written: the store is closed");
                     self.batch.clear();
                 }
                 Err(error) => {

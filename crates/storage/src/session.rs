@@ -23,13 +23,7 @@ impl Session {
     /// Returns an open session with a new id.
     #[must_use]
     pub fn new(user: Option<UserId>, started_at: Timestamp) -> Self {
-        Self {
-            id: SessionId::new(),
-            user,
-            started_at,
-            last_seen_at: started_at,
-            ended_at: None,
-        }
+        Self { id: SessionId::new(), user, started_at, last_seen_at: started_at, ended_at: None }
     }
 }
 

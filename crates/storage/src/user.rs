@@ -24,12 +24,7 @@ impl User {
     /// Returns a user with a new id.
     #[must_use]
     pub fn new(name: impl Into<String>, tenant: impl Into<String>, created_at: Timestamp) -> Self {
-        Self {
-            id: UserId::new(),
-            name: name.into(),
-            tenant: tenant.into(),
-            created_at,
-        }
+        Self { id: UserId::new(), name: name.into(), tenant: tenant.into(), created_at }
     }
 
     pub(crate) fn validate(&self) -> Result<(), StorageError> {

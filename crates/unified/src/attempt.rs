@@ -28,23 +28,11 @@ impl Classify for AttemptError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Processor(error) => error.class(),
-            Self::Model(error) => model_class(error),
+            Self::Model(error) => error.class(),
             Self::TimedOut { .. } => ErrorClass::Timeout,
             Self::Panicked { .. } => ErrorClass::Permanent,
             Self::CutOff => ErrorClass::Cancelled,
         }
-    }
-}
-
-fn model_class(error: &ModelError) -> ErrorClass {
-    match error {
-        ModelError::InvalidPrompt { .. } => ErrorClass::CallerFault,
-        ModelError::RateLimited { retry_after } => ErrorClass::Throttled {
-            after: *retry_after,
-        },
-        ModelError::TimedOut { .. } => ErrorClass::Timeout,
-        error if error.is_transient() => ErrorClass::Transient,
-        _ => ErrorClass::Permanent,
     }
 }
 
@@ -70,13 +58,9 @@ impl From<Failure<AttemptError>> for Cause {
                 AttemptError::CutOff => Self::ShuttingDown,
             },
             Failure::TimedOut { after, .. } => Self::TimedOut { after },
-            Failure::BreakerOpen {
-                breaker,
-                retry_after,
-            } => Self::BreakerOpen {
-                processor: breaker.to_string(),
-                retry_after,
-            },
+            Failure::BreakerOpen { breaker, retry_after } => {
+                Self::BreakerOpen { processor: breaker.to_string(), retry_after }
+            }
             other => Self::Processor(ProcessorError::permanent(other.to_string())),
         }
     }

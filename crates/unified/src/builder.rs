@@ -26,7 +26,7 @@ use crate::{Bedplate, BuildError, MediaProcessor, Mode, Processor, Settings};
 pub struct BedplateBuilder {
     mode: Mode,
     files: Vec<(PathBuf, Option<String>)>,
-    changes: Vec<Box<dyn FnOnce(&mut Settings) + Send>>,
+    changes: Vec<Change>,
     processors: Vec<Arc<dyn Processor>>,
     models: Vec<(Arc<dyn Model>, Quality)>,
     store: Option<Arc<dyn Store>>,
@@ -34,6 +34,8 @@ pub struct BedplateBuilder {
     database: Option<PathBuf>,
     telemetry: Option<Observability>,
 }
+
+type Change = Box<dyn FnOnce(&mut Settings) + Send>;
 
 impl BedplateBuilder {
     pub(crate) fn new() -> Self {
@@ -64,8 +66,7 @@ impl BedplateBuilder {
 
     /// Lays a TOML text over the settings, named `name` where it is spoken of.
     pub fn config_text(mut self, name: impl AsRef<Path>, text: impl Into<String>) -> Self {
-        self.files
-            .push((name.as_ref().to_path_buf(), Some(text.into())));
+        self.files.push((name.as_ref().to_path_buf(), Some(text.into())));
         self
     }
 
@@ -182,8 +183,8 @@ impl BedplateBuilder {
         };
         let mut recording = RecorderConfig::default();
         recording.queue = settings.recording.queue;
-        let recorder = Recorder::start(Arc::clone(&store), recording)
-            .map_err(|error| BuildError::part("storage", error))?;
+        let recorder =
+            Recorder::start(Arc::clone(&store), recording).map_err(|error| BuildError::part("storage", error))?;
 
         let watched = status::Watched {
             cache: cache.clone(),
@@ -223,7 +224,7 @@ impl BedplateBuilder {
 async fn layers(
     mode: Mode,
     files: Vec<(PathBuf, Option<String>)>,
-    changes: Vec<Box<dyn FnOnce(&mut Settings) + Send>>,
+    changes: Vec<Change>,
 ) -> Result<Layered, BuildError> {
     let mut layered = Layered::new(mode);
     for (path, text) in files {
@@ -242,32 +243,21 @@ async fn layers(
 async fn read(path: PathBuf) -> Result<String, BuildError> {
     let from = crate::SettingSource::File(path.clone());
     let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-    reading
-        .map_err(|error| BuildError::file(&from, error))?
-        .map_err(|error| BuildError::file(&from, error))
+    reading.map_err(|error| BuildError::file(&from, error))?.map_err(|error| BuildError::file(&from, error))
 }
 
 /// One route per modality that is compiled in or has a processor of the caller's, whose later one wins.
-fn routes(
-    own: Vec<Arc<dyn Processor>>,
-    settings: &Settings,
-) -> Result<Vec<ProcessorRoute>, BuildError> {
+fn routes(own: Vec<Arc<dyn Processor>>, settings: &Settings) -> Result<Vec<ProcessorRoute>, BuildError> {
     let mut processors: Vec<Arc<dyn Processor>> = Vec::new();
-    let built_in = BUILT_IN.iter().map(|modality| {
-        Arc::new(MediaProcessor::new(*modality, settings.limits)) as Arc<dyn Processor>
-    });
+    let built_in =
+        BUILT_IN.iter().map(|modality| Arc::new(MediaProcessor::new(*modality, settings.limits)) as Arc<dyn Processor>);
     for processor in built_in.chain(own) {
         processors.retain(|other| other.modality() != processor.modality());
         processors.push(processor);
     }
     processors
         .into_iter()
-        .map(|processor| {
-            Ok(ProcessorRoute {
-                guard: Guard::new(processor.name(), &settings.recovery)?,
-                processor,
-            })
-        })
+        .map(|processor| Ok(ProcessorRoute { guard: Guard::new(processor.name(), &settings.recovery)?, processor }))
         .collect()
 }
 

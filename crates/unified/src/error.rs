@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,25 +58,15 @@ pub enum BuildError {
 
 impl BuildError {
     pub(crate) fn part(part: &'static str, source: impl Into<Source>) -> Self {
-        Self::Part {
-            part,
-            source: source.into(),
-        }
+        Self::Part { part, source: source.into() }
     }
 
     pub(crate) fn file(from: &SettingSource, source: impl Into<Source>) -> Self {
-        Self::File {
-            from: from.to_string(),
-            source: source.into(),
-        }
+        Self::File { from: from.to_string(), source: source.into() }
     }
 
     pub(crate) fn setting(field: String, from: &SettingSource, reason: &impl ToString) -> Self {
-        Self::Setting {
-            field,
-            from: from.to_string(),
-            reason: reason.to_string(),
-        }
+        Self::Setting { field, from: from.to_string(), reason: reason.to_string() }
     }
 }
 
@@ -114,17 +105,13 @@ impl ProcessorError {
     /// Returns a failure that may pass.
     #[must_use]
     pub fn transient(reason: impl Into<String>) -> Self {
-        Self::Transient {
-            reason: reason.into(),
-        }
+        Self::Transient { reason: reason.into() }
     }
 
     /// Returns a failure that stays.
     #[must_use]
     pub fn permanent(reason: impl Into<String>) -> Self {
-        Self::Permanent {
-            reason: reason.into(),
-        }
+        Self::Permanent { reason: reason.into() }
     }
 }
 
@@ -141,15 +128,26 @@ impl Classify for ProcessorError {
 /// Why a request has no answer.
 ///
 /// Every such request is recorded as failed. Cloning is cheap: requests for the same content share one failure.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("request {id}: {cause}")]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ProcessError {
     /// The request.
     pub id: RequestId,
     /// What happened.
-    #[source]
     pub(crate) cause: Arc<Cause>,
+}
+
+impl fmt::Display for ProcessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request {}: {}", self.id, self.cause)
+    }
+}
+
+impl Error for ProcessError {
+    /// What lies behind the cause, which `Display` tells itself.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.source()
+    }
 }
 
 /// What happened to a request, by what the caller can do about it.
@@ -192,22 +190,16 @@ impl ErrorKind {
 pub(crate) enum Cause {
     #[error("{field} {reason}")]
     Field { field: String, reason: String },
-    #[error("{0}")]
-    Content(#[source] MediaError),
-    #[error("{0}")]
-    Processor(#[source] ProcessorError),
-    #[error("{0}")]
-    Model(#[source] ModelError),
+    #[error(transparent)]
+    Content(MediaError),
+    #[error(transparent)]
+    Processor(ProcessorError),
+    #[error(transparent)]
+    Model(ModelError),
     #[error("the queue is full, with {queued} requests waiting")]
-    Overloaded {
-        queued: u64,
-        retry_after: Option<Duration>,
-    },
+    Overloaded { queued: u64, retry_after: Option<Duration> },
     #[error("processor {processor} is not called for now, because its last calls failed")]
-    BreakerOpen {
-        processor: String,
-        retry_after: Option<Duration>,
-    },
+    BreakerOpen { processor: String, retry_after: Option<Duration> },
     #[error("no answer within {after:?}")]
     TimedOut { after: Duration },
     #[error("the processor panicked: {message}")]
@@ -221,16 +213,12 @@ impl ProcessError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &*self.cause {
-            Cause::Content(error) | Cause::Processor(ProcessorError::Content(error)) => {
-                content_kind(error)
-            }
+            Cause::Content(error) | Cause::Processor(ProcessorError::Content(error)) => content_kind(error),
             Cause::Field { .. }
             | Cause::Processor(ProcessorError::Request { .. })
             | Cause::Model(ModelError::InvalidPrompt { .. }) => ErrorKind::InvalidRequest,
             Cause::Overloaded { .. } | Cause::BreakerOpen { .. } => ErrorKind::Overloaded,
-            Cause::Model(ModelError::TimedOut { .. }) | Cause::TimedOut { .. } => {
-                ErrorKind::TimedOut
-            }
+            Cause::Model(ModelError::TimedOut { .. }) | Cause::TimedOut { .. } => ErrorKind::TimedOut,
             Cause::ShuttingDown => ErrorKind::ShuttingDown,
             Cause::Processor(_) | Cause::Model(_) | Cause::Panicked { .. } => ErrorKind::Failed,
         }
@@ -242,10 +230,8 @@ impl ProcessError {
         match self.kind() {
             ErrorKind::Overloaded | ErrorKind::TimedOut | ErrorKind::ShuttingDown => true,
             ErrorKind::Failed => {
-                matches!(
-                    &*self.cause,
-                    Cause::Processor(ProcessorError::Transient { .. }) | Cause::Panicked { .. }
-                ) || matches!(&*self.cause, Cause::Model(error) if error.is_transient())
+                matches!(&*self.cause, Cause::Processor(ProcessorError::Transient { .. }) | Cause::Panicked { .. })
+                    || matches!(&*self.cause, Cause::Model(error) if error.is_transient())
             }
             ErrorKind::InvalidRequest | ErrorKind::TooLarge | ErrorKind::Unsupported => false,
         }
@@ -255,18 +241,22 @@ impl ProcessError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match &*self.cause {
-            Cause::Overloaded { retry_after, .. } | Cause::BreakerOpen { retry_after, .. } => {
-                *retry_after
-            }
+            Cause::Overloaded { retry_after, .. } | Cause::BreakerOpen { retry_after, .. } => *retry_after,
             Cause::Model(error) => error.retry_after(),
             _ => None,
         }
     }
 
-    /// Returns what happened, without the request's id.
+    /// Returns what happened and why, without the request's id.
     #[must_use]
     pub fn message(&self) -> String {
-        self.cause.to_string()
+        let mut message = self.cause.to_string();
+        let mut source = self.cause.source();
+        while let Some(error) = source {
+            message = format!("{message}: {error}");
+            source = error.source();
+        }
+        message
     }
 }
 

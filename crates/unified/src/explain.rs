@@ -62,12 +62,7 @@ impl Explanation {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .settings
-            .iter()
-            .map(|setting| setting.key.len())
-            .max()
-            .unwrap_or(0);
+        let width = self.settings.iter().map(|setting| setting.key.len()).max().unwrap_or(0);
         write!(f, "mode {}", self.mode)?;
         for Setting { key, value, source } in &self.settings {
             write!(f, "\n  {key:<width$}  {:<12}  {source}", value.to_string())?;
@@ -86,25 +81,18 @@ pub(crate) struct Layered {
 
 impl Layered {
     pub(crate) fn new(mode: Mode) -> Self {
-        Self {
-            settings: mode.settings(),
-            mode,
-            sources: BTreeMap::new(),
-        }
+        Self { settings: mode.settings(), mode, sources: BTreeMap::new() }
     }
 
     /// Lays a TOML text over the settings.
     pub(crate) fn overlay(&mut self, text: &str, path: PathBuf) -> Result<(), BuildError> {
         let source = SettingSource::File(path);
-        let parsed: toml::Table =
-            toml::from_str(text).map_err(|error| BuildError::file(&source, error))?;
-        let layer =
-            serde_json::to_value(parsed).map_err(|error| BuildError::file(&source, error))?;
+        let parsed: toml::Table = toml::from_str(text).map_err(|error| BuildError::file(&source, error))?;
+        let layer = serde_json::to_value(parsed).map_err(|error| BuildError::file(&source, error))?;
         let mut merged = self.tree();
         merge(&mut merged, &layer);
-        self.settings = serde_path_to_error::deserialize(merged).map_err(|error| {
-            BuildError::setting(error.path().to_string(), &source, error.inner())
-        })?;
+        self.settings = serde_path_to_error::deserialize(merged)
+            .map_err(|error| BuildError::setting(error.path().to_string(), &source, error.inner()))?;
         for key in flatten(&layer).into_keys() {
             self.sources.insert(key, source.clone());
         }
@@ -126,18 +114,11 @@ impl Layered {
         let settings = flatten(&self.tree())
             .into_iter()
             .map(|(key, value)| {
-                let source = self
-                    .sources
-                    .get(&key)
-                    .cloned()
-                    .unwrap_or(SettingSource::Mode(self.mode));
+                let source = self.sources.get(&key).cloned().unwrap_or(SettingSource::Mode(self.mode));
                 Setting { key, value, source }
             })
             .collect();
-        Explanation {
-            mode: self.mode,
-            settings,
-        }
+        Explanation { mode: self.mode, settings }
     }
 
     fn tree(&self) -> Value {
@@ -162,11 +143,7 @@ fn flatten(tree: &Value) -> BTreeMap<String, Value> {
         match value {
             Value::Object(fields) => {
                 for (key, value) in fields {
-                    let path = if prefix.is_empty() {
-                        key.clone()
-                    } else {
-                        format!("{prefix}.{key}")
-                    };
+                    let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
                     walk(&path, value, leaves);
                 }
             }

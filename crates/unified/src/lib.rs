@@ -29,8 +29,8 @@ pub use processed::{CacheOutcome, Processed};
 pub use processor::{Input, MediaProcessor, Output, Processor};
 pub use request::{Request, RequestId};
 pub use settings::{
-    CacheSettings, DegradedAnswers, HealthSettings, Overflow, Recording, RecordingSettings,
-    RecoverySettings, Settings, TelemetrySettings, WorkerSettings,
+    CacheSettings, DegradedAnswers, HealthSettings, Overflow, Recording, RecordingSettings, RecoverySettings, Settings,
+    TelemetrySettings, WorkerSettings,
 };
 pub use system::{Bedplate, Counters};
 

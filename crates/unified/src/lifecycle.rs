@@ -42,12 +42,7 @@ impl fmt::Display for ShutdownReport {
         write!(
             f,
             "shut down in {:.1?}: {} requests ended, {} cut off; {} records written, {} lost; {} log lines dropped",
-            self.took,
-            self.requests,
-            self.cut_off,
-            self.records_written,
-            self.records_lost,
-            self.log_lines_dropped
+            self.took, self.requests, self.cut_off, self.records_written, self.records_lost, self.log_lines_dropped
         )
     }
 }
@@ -64,10 +59,7 @@ impl System {
         self.health.shutdown().await;
         // Whoever was cut off above still has its record to leave.
         let _left = timeout(left().min(Duration::from_millis(100)), self.drained()).await;
-        let records = self
-            .recorder
-            .shutdown(left().max(Duration::from_millis(100)))
-            .await;
+        let records = self.recorder.shutdown(left().max(Duration::from_millis(100))).await;
         self.store.close().await;
         let log_lines_dropped = if self.owns_telemetry {
             let telemetry = self.telemetry.clone();
@@ -100,12 +92,7 @@ pub(crate) struct Unrecorded {
 impl Unrecorded {
     pub(crate) fn new(system: Arc<System>, interaction: Interaction, begun: Instant) -> Self {
         system.began();
-        Self {
-            system,
-            interaction,
-            begun,
-            open: true,
-        }
+        Self { system, interaction, begun, open: true }
     }
 
     /// Hands the record over, as the settings say.
@@ -139,10 +126,7 @@ impl Unrecorded {
         let record = self.interaction.clone();
         let operation = format!("process {}", known_modality(&record.modality));
         let failed = record.status == Status::Failed;
-        self.system
-            .telemetry
-            .operations()
-            .record(&operation, record.duration, failed);
+        self.system.telemetry.operations().record(&operation, record.duration, failed);
         self.system.ended(record.status);
         record
     }
@@ -167,9 +151,5 @@ impl Drop for Unrecorded {
 
 /// Operations are counted by name, so the name must not come from the caller.
 fn known_modality(name: &str) -> &str {
-    if name.parse::<bedplate_media::Modality>().is_ok() {
-        name
-    } else {
-        "unknown"
-    }
+    if name.parse::<bedplate_media::Modality>().is_ok() { name } else { "unknown" }
 }

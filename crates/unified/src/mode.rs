@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{
-    CacheSettings, DegradedAnswers, HealthSettings, Overflow, Recording, RecordingSettings,
-    RecoverySettings, Settings, TelemetrySettings, WorkerSettings,
+    CacheSettings, DegradedAnswers, HealthSettings, Overflow, Recording, RecordingSettings, RecoverySettings, Settings,
+    TelemetrySettings, WorkerSettings,
 };
 
 /// A preset of [`Settings`]. Every value can be overridden afterwards; a mode does nothing else.
@@ -27,12 +27,7 @@ pub enum Mode {
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Self; 4] = [
-        Self::Standard,
-        Self::Performance,
-        Self::Resilient,
-        Self::Development,
-    ];
+    pub const ALL: [Self; 4] = [Self::Standard, Self::Performance, Self::Resilient, Self::Development];
 
     /// Returns the name, as `STANDARD`.
     #[must_use]
@@ -52,75 +47,40 @@ impl Mode {
         match self {
             Self::Standard => standard,
             Self::Performance => Settings {
-                workers: WorkerSettings {
-                    queue: 4_096,
-                    ..standard.workers
-                },
-                cache: CacheSettings {
-                    max_bytes: 1024 * MIB,
-                    ..standard.cache
-                },
+                workers: WorkerSettings { queue: 4_096, ..standard.workers },
+                cache: CacheSettings { max_bytes: 1024 * MIB, ..standard.cache },
                 recovery: RecoverySettings {
                     attempts: 1,
                     attempt_timeout: Duration::from_secs(8),
                     total_timeout: Duration::from_secs(15),
                     ..standard.recovery
                 },
-                recording: RecordingSettings {
-                    when: Recording::BestEffort,
-                    queue: 4_096,
-                },
+                recording: RecordingSettings { when: Recording::BestEffort, queue: 4_096 },
                 ..standard
             },
             Self::Resilient => Settings {
-                workers: WorkerSettings {
-                    overflow: Overflow::Wait,
-                    ..standard.workers
-                },
-                cache: CacheSettings {
-                    ttl: Duration::from_hours(24),
-                    ..standard.cache
-                },
+                workers: WorkerSettings { overflow: Overflow::Wait, ..standard.workers },
+                cache: CacheSettings { ttl: Duration::from_hours(24), ..standard.cache },
                 recovery: RecoverySettings {
                     attempts: 4,
                     attempt_timeout: Duration::from_secs(30),
                     total_timeout: Duration::from_mins(2),
                     ..standard.recovery
                 },
-                health: HealthSettings {
-                    interval: Duration::from_secs(5),
-                    ..standard.health
-                },
-                recording: RecordingSettings {
-                    when: Recording::BeforeReply,
-                    ..standard.recording
-                },
+                health: HealthSettings { interval: Duration::from_secs(5), ..standard.health },
+                recording: RecordingSettings { when: Recording::BeforeReply, ..standard.recording },
                 ..standard
             },
             Self::Development => Settings {
-                workers: WorkerSettings {
-                    workers: 4,
-                    queue: 64,
-                    ..standard.workers
-                },
-                cache: CacheSettings {
-                    max_bytes: 64 * MIB,
-                    ttl: Duration::from_mins(5),
-                    ..standard.cache
-                },
+                workers: WorkerSettings { workers: 4, queue: 64, ..standard.workers },
+                cache: CacheSettings { max_bytes: 64 * MIB, ttl: Duration::from_mins(5), ..standard.cache },
                 recovery: RecoverySettings {
                     attempts: 1,
                     degraded_answers: DegradedAnswers::Refuse,
                     ..standard.recovery
                 },
-                health: HealthSettings {
-                    interval: Duration::from_secs(2),
-                    ..standard.health
-                },
-                recording: RecordingSettings {
-                    when: Recording::BeforeReply,
-                    ..standard.recording
-                },
+                health: HealthSettings { interval: Duration::from_secs(2), ..standard.health },
+                recording: RecordingSettings { when: Recording::BeforeReply, ..standard.recording },
                 ..standard
             },
         }
@@ -129,15 +89,8 @@ impl Mode {
 
 fn standard() -> Settings {
     Settings {
-        workers: WorkerSettings {
-            workers: 20,
-            queue: 1_024,
-            overflow: Overflow::Reject,
-        },
-        cache: CacheSettings {
-            max_bytes: 500 * MIB,
-            ttl: Duration::from_hours(1),
-        },
+        workers: WorkerSettings { workers: 20, queue: 1_024, overflow: Overflow::Reject },
+        cache: CacheSettings { max_bytes: 500 * MIB, ttl: Duration::from_hours(1) },
         recovery: RecoverySettings {
             attempts: 2,
             backoff: Duration::from_millis(100),
@@ -148,14 +101,8 @@ fn standard() -> Settings {
             breaker_open_for: Duration::from_secs(10),
             degraded_answers: DegradedAnswers::Allow,
         },
-        health: HealthSettings {
-            interval: Duration::from_secs(15),
-            timeout: Duration::from_secs(2),
-        },
-        recording: RecordingSettings {
-            when: Recording::Batched,
-            queue: 1_024,
-        },
+        health: HealthSettings { interval: Duration::from_secs(15), timeout: Duration::from_secs(2) },
+        recording: RecordingSettings { when: Recording::Batched, queue: 1_024 },
         telemetry: TelemetrySettings { operations: 200 },
         limits: bedplate_media::Limits::default(),
     }
@@ -176,9 +123,7 @@ impl FromStr for Mode {
         Self::ALL
             .into_iter()
             .find(|mode| mode.as_str().eq_ignore_ascii_case(name))
-            .ok_or_else(|| ParseModeError {
-                name: name.chars().take(64).collect(),
-            })
+            .ok_or_else(|| ParseModeError { name: name.chars().take(64).collect() })
     }
 }
 
@@ -204,12 +149,6 @@ mod tests {
                 assert_eq!(mode == other, mode.settings() == other.settings());
             }
         }
-        assert!(
-            "FAST"
-                .parse::<Mode>()
-                .unwrap_err()
-                .to_string()
-                .contains("RESILIENT")
-        );
+        assert!("FAST".parse::<Mode>().unwrap_err().to_string().contains("RESILIENT"));
     }
 }

@@ -29,10 +29,7 @@ enum Work {
 }
 
 impl System {
-    pub(crate) async fn process(
-        self: &Arc<Self>,
-        request: Request,
-    ) -> Result<Processed, ProcessError> {
+    pub(crate) async fn process(self: &Arc<Self>, request: Request) -> Result<Processed, ProcessError> {
         let span = tracing::info_span!(
             "process",
             request_id = %request.id,
@@ -64,21 +61,14 @@ impl System {
             Ok((format, answered, cache)) => Ok(Processed {
                 id: request.id,
                 format,
-                attempts: if cache == CacheOutcome::Hit {
-                    0
-                } else {
-                    answered.attempts
-                },
+                attempts: if cache == CacheOutcome::Hit { 0 } else { answered.attempts },
                 output: Arc::clone(&answered.output),
                 served_by: Arc::clone(&answered.served_by),
                 quality: answered.quality,
                 cache,
                 took: begun.elapsed(),
             }),
-            Err(cause) => Err(ProcessError {
-                id: request.id,
-                cause,
-            }),
+            Err(cause) => Err(ProcessError { id: request.id, cause }),
         };
         unrecorded.ended(&result);
         unrecorded.record().await;
@@ -94,13 +84,9 @@ impl System {
         if self.is_closed() {
             return Err(Arc::new(Cause::ShuttingDown));
         }
-        let checked =
-            tracing::info_span!("validate").in_scope(|| validate(request, &self.settings().limits));
+        let checked = tracing::info_span!("validate").in_scope(|| validate(request, &self.settings().limits));
         let format = checked?;
-        format
-            .modality()
-            .as_str()
-            .clone_into(&mut interaction.modality);
+        format.modality().as_str().clone_into(&mut interaction.modality);
         let (identity, work) = self.work(request, format)?;
         interaction.processor.clone_from(&identity);
         let hash = hash(request).await;
@@ -109,10 +95,7 @@ impl System {
         let key = cache_key(request, format, &hash, &identity);
         let system = Arc::clone(self);
         let load = async move |cx: LoadContext| system.load(work, &cx).await.map(Arc::new);
-        let lookup = self
-            .cache
-            .get_or_load(key, load)
-            .instrument(tracing::info_span!("cache"));
+        let lookup = self.cache.get_or_load(key, load).instrument(tracing::info_span!("cache"));
         match lookup.await {
             Ok(fetched) => {
                 let (answered, source) = fetched.into_parts();
@@ -128,9 +111,7 @@ impl System {
                 interaction.cache = CacheOutcome::Miss;
                 Err(match error {
                     LoadError::Loader(cause) => cause,
-                    LoadError::Panicked { message, .. } => Arc::new(Cause::Panicked {
-                        message: message.to_string(),
-                    }),
+                    LoadError::Panicked { message, .. } => Arc::new(Cause::Panicked { message: message.to_string() }),
                     _ => Arc::new(Cause::ShuttingDown),
                 })
             }
@@ -145,25 +126,12 @@ impl System {
             return Ok((self.models.identity().to_owned(), Work::Ask { prompt }));
         }
         let modality = format.modality();
-        let found = self
-            .routes
-            .iter()
-            .enumerate()
-            .find(|(_, route)| route.processor.modality() == modality);
-        let (route, identity) = found
-            .map(|(index, route)| (index, route.identity()))
-            .ok_or_else(|| {
-                let reason = format!("is {modality}, but this system has no processor for it");
-                Arc::new(Cause::Field {
-                    field: "modality".to_owned(),
-                    reason,
-                })
-            })?;
-        let input = Input {
-            content: request.content.clone(),
-            format,
-            parameters: request.parameters.clone(),
-        };
+        let found = self.routes.iter().enumerate().find(|(_, route)| route.processor.modality() == modality);
+        let (route, identity) = found.map(|(index, route)| (index, route.identity())).ok_or_else(|| {
+            let reason = format!("is {modality}, but this system has no processor for it");
+            Arc::new(Cause::Field { field: "modality".to_owned(), reason })
+        })?;
+        let input = Input { content: request.content.clone(), format, parameters: request.parameters.clone() };
         Ok((identity, Work::Process { route, input }))
     }
 
@@ -216,10 +184,7 @@ impl System {
     }
 
     fn overloaded(&self, retry_after: Option<Duration>) -> Cause {
-        Cause::Overloaded {
-            queued: self.pool.stats().queued,
-            retry_after,
-        }
+        Cause::Overloaded { queued: self.pool.stats().queued, retry_after }
     }
 }
 
@@ -230,11 +195,7 @@ impl Unrecorded {
         record.duration = self.begun.elapsed();
         match result {
             Ok(processed) => {
-                record.status = if processed.is_degraded() {
-                    Status::Degraded
-                } else {
-                    Status::Succeeded
-                };
+                record.status = if processed.is_degraded() { Status::Degraded } else { Status::Succeeded };
                 record.served_by = Some(processed.served_by.to_string());
                 record.attempts = processed.attempts;
                 record.quality = processed.quality;
@@ -277,13 +238,7 @@ impl Unrecorded {
 
 /// What the caller says the content is, until the content is looked at.
 fn modality_of(request: &Request) -> String {
-    request
-        .modality
-        .as_deref()
-        .unwrap_or("unknown")
-        .chars()
-        .take(64)
-        .collect()
+    request.modality.as_deref().unwrap_or("unknown").chars().take(64).collect()
 }
 
 /// Hashes the content with BLAKE3; large content off the threads of the runtime, which it would hold for milliseconds.
@@ -294,9 +249,7 @@ async fn hash(request: &Request) -> String {
         return blake3::hash(&content).to_hex().to_string();
     }
     let hashing = tokio::task::spawn_blocking(move || blake3::hash(&content).to_hex().to_string());
-    hashing
-        .await
-        .unwrap_or_else(|_| blake3::hash(&request.content).to_hex().to_string())
+    hashing.await.unwrap_or_else(|_| blake3::hash(&request.content).to_hex().to_string())
 }
 
 /// Everything the answer depends on. The parts are separated by a character that none but the last may contain.
@@ -304,9 +257,5 @@ fn cache_key(request: &Request, format: Format, hash: &str, identity: &str) -> S
     let parameters = serde_json::to_string(&request.parameters).unwrap_or_default();
     let question = request.question.as_deref().unwrap_or_default();
     let asked = blake3::hash(format!("{parameters}\n{question}").as_bytes());
-    format!(
-        "{}\n{format:?}\n{hash}\n{}\n{identity}",
-        request.tenant,
-        asked.to_hex()
-    )
+    format!("{}\n{format:?}\n{hash}\n{}\n{identity}", request.tenant, asked.to_hex())
 }

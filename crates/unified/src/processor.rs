@@ -123,18 +123,10 @@ impl Processor for MediaProcessor {
     }
 
     fn process(&self, input: &Input) -> Result<Output, ProcessorError> {
-        Ok(Output::Report(analyze(
-            input.format,
-            &input.content,
-            &self.limits,
-        )?))
+        Ok(Output::Report(analyze(input.format, &input.content, &self.limits)?))
     }
 
     fn degraded(&self, input: &Input) -> Option<Result<Output, ProcessorError>> {
-        Some(
-            inspect(input.format, &input.content, &self.limits)
-                .map(Output::Report)
-                .map_err(Into::into),
-        )
+        Some(inspect(input.format, &input.content, &self.limits).map(Output::Report).map_err(Into::into))
     }
 }

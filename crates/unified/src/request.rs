@@ -147,31 +147,16 @@ impl fmt::Debug for Request {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that garde calls"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that garde calls")]
 fn plain_name(name: &str, (): &()) -> garde::Result {
-    if name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "._:@-".contains(c))
-    {
+    if name.chars().all(|c| c.is_ascii_alphanumeric() || "._:@-".contains(c)) {
         Ok(())
     } else {
-        Err(garde::Error::new(
-            "has characters other than letters, digits and . _ : @ -",
-        ))
+        Err(garde::Error::new("has characters other than letters, digits and . _ : @ -"))
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that garde calls"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that garde calls")]
 fn some_time(time: &Duration, (): &()) -> garde::Result {
-    if time.is_zero() {
-        Err(garde::Error::new("is zero, expected more"))
-    } else {
-        Ok(())
-    }
+    if time.is_zero() { Err(garde::Error::new("is zero, expected more")) } else { Ok(()) }
 }

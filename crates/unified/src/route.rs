@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use bedplate_models::{ExtractiveModel, Model, Prompt};
 use bedplate_recovery::{
-    Answer, CircuitBreaker, Failure, Fallback, Identity, Pipeline, Quality, Retry, Source, Stack,
-    Timeout,
+    Answer, CircuitBreaker, Failure, Fallback, Identity, Pipeline, Quality, Retry, Source, Stack, Timeout,
 };
 use bedplate_tasks::{Task, TaskPool};
 use tracing::Instrument as _;
@@ -60,12 +59,7 @@ impl Guard {
             .breaker(breaker.clone())
             .build()
             .map_err(failed)?;
-        Ok(Self {
-            pipeline,
-            breaker,
-            attempt_timeout: settings.attempt_timeout,
-            degraded: settings.degraded_answers,
-        })
+        Ok(Self { pipeline, breaker, attempt_timeout: settings.attempt_timeout, degraded: settings.degraded_answers })
     }
 
     pub(crate) fn retried(&self) -> u64 {
@@ -86,13 +80,13 @@ impl ProcessorRoute {
     pub(crate) async fn answer(&self, input: Input, threads: &TaskPool) -> RouteResult {
         let name: Arc<str> = self.processor.name().into();
         let input = &input;
-        let full = self.guard.pipeline.answer(Arc::clone(&name), |cx| {
+        // Boxed, as the policies around an attempt make a future too large for a worker's stack.
+        let full = Box::pin(self.guard.pipeline.answer(Arc::clone(&name), |cx| {
             let span = tracing::info_span!("attempt", processor = &*name, attempt = cx.attempt());
             let processor = Arc::clone(&self.processor);
             let work = move |input: &Input| processor.process(input);
-            self.on_thread(threads, input.clone(), work)
-                .instrument(span)
-        });
+            self.on_thread(threads, input.clone(), work).instrument(span)
+        }));
         let degraded = Source::new(format!("{name} (inspected)"), quality(INSPECTED));
         let fallback = Fallback::new();
         let chain = fallback.after(full).then(degraded, async |_| {
@@ -119,10 +113,7 @@ impl ProcessorRoute {
     ) -> Result<Output, AttemptError> {
         let task = Task::blocking(self.processor.name().to_owned(), move |_| work(&input));
         let task = task.timeout(self.guard.attempt_timeout);
-        let handle = threads
-            .submit(task)
-            .await
-            .map_err(|_| AttemptError::CutOff)?;
+        let handle = threads.submit(task).await.map_err(|_| AttemptError::CutOff)?;
         Ok(handle.cancel_on_drop().await?)
     }
 }
@@ -133,21 +124,14 @@ impl ModelRoute {
         configured: Vec<(Arc<dyn Model>, Quality)>,
         settings: &RecoverySettings,
     ) -> Result<Self, BuildError> {
-        let last = if configured.is_empty() {
-            Quality::FULL
-        } else {
-            quality(QUOTED)
-        };
+        let last = if configured.is_empty() { Quality::FULL } else { quality(QUOTED) };
         let extractive: Arc<dyn Model> = Arc::new(ExtractiveModel::new());
         let mut models = Vec::new();
         for (model, quality) in configured.into_iter().chain([(extractive, last)]) {
             let guard = Guard::new(model.id().as_str(), settings)?;
             models.push((model, quality, guard));
         }
-        let names: Vec<&str> = models
-            .iter()
-            .map(|(model, ..)| model.id().as_str())
-            .collect();
+        let names: Vec<&str> = models.iter().map(|(model, ..)| model.id().as_str()).collect();
         let identity = names.join("+");
         Ok(Self { models, identity })
     }
@@ -164,10 +148,10 @@ impl ModelRoute {
         let mut result: Option<RouteResult> = None;
         for (model, quality, guard) in &self.models {
             let name = model.id().as_str();
-            let asked = guard.pipeline.answer(name, |cx| {
+            let asked = Box::pin(guard.pipeline.answer(name, |cx| {
                 let span = tracing::info_span!("attempt", model = name, attempt = cx.attempt());
                 ask(&**model, prompt, guard.attempt_timeout).instrument(span)
-            });
+            }));
             result = Some(match result {
                 None => asked.await,
                 Some(Ok(answer)) => return Ok(answer),
@@ -183,9 +167,7 @@ impl ModelRoute {
                 Some(Err(failure)) => return Err(failure),
             });
         }
-        result.unwrap_or_else(|| {
-            Err(AttemptError::from(ProcessorError::permanent("there is no model")).into())
-        })
+        result.unwrap_or_else(|| Err(AttemptError::from(ProcessorError::permanent("there is no model")).into()))
     }
 }
 

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
@@ -158,81 +159,33 @@ impl Settings {
     /// # Errors
     /// [`BuildError::Invalid`] names the first that does not hold.
     pub fn validate(&self) -> Result<(), BuildError> {
-        let Self {
-            workers,
-            cache,
-            recovery,
-            health,
-            recording,
-            telemetry,
-            limits,
-        } = self;
+        let Self { workers, cache, recovery, health, recording, telemetry, limits } = self;
         bounded("workers.workers", workers.workers, 1, 500)?;
         bounded("workers.queue", workers.queue, 1, 1_000_000)?;
         bounded("cache.max_bytes", cache.max_bytes, 1024 * 1024, 1 << 50)?;
-        lasting(
-            "cache.ttl",
-            cache.ttl,
-            MILLISECOND,
-            Duration::from_hours(24 * 366),
-        )?;
+        lasting("cache.ttl", cache.ttl, MILLISECOND, Duration::from_hours(24 * 366))?;
         bounded("recovery.attempts", recovery.attempts, 1, 100)?;
-        lasting(
-            "recovery.backoff",
-            recovery.backoff,
-            MILLISECOND,
-            Duration::from_mins(1),
-        )?;
-        lasting(
-            "recovery.total_timeout",
-            recovery.total_timeout,
-            MILLISECOND,
-            HOUR,
-        )?;
-        lasting(
-            "recovery.attempt_timeout",
-            recovery.attempt_timeout,
-            MILLISECOND,
-            HOUR,
-        )?;
+        lasting("recovery.backoff", recovery.backoff, MILLISECOND, Duration::from_mins(1))?;
+        lasting("recovery.total_timeout", recovery.total_timeout, MILLISECOND, HOUR)?;
+        lasting("recovery.attempt_timeout", recovery.attempt_timeout, MILLISECOND, HOUR)?;
         if recovery.attempt_timeout > recovery.total_timeout {
             return invalid(
                 "recovery.attempt_timeout",
                 format!("{:?}", recovery.attempt_timeout),
-                format!(
-                    "at most recovery.total_timeout, which is {:?}",
-                    recovery.total_timeout
-                ),
+                format!("at most recovery.total_timeout, which is {:?}", recovery.total_timeout),
             );
         }
         if !(recovery.breaker_failure_rate > 0.0 && recovery.breaker_failure_rate <= 1.0) {
             let value = recovery.breaker_failure_rate.to_string();
             return invalid("recovery.breaker_failure_rate", value, "above 0.0 to 1.0");
         }
-        bounded(
-            "recovery.breaker_minimum_calls",
-            recovery.breaker_minimum_calls,
-            1,
-            BREAKER_WINDOW,
-        )?;
-        lasting(
-            "recovery.breaker_open_for",
-            recovery.breaker_open_for,
-            MILLISECOND,
-            HOUR,
-        )?;
-        lasting(
-            "health.interval",
-            health.interval,
-            Duration::from_millis(10),
-            Duration::from_hours(24),
-        )?;
+        bounded("recovery.breaker_minimum_calls", recovery.breaker_minimum_calls, 1, BREAKER_WINDOW)?;
+        lasting("recovery.breaker_open_for", recovery.breaker_open_for, MILLISECOND, HOUR)?;
+        lasting("health.interval", health.interval, Duration::from_millis(10), Duration::from_hours(24))?;
         lasting("health.timeout", health.timeout, MILLISECOND, HOUR)?;
         bounded("recording.queue", recording.queue, 1, 1_000_000)?;
         bounded("telemetry.operations", telemetry.operations, 1, 10_000)?;
-        limits
-            .validate()
-            .map_err(|error| BuildError::part("limits", error))
+        limits.validate().map_err(|error| BuildError::part("limits", error))
     }
 }
 
@@ -241,28 +194,19 @@ pub(crate) const BREAKER_WINDOW: u32 = 100;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-fn bounded<T: PartialOrd + ToString>(
+fn bounded<T: Copy + PartialOrd + fmt::Display>(
     field: &'static str,
     value: T,
     low: T,
     high: T,
 ) -> Result<(), BuildError> {
     if value < low || value > high {
-        return invalid(
-            field,
-            value.to_string(),
-            format!("{} to {}", low.to_string(), high.to_string()),
-        );
+        return invalid(field, value.to_string(), format!("{low} to {high}"));
     }
     Ok(())
 }
 
-fn lasting(
-    field: &'static str,
-    value: Duration,
-    low: Duration,
-    high: Duration,
-) -> Result<(), BuildError> {
+fn lasting(field: &'static str, value: Duration, low: Duration, high: Duration) -> Result<(), BuildError> {
     if value < low || value > high {
         return invalid(field, format!("{value:?}"), format!("{low:?} to {high:?}"));
     }
@@ -270,9 +214,5 @@ fn lasting(
 }
 
 fn invalid(field: &str, value: String, expected: impl Into<String>) -> Result<(), BuildError> {
-    Err(BuildError::Invalid {
-        field: field.to_owned(),
-        value,
-        expected: expected.into(),
-    })
+    Err(BuildError::Invalid { field: field.to_owned(), value, expected: expected.into() })
 }

@@ -30,9 +30,7 @@ pub(crate) struct Watched {
 
 /// Starts the checks of the six subsystems.
 pub(crate) fn health(watched: &Watched, settings: HealthSettings) -> Result<Health, BuildError> {
-    let policy = Policy::default()
-        .interval(settings.interval)
-        .timeout(settings.timeout);
+    let policy = Policy::default().interval(settings.interval).timeout(settings.timeout);
     let patience = settings.timeout / 2;
     let cache = watched.cache.clone();
     let (pool, queue) = (watched.pool.clone(), watched.queue);
@@ -43,21 +41,10 @@ pub(crate) fn health(watched: &Watched, settings: HealthSettings) -> Result<Heal
     let store = Arc::clone(&watched.store);
     Health::builder("bedplate")
         .policy(policy)
-        .component(
-            Component::new("cache").check_fn(move || std::future::ready(check_cache(&cache))),
-        )
-        .component(
-            Component::new("tasks").check_fn(move || check_tasks(pool.clone(), queue, patience)),
-        )
-        .component(
-            Component::new("recovery")
-                .check_fn(move || std::future::ready(check_recovery(&breakers))),
-        )
-        .component(
-            Component::new("collaboration")
-                .optional()
-                .check_fn(move || check_documents(documents.clone())),
-        )
+        .component(Component::new("cache").check_fn(move || std::future::ready(check_cache(&cache))))
+        .component(Component::new("tasks").check_fn(move || check_tasks(pool.clone(), queue, patience)))
+        .component(Component::new("recovery").check_fn(move || std::future::ready(check_recovery(&breakers))))
+        .component(Component::new("collaboration").optional().check_fn(move || check_documents(documents.clone())))
         .component(
             Component::new("observability")
                 .optional()
@@ -75,10 +62,7 @@ pub(crate) fn health(watched: &Watched, settings: HealthSettings) -> Result<Heal
 fn check_cache(cache: &Cache<String, Arc<Answered>>) -> Outcome {
     let stats = cache.stats();
     if stats.bytes > stats.max_bytes {
-        return Outcome::fail(format!(
-            "{} bytes held of {} allowed",
-            stats.bytes, stats.max_bytes
-        ));
+        return Outcome::fail(format!("{} bytes held of {} allowed", stats.bytes, stats.max_bytes));
     }
     // No answer's key is a single word.
     let probe = Answered {
@@ -91,11 +75,7 @@ fn check_cache(cache: &Cache<String, Arc<Answered>>) -> Outcome {
     cache.insert(PROBE.to_owned(), Arc::new(probe));
     let found = cache.contains(PROBE);
     cache.remove(PROBE);
-    if found {
-        Outcome::Pass
-    } else {
-        Outcome::degraded("a stored answer was not found again")
-    }
+    if found { Outcome::Pass } else { Outcome::degraded("a stored answer was not found again") }
 }
 
 const PROBE: &str = "health";
@@ -124,11 +104,7 @@ fn check_recovery(breakers: &[CircuitBreaker]) -> Outcome {
         .filter(|breaker| !matches!(breaker.state(), BreakerState::Closed))
         .map(CircuitBreaker::name)
         .collect();
-    if open.is_empty() {
-        Outcome::Pass
-    } else {
-        Outcome::degraded(format!("not calling {}", open.join(", ")))
-    }
+    if open.is_empty() { Outcome::Pass } else { Outcome::degraded(format!("not calling {}", open.join(", "))) }
 }
 
 /// A document must take an edit and give it back.
@@ -141,144 +117,72 @@ fn check_log(telemetry: &Observability, seen: &AtomicU64) -> Outcome {
     let stats = telemetry.log_stats();
     let lost = stats.dropped + stats.failed;
     let new = lost.saturating_sub(seen.swap(lost, Ordering::Relaxed));
-    if new == 0 {
-        Outcome::Pass
-    } else {
-        Outcome::degraded(format!("{new} log lines were lost"))
-    }
+    if new == 0 { Outcome::Pass } else { Outcome::degraded(format!("{new} log lines were lost")) }
 }
 
 /// Supplies the system's figures to the Prometheus text. The telemetry must not keep the system alive.
 pub(crate) fn register(system: &Arc<System>) -> Result<(), ConfigError> {
     type Read = fn(&System) -> Vec<Sample>;
     let metrics: [(&'static str, MetricKind, &'static str, Read); 12] = [
-        (
-            "bedplate_requests_total",
-            MetricKind::Counter,
-            "Requests that ended, by status.",
-            |system| {
-                let counters = system.counters();
-                let by_status = [
-                    ("succeeded", counters.succeeded),
-                    ("degraded", counters.degraded),
-                    ("failed", counters.failed),
-                ];
-                by_status
-                    .map(|(status, count)| Sample::count(count).label("status", status))
-                    .into()
-            },
-        ),
-        (
-            "bedplate_requests_in_flight",
-            MetricKind::Gauge,
-            "Requests under way.",
-            |system| vec![Sample::count(system.counters().in_flight)],
-        ),
-        (
-            "bedplate_retries_total",
-            MetricKind::Counter,
-            "Attempts beyond the first.",
-            |system| vec![Sample::count(system.counters().retries)],
-        ),
-        (
-            "bedplate_cache_lookups_total",
-            MetricKind::Counter,
-            "Lookups of answers, by result.",
-            |system| {
-                let stats = system.cache.stats();
-                [
-                    ("hit", stats.hits),
-                    ("miss", stats.misses()),
-                    ("coalesced", stats.coalesced),
-                ]
+        ("bedplate_requests_total", MetricKind::Counter, "Requests that ended, by status.", |system| {
+            let counters = system.counters();
+            let by_status =
+                [("succeeded", counters.succeeded), ("degraded", counters.degraded), ("failed", counters.failed)];
+            by_status.map(|(status, count)| Sample::count(count).label("status", status)).into()
+        }),
+        ("bedplate_requests_in_flight", MetricKind::Gauge, "Requests under way.", |system| {
+            vec![Sample::count(system.counters().in_flight)]
+        }),
+        ("bedplate_retries_total", MetricKind::Counter, "Attempts beyond the first.", |system| {
+            vec![Sample::count(system.counters().retries)]
+        }),
+        ("bedplate_cache_lookups_total", MetricKind::Counter, "Lookups of answers, by result.", |system| {
+            let stats = system.cache.stats();
+            [("hit", stats.hits), ("miss", stats.misses()), ("coalesced", stats.coalesced)]
                 .map(|(result, count)| Sample::count(count).label("result", result))
                 .into()
-            },
-        ),
-        (
-            "bedplate_cache_entries",
-            MetricKind::Gauge,
-            "Answers in the cache.",
-            |system| vec![Sample::count(system.cache.stats().entries)],
-        ),
-        (
-            "bedplate_cache_bytes",
-            MetricKind::Gauge,
-            "What the cached answers weigh.",
-            |system| vec![Sample::count(system.cache.stats().bytes)],
-        ),
-        (
-            "bedplate_tasks_queued",
-            MetricKind::Gauge,
-            "Requests that wait for a worker.",
-            |system| vec![Sample::count(system.pool.stats().queued)],
-        ),
-        (
-            "bedplate_tasks_running",
-            MetricKind::Gauge,
-            "Requests that hold a worker.",
-            |system| vec![Sample::count(system.pool.stats().running)],
-        ),
-        (
-            "bedplate_tasks_rejected_total",
-            MetricKind::Counter,
-            "Requests that found the queue full.",
-            |system| vec![Sample::count(system.pool.stats().rejected)],
-        ),
-        (
-            "bedplate_records_total",
-            MetricKind::Counter,
-            "Records of requests, by fate.",
-            |system| {
-                let stats = system.recorder.stats();
-                let dropped = system.counters().records_dropped;
-                [
-                    ("written", stats.written),
-                    ("refused", stats.refused),
-                    ("dropped", dropped),
-                ]
+        }),
+        ("bedplate_cache_entries", MetricKind::Gauge, "Answers in the cache.", |system| {
+            vec![Sample::count(system.cache.stats().entries)]
+        }),
+        ("bedplate_cache_bytes", MetricKind::Gauge, "What the cached answers weigh.", |system| {
+            vec![Sample::count(system.cache.stats().bytes)]
+        }),
+        ("bedplate_tasks_queued", MetricKind::Gauge, "Requests that wait for a worker.", |system| {
+            vec![Sample::count(system.pool.stats().queued)]
+        }),
+        ("bedplate_tasks_running", MetricKind::Gauge, "Requests that hold a worker.", |system| {
+            vec![Sample::count(system.pool.stats().running)]
+        }),
+        ("bedplate_tasks_rejected_total", MetricKind::Counter, "Requests that found the queue full.", |system| {
+            vec![Sample::count(system.pool.stats().rejected)]
+        }),
+        ("bedplate_records_total", MetricKind::Counter, "Records of requests, by fate.", |system| {
+            let stats = system.recorder.stats();
+            let dropped = system.counters().records_dropped;
+            [("written", stats.written), ("refused", stats.refused), ("dropped", dropped)]
                 .map(|(fate, count)| Sample::count(count).label("fate", fate))
                 .into()
-            },
-        ),
-        (
-            "bedplate_breakers_open",
-            MetricKind::Gauge,
-            "Breakers that are not closed.",
-            |system| {
-                let guards = system
-                    .routes
-                    .iter()
-                    .map(|route| &route.guard)
-                    .chain(system.models.guards());
-                let open = guards
-                    .filter(|guard| !matches!(guard.breaker.state(), BreakerState::Closed))
-                    .count();
-                vec![Sample::count(open as u64)]
-            },
-        ),
+        }),
+        ("bedplate_breakers_open", MetricKind::Gauge, "Breakers that are not closed.", |system| {
+            let guards = system.routes.iter().map(|route| &route.guard).chain(system.models.guards());
+            let open = guards.filter(|guard| !matches!(guard.breaker.state(), BreakerState::Closed)).count();
+            vec![Sample::count(open as u64)]
+        }),
         (
             "bedplate_health_status",
             MetricKind::Gauge,
             "Status of each subsystem: 0 HEALTHY, 1 DEGRADED, 2 UNHEALTHY, 3 CRITICAL.",
             |system| {
                 let components = system.health.snapshot().components.into_iter();
-                components
-                    .map(|(name, one)| Sample::count(one.status as u64).label("component", name))
-                    .collect()
+                components.map(|(name, one)| Sample::count(one.status as u64).label("component", name)).collect()
             },
         ),
     ];
     for (name, kind, help, read) in metrics {
         let weak: Weak<System> = Arc::downgrade(system);
-        let values = move || {
-            weak.upgrade()
-                .map(|system| read(&system))
-                .unwrap_or_default()
-        };
-        system
-            .telemetry
-            .register(Metric::new(name, kind, help, values))?;
+        let values = move || weak.upgrade().map(|system| read(&system)).unwrap_or_default();
+        system.telemetry.register(Metric::new(name, kind, help, values))?;
     }
     Ok(())
 }

@@ -14,9 +14,7 @@ use tokio::sync::watch;
 use crate::explain::Layered;
 use crate::processed::Answered;
 use crate::route::{ModelRoute, ProcessorRoute};
-use crate::{
-    BedplateBuilder, Explanation, Mode, ProcessError, Processed, Request, Settings, ShutdownReport,
-};
+use crate::{BedplateBuilder, Explanation, Mode, ProcessError, Processed, Request, Settings, ShutdownReport};
 
 /// A running system: a handle whose clones share it.
 ///
@@ -93,11 +91,7 @@ impl Tally {
 
     pub(crate) fn counters(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (succeeded, degraded, failed) = (
-            read(&self.succeeded),
-            read(&self.degraded),
-            read(&self.failed),
-        );
+        let (succeeded, degraded, failed) = (read(&self.succeeded), read(&self.degraded), read(&self.failed));
         Counters {
             requests: succeeded + degraded + failed,
             succeeded,
@@ -242,15 +236,8 @@ impl System {
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        let retries = self
-            .routes
-            .iter()
-            .map(|route| &route.guard)
-            .chain(self.models.guards());
-        Counters {
-            retries: retries.map(crate::route::Guard::retried).sum(),
-            ..self.tally.counters()
-        }
+        let retries = self.routes.iter().map(|route| &route.guard).chain(self.models.guards());
+        Counters { retries: retries.map(crate::route::Guard::retried).sum(), ..self.tally.counters() }
     }
 
     pub(crate) fn close(&self) {

@@ -4,15 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use bedplate_health::{
-    Component, ConfigError, Health, HealthError, HealthEvent, History, Outcome, Policy, Status,
-};
+use bedplate_health::{Component, ConfigError, Health, HealthError, HealthEvent, History, Outcome, Policy, Status};
 use tokio::time::sleep;
 
 fn every_second() -> Policy {
-    Policy::default()
-        .interval(Duration::from_secs(1))
-        .timeout(Duration::from_millis(500))
+    Policy::default().interval(Duration::from_secs(1)).timeout(Duration::from_millis(500))
 }
 
 /// A component that works while the switch is on.
@@ -31,11 +27,7 @@ async fn seconds(seconds: u64) {
 #[tokio::test(start_paused = true)]
 async fn a_failing_component_goes_down_step_by_step_and_comes_back() {
     let works = Arc::new(AtomicBool::new(true));
-    let health = Health::builder("test")
-        .policy(every_second())
-        .component(switched("db", &works))
-        .start()
-        .unwrap();
+    let health = Health::builder("test").policy(every_second()).component(switched("db", &works)).start().unwrap();
     let mut changes = health.subscribe();
     assert_eq!(health.status(), Status::Degraded, "nothing is known yet");
     seconds(1).await;
@@ -45,10 +37,7 @@ async fn a_failing_component_goes_down_step_by_step_and_comes_back() {
     seconds(5).await;
     let snapshot = health.snapshot();
     assert_eq!(snapshot.status, Status::Critical);
-    assert_eq!(
-        snapshot.component("db").unwrap().reason.as_deref(),
-        Some("switched off")
-    );
+    assert_eq!(snapshot.component("db").unwrap().reason.as_deref(), Some("switched off"));
 
     works.store(true, Ordering::Relaxed);
     seconds(3).await;
@@ -58,16 +47,7 @@ async fn a_failing_component_goes_down_step_by_step_and_comes_back() {
         assert_eq!(component, "db");
         seen.push(change.to);
     }
-    assert_eq!(
-        seen,
-        [
-            Status::Healthy,
-            Status::Degraded,
-            Status::Unhealthy,
-            Status::Critical,
-            Status::Healthy
-        ]
-    );
+    assert_eq!(seen, [Status::Healthy, Status::Degraded, Status::Unhealthy, Status::Critical, Status::Healthy]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,18 +78,9 @@ async fn a_check_that_hangs_or_panics_is_a_failure_and_holds_nobody() {
         .unwrap();
     seconds(10).await;
     let snapshot = health.snapshot();
-    assert_eq!(
-        snapshot.component("hangs").unwrap().status,
-        Status::Critical
-    );
-    assert_eq!(
-        snapshot.component("hangs").unwrap().reason.as_deref(),
-        Some("no outcome within 500ms")
-    );
-    assert_eq!(
-        snapshot.component("panics").unwrap().reason.as_deref(),
-        Some("the check panicked")
-    );
+    assert_eq!(snapshot.component("hangs").unwrap().status, Status::Critical);
+    assert_eq!(snapshot.component("hangs").unwrap().reason.as_deref(), Some("no outcome within 500ms"));
+    assert_eq!(snapshot.component("panics").unwrap().reason.as_deref(), Some("the check panicked"));
     assert_eq!(snapshot.component("works").unwrap().status, Status::Healthy);
 }
 
@@ -141,11 +112,7 @@ async fn a_check_never_runs_twice_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_status_that_nothing_renews_grows_stale() {
     let works = Arc::new(AtomicBool::new(true));
-    let health = Health::builder("test")
-        .policy(every_second())
-        .component(switched("db", &works))
-        .start()
-        .unwrap();
+    let health = Health::builder("test").policy(every_second()).component(switched("db", &works)).start().unwrap();
     seconds(2).await;
     health.shutdown().await;
     assert_eq!(health.status(), Status::Healthy);
@@ -154,10 +121,7 @@ async fn a_status_that_nothing_renews_grows_stale() {
     assert!(snapshot.component("db").unwrap().stale);
     assert_eq!(snapshot.status, Status::Unhealthy);
     assert_eq!(health.check_now("db").await, Err(HealthError::Stopped));
-    assert_eq!(
-        health.check_all_now().await.unwrap_err(),
-        HealthError::Stopped
-    );
+    assert_eq!(health.check_all_now().await.unwrap_err(), HealthError::Stopped);
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,87 +187,43 @@ async fn dropping_the_last_handle_stops_the_checks() {
 async fn what_cannot_be_built_is_named() {
     let pass = || async { Outcome::Pass };
     let component = |name: &str| Component::new(name).check_fn(pass);
-    let twice = Health::builder("test")
-        .component(component("db"))
-        .component(component("db"))
-        .start();
-    assert_eq!(
-        twice.unwrap_err(),
-        ConfigError::DuplicateName {
-            name: "db".to_owned()
-        }
-    );
-    let without = Health::builder("test")
-        .component(Component::new("db"))
-        .start();
-    assert_eq!(
-        without.unwrap_err(),
-        ConfigError::MissingCheck {
-            name: "db".to_owned()
-        }
-    );
+    let twice = Health::builder("test").component(component("db")).component(component("db")).start();
+    assert_eq!(twice.unwrap_err(), ConfigError::DuplicateName { name: "db".to_owned() });
+    let without = Health::builder("test").component(Component::new("db")).start();
+    assert_eq!(without.unwrap_err(), ConfigError::MissingCheck { name: "db".to_owned() });
     let cases = [
-        (
-            Policy::default().interval(Duration::ZERO),
-            "policy.interval",
-        ),
+        (Policy::default().interval(Duration::ZERO), "policy.interval"),
         (Policy::default().timeout(Duration::ZERO), "policy.timeout"),
-        (
-            Policy::default().unhealthy_after(0),
-            "policy.unhealthy_after",
-        ),
+        (Policy::default().unhealthy_after(0), "policy.unhealthy_after"),
         (Policy::default().critical_after(1), "policy.critical_after"),
         (Policy::default().healthy_after(0), "policy.healthy_after"),
     ];
     for (policy, expected) in cases {
-        match Health::builder("test")
-            .component(component("db").policy(policy))
-            .start()
-        {
+        match Health::builder("test").component(component("db").policy(policy)).start() {
             Err(ConfigError::OutOfBounds { field, .. }) => assert_eq!(field, expected),
             other => panic!("expected {expected} out of bounds, got {other:?}"),
         }
     }
-    let health = Health::builder("test")
-        .component(component("db"))
-        .start()
-        .unwrap();
+    let health = Health::builder("test").component(component("db")).start().unwrap();
     let error = health.check_now("dB").await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "no component is named \"dB\", expected one of: db"
-    );
+    assert_eq!(error.to_string(), "no component is named \"dB\", expected one of: db");
 }
 
 #[test]
 fn outside_of_a_runtime_the_start_is_refused() {
-    assert_eq!(
-        Health::builder("test").start().unwrap_err(),
-        ConfigError::NoRuntime
-    );
+    assert_eq!(Health::builder("test").start().unwrap_err(), ConfigError::NoRuntime);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_reads_back_from_json() {
     let works = Arc::new(AtomicBool::new(false));
-    let health = Health::builder("test")
-        .policy(every_second())
-        .component(switched("db", &works))
-        .start()
-        .unwrap();
+    let health = Health::builder("test").policy(every_second()).component(switched("db", &works)).start().unwrap();
     sleep(Duration::from_millis(1_500)).await;
     let snapshot = health.snapshot();
     let json = serde_json::to_string(&snapshot).unwrap();
     assert!(json.contains("\"UNHEALTHY\""), "{json}");
-    assert_eq!(
-        serde_json::from_str::<bedplate_health::Snapshot>(&json).unwrap(),
-        snapshot
-    );
-    assert!(
-        snapshot
-            .to_string()
-            .contains("db               UNHEALTHY switched off")
-    );
+    assert_eq!(serde_json::from_str::<bedplate_health::Snapshot>(&json).unwrap(), snapshot);
+    assert!(snapshot.to_string().contains("db               UNHEALTHY switched off"));
 }
 
 #[test]

@@ -31,10 +31,7 @@ pub struct OpenAiCompatible {
 
 impl OpenAiCompatible {
     /// Configures a model of the server at this base address, as `http://127.0.0.1:8080/v1`.
-    pub fn builder(
-        base_url: impl Into<String>,
-        model: impl Into<String>,
-    ) -> OpenAiCompatibleBuilder {
+    pub fn builder(base_url: impl Into<String>, model: impl Into<String>) -> OpenAiCompatibleBuilder {
         OpenAiCompatibleBuilder {
             base_url: base_url.into(),
             model: model.into(),
@@ -46,10 +43,7 @@ impl OpenAiCompatible {
     }
 
     async fn call(&self, prompt: &Prompt) -> Result<Completion, ModelError> {
-        let mut request = self
-            .client
-            .post(self.endpoint.clone())
-            .json(&wire::Request::new(&self.model, prompt));
+        let mut request = self.client.post(self.endpoint.clone()).json(&wire::Request::new(&self.model, prompt));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
@@ -67,20 +61,11 @@ impl OpenAiCompatible {
         match status.as_u16() {
             429 => ModelError::RateLimited { retry_after },
             code @ (401 | 403) => ModelError::Unauthorized { status: code },
-            code @ 408 => ModelError::Provider {
-                status: code,
-                retry_after,
-            },
-            code if status.is_server_error() => ModelError::Provider {
-                status: code,
-                retry_after,
-            },
+            code @ 408 => ModelError::Provider { status: code, retry_after },
+            code if status.is_server_error() => ModelError::Provider { status: code, retry_after },
             code => {
                 let body = self.read(&mut response).await.unwrap_or_default();
-                ModelError::Refused {
-                    status: code,
-                    message: wire::error_message(&body),
-                }
+                ModelError::Refused { status: code, message: wire::error_message(&body) }
             }
         }
     }
@@ -90,10 +75,7 @@ impl OpenAiCompatible {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(network)? {
             if body.len() + chunk.len() > self.max_answer_bytes {
-                return Err(ModelError::Malformed {
-                    missing: "end within max_answer_bytes",
-                    source: None,
-                });
+                return Err(ModelError::Malformed { missing: "end within max_answer_bytes", source: None });
             }
             body.extend_from_slice(&chunk);
         }
@@ -121,9 +103,7 @@ impl Model for OpenAiCompatible {
         prompt.validate()?;
         match tokio::time::timeout(self.timeout, self.call(prompt)).await {
             Ok(answer) => answer,
-            Err(_) => Err(ModelError::TimedOut {
-                after: self.timeout,
-            }),
+            Err(_) => Err(ModelError::TimedOut { after: self.timeout }),
         }
     }
 }
@@ -171,54 +151,31 @@ impl OpenAiCompatibleBuilder {
     /// [`ConfigError`] if the address is none of `http` or `https`, the model has no name, a bound is out of range, or
     /// the HTTP client cannot be made.
     pub fn build(self) -> Result<OpenAiCompatible, ConfigError> {
-        let invalid = |field, value: String, expected| ConfigError {
-            field,
-            value,
-            expected,
-        };
+        let invalid = |field, value: String, expected| ConfigError { field, value, expected };
         if self.model.trim().is_empty() {
-            return Err(invalid(
-                "openai.model",
-                "empty".to_owned(),
-                "the name of a model of the server",
-            ));
+            return Err(invalid("openai.model", "empty".to_owned(), "the name of a model of the server"));
         }
         if !(Duration::from_millis(1)..=Duration::from_hours(1)).contains(&self.timeout) {
-            return Err(invalid(
-                "openai.timeout",
-                format!("{:?}", self.timeout),
-                "1 ms to 1 h",
-            ));
+            return Err(invalid("openai.timeout", format!("{:?}", self.timeout), "1 ms to 1 h"));
         }
         if !(1024..=1024 * 1024 * 1024).contains(&self.max_answer_bytes) {
-            return Err(invalid(
-                "openai.max_answer_bytes",
-                self.max_answer_bytes.to_string(),
-                "1 KiB to 1 GiB",
-            ));
+            return Err(invalid("openai.max_answer_bytes", self.max_answer_bytes.to_string(), "1 KiB to 1 GiB"));
         }
-        let endpoint = Url::parse(&format!(
-            "{}/chat/completions",
-            self.base_url.trim_end_matches('/')
-        ))
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .ok_or_else(|| {
-            invalid(
-                "openai.base_url",
-                format!("{:?}", self.base_url),
-                "an http or https address such as http://127.0.0.1:8080/v1",
-            )
-        })?;
+        let endpoint = Url::parse(&format!("{}/chat/completions", self.base_url.trim_end_matches('/')))
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .ok_or_else(|| {
+                invalid(
+                    "openai.base_url",
+                    format!("{:?}", self.base_url),
+                    "an http or https address such as http://127.0.0.1:8080/v1",
+                )
+            })?;
         let client = match self.client {
             Some(client) => client,
-            None => reqwest::Client::builder().build().map_err(|error| {
-                invalid(
-                    "openai.client",
-                    error.to_string(),
-                    "a working TLS configuration",
-                )
-            })?,
+            None => reqwest::Client::builder()
+                .build()
+                .map_err(|error| invalid("openai.client", error.to_string(), "a working TLS configuration"))?,
         };
         Ok(OpenAiCompatible {
             id: ModelId::new(format!("openai/{}", self.model)),
@@ -243,9 +200,7 @@ impl fmt::Debug for OpenAiCompatibleBuilder {
 }
 
 fn network(error: reqwest::Error) -> ModelError {
-    ModelError::Network {
-        source: Box::new(error.without_url()),
-    }
+    ModelError::Network { source: Box::new(error.without_url()) }
 }
 
 /// Reads `Retry-After` in seconds (RFC 9110, section 10.2.3); a date is passed over, for our clock may differ.

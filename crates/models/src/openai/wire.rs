@@ -24,20 +24,11 @@ impl<'a> Request<'a> {
     pub(super) fn new(model: &'a str, prompt: &'a Prompt) -> Self {
         let mut messages = Vec::new();
         if let Some(text) = prompt.instructions_text() {
-            messages.push(Turn {
-                role: "system",
-                content: text.into(),
-            });
+            messages.push(Turn { role: "system", content: text.into() });
         }
         if !prompt.context_texts().is_empty() {
-            let context = format!(
-                "Answer from these texts:\n\n{}",
-                prompt.context_texts().join("\n\n")
-            );
-            messages.push(Turn {
-                role: "system",
-                content: context.into(),
-            });
+            let context = format!("Answer from these texts:\n\n{}", prompt.context_texts().join("\n\n"));
+            messages.push(Turn { role: "system", content: context.into() });
         }
         messages.extend(prompt.messages().iter().map(|message| Turn {
             role: match message.role {
@@ -46,12 +37,7 @@ impl<'a> Request<'a> {
             },
             content: message.text.as_str().into(),
         }));
-        Self {
-            model,
-            messages,
-            max_tokens: prompt.output_limit(),
-            temperature: prompt.sampling_temperature(),
-        }
+        Self { model, messages, max_tokens: prompt.output_limit(), temperature: prompt.sampling_temperature() }
     }
 }
 
@@ -74,42 +60,17 @@ struct Choice {
 }
 
 /// Reads an answer, asking only for its text.
-pub(super) fn completion(
-    body: &[u8],
-    prompt: &Prompt,
-    id: &ModelId,
-) -> Result<Completion, ModelError> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|source| ModelError::Malformed {
-        missing: "readable JSON",
-        source: Some(Box::new(source)),
-    })?;
-    let missing = |missing| ModelError::Malformed {
-        missing,
-        source: None,
-    };
-    let choice = answer
-        .choices
-        .into_iter()
-        .next()
-        .ok_or_else(|| missing("choices"))?;
-    let message = choice
-        .message
-        .ok_or_else(|| missing("choices[0].message"))?;
-    let text =
-        content(message.get("content")).ok_or_else(|| missing("choices[0].message.content"))?;
+pub(super) fn completion(body: &[u8], prompt: &Prompt, id: &ModelId) -> Result<Completion, ModelError> {
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|source| ModelError::Malformed { missing: "readable JSON", source: Some(Box::new(source)) })?;
+    let missing = |missing| ModelError::Malformed { missing, source: None };
+    let choice = answer.choices.into_iter().next().ok_or_else(|| missing("choices"))?;
+    let message = choice.message.ok_or_else(|| missing("choices[0].message"))?;
+    let text = content(message.get("content")).ok_or_else(|| missing("choices[0].message.content"))?;
 
-    let count = |name| {
-        answer
-            .usage
-            .as_ref()
-            .and_then(|usage| usage.get(name))
-            .and_then(Value::as_u64)
-    };
+    let count = |name| answer.usage.as_ref().and_then(|usage| usage.get(name)).and_then(Value::as_u64);
     let counts = count("prompt_tokens").zip(count("completion_tokens"));
-    let usage = counts.map_or_else(
-        || estimate(prompt, &text),
-        |(input, output)| Usage::measured(input, output),
-    );
+    let usage = counts.map_or_else(|| estimate(prompt, &text), |(input, output)| Usage::measured(input, output));
     let model = match answer.model {
         Some(name) if !name.is_empty() => ModelId::new(name),
         _ => id.clone(),
@@ -125,15 +86,9 @@ pub(super) fn completion(
 }
 
 fn estimate(prompt: &Prompt, answer: &str) -> Usage {
-    let turns = prompt
-        .messages()
-        .iter()
-        .map(|message| message.text.as_str());
+    let turns = prompt.messages().iter().map(|message| message.text.as_str());
     let context = prompt.context_texts().iter().map(String::as_str);
-    Usage::estimate(
-        turns.chain(context).chain(prompt.instructions_text()),
-        answer,
-    )
+    Usage::estimate(turns.chain(context).chain(prompt.instructions_text()), answer)
 }
 
 /// A content is a text, or a list of parts of which those of type `text` count.
@@ -141,10 +96,7 @@ fn content(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::String(text) => Some(text.clone()),
         Value::Array(parts) => {
-            let texts: Vec<&str> = parts
-                .iter()
-                .filter_map(|part| part.get("text")?.as_str())
-                .collect();
+            let texts: Vec<&str> = parts.iter().filter_map(|part| part.get("text")?.as_str()).collect();
             (!texts.is_empty()).then(|| texts.concat())
         }
         _ => None,
@@ -157,16 +109,9 @@ pub(super) fn error_message(body: &[u8]) -> String {
     let parsed: Option<Value> = serde_json::from_str(&text).ok();
     let message = parsed.as_ref().and_then(|value| {
         let error = value.get("error").unwrap_or(value);
-        error
-            .as_str()
-            .or_else(|| error.get("message")?.as_str())
-            .or_else(|| value.get("detail")?.as_str())
+        error.as_str().or_else(|| error.get("message")?.as_str()).or_else(|| value.get("detail")?.as_str())
     });
-    message
-        .unwrap_or_else(|| text.trim())
-        .chars()
-        .take(500)
-        .collect()
+    message.unwrap_or_else(|| text.trim()).chars().take(500).collect()
 }
 
 #[cfg(test)]
@@ -174,11 +119,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Completion, ModelError> {
-        completion(
-            body.as_bytes(),
-            &Prompt::new("why?"),
-            &ModelId::new("openai/test"),
-        )
+        completion(body.as_bytes(), &Prompt::new("why?"), &ModelId::new("openai/test"))
     }
 
     #[test]
@@ -199,9 +140,7 @@ mod tests {
     #[test]
     fn near_misses_of_the_protocol_are_read_too() {
         for usage in ["{}", "null", r#"{"prompt_tokens":null}"#] {
-            let body = format!(
-                r#"{{"choices":[{{"message":{{"content":"x"}},"finish_reason":""}}],"usage":{usage}}}"#
-            );
+            let body = format!(r#"{{"choices":[{{"message":{{"content":"x"}},"finish_reason":""}}],"usage":{usage}}}"#);
             let answer = read(&body).unwrap();
             assert!(answer.usage.estimated);
             assert_eq!(answer.finish, FinishReason::Other(String::new()));
@@ -209,13 +148,7 @@ mod tests {
         }
         let parts = r#"{"choices":[{"message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}}]}"#;
         assert_eq!(read(parts).unwrap().text, "ab");
-        assert_eq!(
-            read(r#"{"choices":[{"message":{"content":""}}]}"#)
-                .unwrap()
-                .text,
-            "",
-            "empty is an answer"
-        );
+        assert_eq!(read(r#"{"choices":[{"message":{"content":""}}]}"#).unwrap().text, "", "empty is an answer");
     }
 
     #[test]
@@ -224,10 +157,7 @@ mod tests {
             ("", "readable JSON"),
             ("{}", "choices"),
             (r#"{"choices":[{}]}"#, "choices[0].message"),
-            (
-                r#"{"choices":[{"message":{"content":null}}]}"#,
-                "choices[0].message.content",
-            ),
+            (r#"{"choices":[{"message":{"content":null}}]}"#, "choices[0].message.content"),
         ];
         for (body, expected) in cases {
             match read(body) {
@@ -239,22 +169,10 @@ mod tests {
 
     #[test]
     fn error_messages_are_found_and_cut() {
-        assert_eq!(
-            error_message(br#"{"error":{"message":"no such model"}}"#),
-            "no such model"
-        );
-        assert_eq!(
-            error_message(br#"{"error":"no such model"}"#),
-            "no such model"
-        );
-        assert_eq!(
-            error_message(br#"{"detail":"no such model"}"#),
-            "no such model"
-        );
+        assert_eq!(error_message(br#"{"error":{"message":"no such model"}}"#), "no such model");
+        assert_eq!(error_message(br#"{"error":"no such model"}"#), "no such model");
+        assert_eq!(error_message(br#"{"detail":"no such model"}"#), "no such model");
         assert_eq!(error_message(b"<html>"), "<html>");
-        assert_eq!(
-            error_message("é".repeat(600).as_bytes()).chars().count(),
-            500
-        );
+        assert_eq!(error_message("é".repeat(600).as_bytes()).chars().count(), 500);
     }
 }

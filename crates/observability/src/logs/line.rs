@@ -60,42 +60,21 @@ impl Line {
     }
 
     fn json(&self, redacted: &[String]) -> String {
-        let mut out = format!(
-            "{{\"timestamp\":\"{}\",\"level\":\"{}\"",
-            timestamp(self.time),
-            self.level
-        );
+        let mut out = format!("{{\"timestamp\":\"{}\",\"level\":\"{}\"", timestamp(self.time), self.level);
         if let Some((trace_id, span_id)) = self.ids {
-            push(
-                &mut out,
-                format_args!(
-                    ",\"trace_id\":\"{}\",\"span_id\":\"{span_id:016x}\"",
-                    TraceId(trace_id)
-                ),
-            );
+            push(&mut out, format_args!(",\"trace_id\":\"{}\",\"span_id\":\"{span_id:016x}\"", TraceId(trace_id)));
         }
         for name in CORRELATION_FIELDS {
             if let Some((_, json)) = self.fields.iter().find(|(known, _)| *known == name) {
                 push(&mut out, format_args!(",\"{name}\":{json}"));
             }
         }
-        push(
-            &mut out,
-            format_args!(
-                ",\"message\":{},\"target\":{}",
-                json_text(&self.message),
-                json_text(self.target)
-            ),
-        );
+        push(&mut out, format_args!(",\"message\":{},\"target\":{}", json_text(&self.message), json_text(self.target)));
         if let Some(span) = self.span {
             push(&mut out, format_args!(",\"span\":{}", json_text(span)));
         }
         for (name, json) in self.others() {
-            let value = if is_redacted(name, redacted) {
-                REDACTED
-            } else {
-                json
-            };
+            let value = if is_redacted(name, redacted) { REDACTED } else { json };
             if RESERVED.contains(&name) {
                 push(&mut out, format_args!(",\"field.{name}\":{value}"));
             } else {
@@ -116,18 +95,9 @@ impl Line {
         };
         let time = timestamp(self.time);
         let clock = time.get(11..23).unwrap_or(&time);
-        let mut out = format!(
-            "{clock} {on}{:>5}{off} {}: {}",
-            self.level,
-            self.target,
-            one_line(&self.message)
-        );
+        let mut out = format!("{clock} {on}{:>5}{off} {}: {}", self.level, self.target, one_line(&self.message));
         for (name, json) in &self.fields {
-            let value = if is_redacted(name, redacted) {
-                REDACTED
-            } else {
-                json
-            };
+            let value = if is_redacted(name, redacted) { REDACTED } else { json };
             push(&mut out, format_args!(" {name}={value}"));
         }
         out.push('\n');
@@ -183,20 +153,10 @@ impl Visit for Line {
 const REDACTED: &str = "\"[redacted]\"";
 
 /// Keys that the line itself uses; a field of such a name is written as `field.<name>`.
-const RESERVED: [&str; 7] = [
-    "timestamp",
-    "level",
-    "trace_id",
-    "span_id",
-    "message",
-    "target",
-    "span",
-];
+const RESERVED: [&str; 7] = ["timestamp", "level", "trace_id", "span_id", "message", "target", "span"];
 
 fn is_redacted(name: &str, redacted: &[String]) -> bool {
-    redacted
-        .iter()
-        .any(|field| field.eq_ignore_ascii_case(name))
+    redacted.iter().any(|field| field.eq_ignore_ascii_case(name))
 }
 
 fn push(out: &mut String, text: fmt::Arguments<'_>) {
@@ -205,8 +165,7 @@ fn push(out: &mut String, text: fmt::Arguments<'_>) {
 }
 
 fn timestamp(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time)
-        .map_or_else(|_| "unknown".to_owned(), |time| format!("{time:.6}"))
+    jiff::Timestamp::try_from(time).map_or_else(|_| "unknown".to_owned(), |time| format!("{time:.6}"))
 }
 
 fn one_line(text: &str) -> String {
@@ -220,9 +179,5 @@ pub(crate) fn json_text(text: &str) -> String {
 
 /// The number as JSON; what JSON has no number for is a string.
 pub(crate) fn json_number(value: f64) -> String {
-    if value.is_finite() {
-        serde_json::Value::from(value).to_string()
-    } else {
-        format!("\"{value}\"")
-    }
+    if value.is_finite() { serde_json::Value::from(value).to_string() } else { format!("\"{value}\"") }
 }

@@ -36,16 +36,7 @@ impl Logs {
             form: Form::Json,
             filter: "info".to_owned(),
             queue: 8_192,
-            redacted: [
-                "password",
-                "secret",
-                "token",
-                "api_key",
-                "authorization",
-                "cookie",
-            ]
-            .map(str::to_owned)
-            .into(),
+            redacted: ["password", "secret", "token", "api_key", "authorization", "cookie"].map(str::to_owned).into(),
             target: Box::new(io::stdout()),
         }
     }
@@ -53,11 +44,7 @@ impl Logs {
     /// Lines for people, to the standard error, in color where that is a terminal.
     pub fn pretty() -> Self {
         let color = io::stderr().is_terminal();
-        Self {
-            form: Form::Pretty { color },
-            target: Box::new(io::stderr()),
-            ..Self::json()
-        }
+        Self { form: Form::Pretty { color }, target: Box::new(io::stderr()), ..Self::json() }
     }
 
     /// Writes to the standard output.

@@ -15,11 +15,7 @@ pub(crate) struct LogSink {
 impl LogSink {
     pub(crate) fn new(logs: Logs) -> Result<Self, ConfigError> {
         logs.validate()?;
-        Ok(Self {
-            form: logs.form,
-            redacted: logs.redacted,
-            writer: Writer::start(logs.target, logs.queue)?,
-        })
+        Ok(Self { form: logs.form, redacted: logs.redacted, writer: Writer::start(logs.target, logs.queue)? })
     }
 
     pub(crate) fn write(&self, line: &Line) {

@@ -3,9 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel,
-};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -69,12 +67,7 @@ impl Writer {
                 value: format!("without a thread: {error}"),
                 expected: "a system that can start one more thread",
             })?;
-        Ok(Self {
-            lines: Mutex::new(Some(lines)),
-            ended: Mutex::new(Some(ended)),
-            counts,
-            flushed: Mutex::new(false),
-        })
+        Ok(Self { lines: Mutex::new(Some(lines)), ended: Mutex::new(Some(ended)), counts, flushed: Mutex::new(false) })
     }
 
     pub(super) fn write(&self, line: String) {
@@ -101,10 +94,7 @@ impl Writer {
             let in_time = !matches!(ended.recv_timeout(deadline), Err(RecvTimeoutError::Timeout));
             *self.flushed.lock() = in_time;
         }
-        LogReport {
-            stats: self.stats(),
-            flushed: *self.flushed.lock(),
-        }
+        LogReport { stats: self.stats(), flushed: *self.flushed.lock() }
     }
 }
 
@@ -129,10 +119,6 @@ fn write_lines(waiting: &Receiver<String>, mut target: Box<dyn Write + Send>, co
 }
 
 fn count(written: &std::io::Result<()>, counts: &Counts) {
-    let counter = if written.is_ok() {
-        &counts.written
-    } else {
-        &counts.failed
-    };
+    let counter = if written.is_ok() { &counts.written } else { &counts.failed };
     counter.fetch_add(1, Ordering::Relaxed);
 }

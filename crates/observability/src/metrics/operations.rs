@@ -47,29 +47,17 @@ impl Operations {
                 expected: "1 to 10000 names",
             });
         }
-        let table = Table {
-            total: Series::new(),
-            operations: HashMap::new(),
-        };
-        Ok(Self {
-            bound,
-            table: Arc::new(Mutex::new(table)),
-        })
+        let table = Table { total: Series::new(), operations: HashMap::new() };
+        Ok(Self { bound, table: Arc::new(Mutex::new(table)) })
     }
 
     /// Counts one operation that ended.
     pub fn record(&self, operation: &str, took: Duration, failed: bool) {
-        let micros = u64::try_from(took.as_micros())
-            .unwrap_or(u64::MAX)
-            .clamp(1, MAX_MICROS);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).clamp(1, MAX_MICROS);
         let mut table = self.table.lock();
         table.total.record(micros, failed);
         let full = table.operations.len() >= self.bound;
-        let name = if full && !table.operations.contains_key(operation) {
-            Self::OVERFLOW
-        } else {
-            operation
-        };
+        let name = if full && !table.operations.contains_key(operation) { Self::OVERFLOW } else { operation };
         if let Some(series) = table.operations.get_mut(name) {
             series.record(micros, failed);
         } else {
@@ -85,20 +73,14 @@ impl Operations {
         let table = self.table.lock();
         Metrics {
             total: table.total.aggregate(),
-            operations: table
-                .operations
-                .iter()
-                .map(|(name, one)| (name.to_string(), one.aggregate()))
-                .collect(),
+            operations: table.operations.iter().map(|(name, one)| (name.to_string(), one.aggregate())).collect(),
         }
     }
 }
 
 impl fmt::Debug for Operations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Operations")
-            .field("bound", &self.bound)
-            .finish_non_exhaustive()
+        f.debug_struct("Operations").field("bound", &self.bound).finish_non_exhaustive()
     }
 }
 
@@ -108,12 +90,7 @@ const MAX_MICROS: u64 = 3_600_000_000;
 impl Series {
     fn new() -> Self {
         let latencies = Histogram::new_with_bounds(1, MAX_MICROS, 2).ok();
-        Self {
-            requests: 0,
-            errors: 0,
-            sum_micros: 0,
-            latencies,
-        }
+        Self { requests: 0, errors: 0, sum_micros: 0, latencies }
     }
 
     fn record(&mut self, micros: u64, failed: bool) {
@@ -130,16 +107,10 @@ impl Series {
             return Aggregate::default();
         }
         let at = |quantile: f64| {
-            let micros = self
-                .latencies
-                .as_ref()
-                .map_or(0, |latencies| latencies.value_at_quantile(quantile));
+            let micros = self.latencies.as_ref().map_or(0, |latencies| latencies.value_at_quantile(quantile));
             Duration::from_micros(micros)
         };
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a rate needs no more than 53 bits"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
         let error_rate = self.errors as f64 / self.requests as f64;
         let mean = self.sum_micros / u128::from(self.requests);
         Aggregate {
@@ -169,24 +140,14 @@ mod tests {
         }
         let metrics = operations.snapshot();
         assert_eq!(metrics.total.requests, 5);
-        let counts: Vec<(&str, u64)> = metrics
-            .operations
-            .iter()
-            .map(|(name, one)| (&**name, one.requests))
-            .collect();
+        let counts: Vec<(&str, u64)> = metrics.operations.iter().map(|(name, one)| (&**name, one.requests)).collect();
         assert_eq!(counts, [("_other", 2), ("a", 2), ("b", 1)]);
     }
 
     #[test]
     fn without_requests_nothing_is_divided_by() {
-        assert_eq!(
-            Operations::new(1).unwrap().snapshot().total,
-            Aggregate::default()
-        );
-        assert_eq!(
-            Operations::new(0).unwrap_err().field,
-            "observability.operations"
-        );
+        assert_eq!(Operations::new(1).unwrap().snapshot().total, Aggregate::default());
+        assert_eq!(Operations::new(0).unwrap_err().field, "observability.operations");
     }
 
     proptest! {

@@ -32,18 +32,12 @@ impl Sample {
     /// Returns a value without labels.
     #[must_use]
     pub const fn new(value: f64) -> Self {
-        Self {
-            labels: Vec::new(),
-            value,
-        }
+        Self { labels: Vec::new(), value }
     }
 
     /// Returns a count, exact up to 2^53.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "the format's values are 64-bit floats"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "the format's values are 64-bit floats")]
     pub const fn count(value: u64) -> Self {
         Self::new(value as f64)
     }
@@ -75,12 +69,7 @@ impl Metric {
         help: &'static str,
         read: impl Fn() -> Vec<Sample> + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            name,
-            help,
-            kind,
-            read: Arc::new(read),
-        }
+        Self { name, help, kind, read: Arc::new(read) }
     }
 
     /// Returns the name.
@@ -90,16 +79,9 @@ impl Metric {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let invalid = |expected| {
-            Err(ConfigError {
-                field: "metric.name",
-                value: format!("{:?}", self.name),
-                expected,
-            })
-        };
-        let legal = |(index, c): (usize, char)| {
-            c.is_ascii_alphabetic() || c == '_' || (index > 0 && c.is_ascii_digit())
-        };
+        let invalid = |expected| Err(ConfigError { field: "metric.name", value: format!("{:?}", self.name), expected });
+        let legal =
+            |(index, c): (usize, char)| c.is_ascii_alphabetic() || c == '_' || (index > 0 && c.is_ascii_digit());
         if self.name.is_empty() || !self.name.chars().enumerate().all(legal) {
             return invalid("letters, digits and underscores, not beginning with a digit");
         }
@@ -107,11 +89,7 @@ impl Metric {
             return invalid("a counter's name that ends in _total");
         }
         if self.help.is_empty() {
-            return Err(ConfigError {
-                field: "metric.help",
-                value: "empty".to_owned(),
-                expected: "one sentence",
-            });
+            return Err(ConfigError { field: "metric.help", value: "empty".to_owned(), expected: "one sentence" });
         }
         Ok(())
     }
@@ -119,10 +97,7 @@ impl Metric {
 
 impl fmt::Debug for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metric")
-            .field("name", &self.name)
-            .field("kind", &self.kind)
-            .finish_non_exhaustive()
+        f.debug_struct("Metric").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
@@ -181,12 +156,7 @@ const OWN: [&str; 3] = [DURATION, ERRORS, REQUESTS];
 
 fn render_operations(out: &mut String, metrics: &Metrics) {
     let labels = |name: &String| vec![("operation", name.clone())];
-    header(
-        out,
-        DURATION,
-        "How long operations took, as quantiles since the start.",
-        "summary",
-    );
+    header(out, DURATION, "How long operations took, as quantiles since the start.", "summary");
     for (name, one) in &metrics.operations {
         for (quantile, value) in [("0.5", one.p50), ("0.95", one.p95), ("0.99", one.p99)] {
             let mut labels = labels(name);
@@ -194,18 +164,8 @@ fn render_operations(out: &mut String, metrics: &Metrics) {
             line(out, DURATION, &labels, value.as_secs_f64());
         }
         let count = Sample::count(one.requests).value;
-        line(
-            out,
-            "operation_duration_seconds_sum",
-            &labels(name),
-            one.mean.as_secs_f64() * count,
-        );
-        line(
-            out,
-            "operation_duration_seconds_count",
-            &labels(name),
-            count,
-        );
+        line(out, "operation_duration_seconds_sum", &labels(name), one.mean.as_secs_f64() * count);
+        line(out, "operation_duration_seconds_count", &labels(name), count);
     }
     header(out, ERRORS, "Operations that failed.", "counter");
     for (name, one) in &metrics.operations {
@@ -213,43 +173,26 @@ fn render_operations(out: &mut String, metrics: &Metrics) {
     }
     header(out, REQUESTS, "Operations that ended.", "counter");
     for (name, one) in &metrics.operations {
-        line(
-            out,
-            REQUESTS,
-            &labels(name),
-            Sample::count(one.requests).value,
-        );
+        line(out, REQUESTS, &labels(name), Sample::count(one.requests).value);
     }
 }
 
 fn header(out: &mut String, name: &str, help: &str, kind: &str) {
     let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-    push(
-        out,
-        format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"),
-    );
+    push(out, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
 }
 
 fn line(out: &mut String, name: &str, labels: &[(&'static str, String)], value: f64) {
     out.push_str(name);
     for (index, (label, text)) in labels.iter().enumerate() {
-        let text = text
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\n', "\\n");
-        push(
-            out,
-            format_args!("{}{label}=\"{text}\"", if index == 0 { '{' } else { ',' }),
-        );
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        push(out, format_args!("{}{label}=\"{text}\"", if index == 0 { '{' } else { ',' }));
     }
     if !labels.is_empty() {
         out.push('}');
     }
     if value.is_infinite() {
-        push(
-            out,
-            format_args!(" {}Inf\n", if value > 0.0 { '+' } else { '-' }),
-        );
+        push(out, format_args!(" {}Inf\n", if value > 0.0 { '+' } else { '-' }));
     } else {
         push(out, format_args!(" {value}\n"));
     }
@@ -273,17 +216,9 @@ mod tests {
         operations.record("a \"b\"\\\n", Duration::from_secs(2), true);
         let registry = Registry::default();
         registry
-            .add(Metric::new(
-                "queue_depth",
-                MetricKind::Gauge,
-                "Waiting tasks.",
-                || {
-                    vec![
-                        Sample::new(f64::INFINITY).label("pool", "b"),
-                        Sample::count(3).label("pool", "a"),
-                    ]
-                },
-            ))
+            .add(Metric::new("queue_depth", MetricKind::Gauge, "Waiting tasks.", || {
+                vec![Sample::new(f64::INFINITY).label("pool", "b"), Sample::count(3).label("pool", "a")]
+            }))
             .unwrap();
         let text = registry.render(&operations.snapshot());
         let expected = "operation_errors_total{operation=\"a \\\"b\\\"\\\\\\n\"} 1\n";
@@ -298,11 +233,7 @@ mod tests {
     #[test]
     fn wrong_names_are_refused() {
         let registry = Registry::default();
-        let add = |name, kind, help| {
-            registry
-                .add(Metric::new(name, kind, help, Vec::new))
-                .map_err(|error| error.field)
-        };
+        let add = |name, kind, help| registry.add(Metric::new(name, kind, help, Vec::new)).map_err(|error| error.field);
         assert_eq!(add("fine", MetricKind::Gauge, "Help."), Ok(()));
         for (name, kind) in [
             ("fine", MetricKind::Gauge),

@@ -13,10 +13,7 @@ fn a_line_carries_the_ids_of_its_request_first() {
     let (_, kept) = logged(
         |logs| logs,
         || {
-            let request = RequestContext::new()
-                .request_id("r-1")
-                .user_id("u-\"2\"")
-                .session_id("s-3");
+            let request = RequestContext::new().request_id("r-1").user_id("u-\"2\"").session_id("s-3");
             let _request = request.span("process image").entered();
             trace_id = current_trace_id();
             let _inner = info_span!("decode", format = "png", width = 640_u64).entered();
@@ -39,25 +36,10 @@ fn a_line_carries_the_ids_of_its_request_first() {
     assert_eq!(line["left"], 0.5);
     assert_eq!(line["ratio"], "NaN");
     assert_eq!(line["operation"], "process image");
-    let keys = [
-        "timestamp",
-        "level",
-        "trace_id",
-        "span_id",
-        "request_id",
-        "user_id",
-        "session_id",
-        "message",
-    ];
-    let places: Vec<usize> = keys
-        .iter()
-        .map(|key| kept.text().find(&format!("\"{key}\"")).unwrap())
-        .collect();
+    let keys = ["timestamp", "level", "trace_id", "span_id", "request_id", "user_id", "session_id", "message"];
+    let places: Vec<usize> = keys.iter().map(|key| kept.text().find(&format!("\"{key}\"")).unwrap()).collect();
     assert!(places.is_sorted(), "{}", kept.text());
-    assert_eq!(
-        line["timestamp"].as_str().unwrap().len(),
-        "2026-01-01T00:00:00.000000Z".len()
-    );
+    assert_eq!(line["timestamp"].as_str().unwrap().len(), "2026-01-01T00:00:00.000000Z".len());
 }
 
 #[test]
@@ -72,22 +54,11 @@ fn each_key_stands_once_and_the_nearest_value_wins() {
         },
     );
     let lines = kept.lines();
-    assert_eq!(
-        (&lines[0]["key"], &lines[0]["step"]),
-        (&"inner".into(), &1.into())
-    );
+    assert_eq!((&lines[0]["key"], &lines[0]["step"]), (&"inner".into(), &1.into()));
     assert_eq!(lines[1]["key"], "event");
     assert_eq!(lines[1]["level"], "INFO");
     assert_eq!(lines[1]["field.level"], "mine");
-    assert_eq!(
-        kept.text()
-            .lines()
-            .nth(1)
-            .unwrap()
-            .matches("\"key\"")
-            .count(),
-        1
-    );
+    assert_eq!(kept.text().lines().nth(1).unwrap().matches("\"key\"").count(), 1);
 }
 
 #[test]
@@ -100,9 +71,7 @@ fn a_child_s_lines_have_the_trace_id_of_the_request() {
             let child = info_span!(parent: &root, "child");
             drop(root);
             child.in_scope(|| info!("inner"));
-            RequestContext::new()
-                .span("other")
-                .in_scope(|| info!("other"));
+            RequestContext::new().span("other").in_scope(|| info!("other"));
         },
     );
     let lines = kept.lines();
@@ -118,10 +87,7 @@ fn the_filter_removes_lines_but_never_the_spans_that_carry_ids() {
     let (telemetry, kept) = logged(
         |logs| logs.filter("error,it::other=debug"),
         || {
-            let _request = RequestContext::new()
-                .request_id("r-1")
-                .span("process")
-                .entered();
+            let _request = RequestContext::new().request_id("r-1").span("process").entered();
             info!("too low");
             debug!(target: "it::other", "low, but asked for");
             error!("kept");
@@ -139,12 +105,7 @@ fn secrets_are_never_written() {
         |logs| logs.redact("Card"),
         || {
             let _span = info_span!("pay", password = "hunter2").entered();
-            info!(
-                card = "4111",
-                Authorization = "Bearer x",
-                amount = 3,
-                "paid"
-            );
+            info!(card = "4111", Authorization = "Bearer x", amount = 3, "paid");
         },
     );
     let line = &kept.lines()[0];
@@ -167,10 +128,7 @@ fn the_pretty_form_is_one_readable_line() {
     let text = kept.text();
     assert_eq!(text.lines().count(), 1);
     assert!(text.contains("INFO"), "{text}");
-    assert!(
-        text.ends_with("it::logs: two lines hits=3 token=\"[redacted]\"\n"),
-        "{text}"
-    );
+    assert!(text.ends_with("it::logs: two lines hits=3 token=\"[redacted]\"\n"), "{text}");
 }
 
 /// A target that takes nothing until the barrier opens, as a pipe that nobody reads.

@@ -34,10 +34,7 @@ impl Kept {
     }
 
     fn lines(&self) -> Vec<Value> {
-        self.text()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
@@ -54,31 +51,16 @@ fn logged(logs: impl FnOnce(Logs) -> Logs, work: impl FnOnce()) -> (Observabilit
 #[test]
 fn a_second_install_is_an_error_and_no_panic() {
     Observability::builder("first").install().unwrap();
-    assert_eq!(
-        Observability::builder("second").install().unwrap_err(),
-        InstallError::AlreadyInstalled
-    );
+    assert_eq!(Observability::builder("second").install().unwrap_err(), InstallError::AlreadyInstalled);
 }
 
 #[test]
 fn settings_that_cannot_be_are_named() {
-    let field = |logs| {
-        Observability::builder("test")
-            .logs(logs)
-            .build()
-            .unwrap_err()
-            .field
-    };
+    let field = |logs| Observability::builder("test").logs(logs).build().unwrap_err().field;
     assert_eq!(field(Logs::json().filter("info,=x=y")), "logs.filter");
     assert_eq!(field(Logs::json().queue(0)), "logs.queue");
-    let operations = Observability::builder("test")
-        .operations(0)
-        .build()
-        .unwrap_err();
-    assert_eq!(
-        operations.to_string(),
-        "observability.operations is 0, expected 1 to 10000 names"
-    );
+    let operations = Observability::builder("test").operations(0).build().unwrap_err();
+    assert_eq!(operations.to_string(), "observability.operations is 0, expected 1 to 10000 names");
 }
 
 #[test]

@@ -25,16 +25,9 @@ async fn spans_with_an_operation_are_counted_when_they_end() {
     .await;
 
     let metrics = telemetry.metrics();
-    assert_eq!(
-        metrics.operations.len(),
-        2,
-        "a span without an operation is not counted"
-    );
+    assert_eq!(metrics.operations.len(), 2, "a span without an operation is not counted");
     let image = metrics.operations["process image"];
-    assert_eq!(
-        (image.requests, image.errors, image.error_rate),
-        (4, 1, 0.25)
-    );
+    assert_eq!((image.requests, image.errors, image.error_rate), (4, 1, 0.25));
     assert_eq!(metrics.operations["fine"].errors, 0);
     assert_eq!(metrics.total.requests, 5);
 }
@@ -42,26 +35,15 @@ async fn spans_with_an_operation_are_counted_when_they_end() {
 #[test]
 fn the_prometheus_text_joins_operations_and_supplied_metrics() {
     let telemetry = Observability::builder("test").build().unwrap();
+    telemetry.operations().record("process text", Duration::from_millis(250), false);
     telemetry
-        .operations()
-        .record("process text", Duration::from_millis(250), false);
-    telemetry
-        .register(Metric::new(
-            "cache_hits_total",
-            MetricKind::Counter,
-            "Lookups that found a value.",
-            || vec![Sample::count(7)],
-        ))
+        .register(Metric::new("cache_hits_total", MetricKind::Counter, "Lookups that found a value.", || {
+            vec![Sample::count(7)]
+        }))
         .unwrap();
     let text = telemetry.prometheus();
-    assert!(
-        text.contains("operation_requests_total{operation=\"process text\"} 1\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains("# TYPE cache_hits_total counter\ncache_hits_total 7\n"),
-        "{text}"
-    );
+    assert!(text.contains("operation_requests_total{operation=\"process text\"} 1\n"), "{text}");
+    assert!(text.contains("# TYPE cache_hits_total counter\ncache_hits_total 7\n"), "{text}");
     let names = telemetry.metric_names();
     assert!(names.is_sorted() && names.contains(&"cache_hits_total"));
     for line in text.lines().filter(|line| !line.starts_with('#')) {

@@ -52,21 +52,9 @@ fn functions_keep_their_results_and_are_counted() {
         boom(false);
     });
     let metrics = telemetry.metrics();
-    assert_eq!(
-        (
-            metrics.operations["add"].requests,
-            metrics.operations["add"].errors
-        ),
-        (1, 0)
-    );
+    assert_eq!((metrics.operations["add"].requests, metrics.operations["add"].errors), (1, 0));
     assert_eq!(metrics.operations["count"].requests, 1);
-    assert_eq!(
-        (
-            metrics.operations["boom"].requests,
-            metrics.operations["boom"].errors
-        ),
-        (2, 1)
-    );
+    assert_eq!((metrics.operations["boom"].requests, metrics.operations["boom"].errors), (2, 1));
 }
 
 #[tokio::test]
@@ -82,13 +70,7 @@ async fn async_functions_record_their_errors() {
     .with_subscriber(telemetry.dispatch())
     .await;
     let metrics = telemetry.metrics();
-    assert_eq!(
-        (
-            metrics.operations["parse number"].requests,
-            metrics.operations["parse number"].errors
-        ),
-        (3, 1)
-    );
+    assert_eq!((metrics.operations["parse number"].requests, metrics.operations["parse number"].errors), (3, 1));
     assert_eq!(metrics.operations["count slowly"].requests, 1);
 }
 
@@ -97,9 +79,7 @@ fn an_error_is_logged_where_it_is_asked_for() {
     let (_, kept) = logged(
         |logs| logs,
         || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             assert!(runtime.block_on(parse("x")).is_err());
         },
     );

@@ -6,8 +6,8 @@ use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::{SqliteStore, column, corrupt, failed, id_column};
 use crate::{
-    CacheOutcome, Interaction, InteractionId, InteractionQuery, Interactions, Status, StatusCounts,
-    StorageError, Timestamp,
+    CacheOutcome, Interaction, InteractionId, InteractionQuery, Interactions, Status, StatusCounts, StorageError,
+    Timestamp,
 };
 
 const INSERT: &str = "INSERT OR REPLACE INTO interactions (id, tenant, user, session, modality, processor, \
@@ -46,10 +46,7 @@ impl Interactions for SqliteStore {
                 .await
                 .map_err(|source| failed(OPERATION, source))?;
         }
-        transaction
-            .commit()
-            .await
-            .map_err(|source| failed(OPERATION, source))
+        transaction.commit().await.map_err(|source| failed(OPERATION, source))
     }
 
     async fn interaction(&self, id: InteractionId) -> Result<Option<Interaction>, StorageError> {
@@ -62,10 +59,7 @@ impl Interactions for SqliteStore {
             .transpose()
     }
 
-    async fn interactions(
-        &self,
-        query: &InteractionQuery,
-    ) -> Result<Vec<Interaction>, StorageError> {
+    async fn interactions(&self, query: &InteractionQuery) -> Result<Vec<Interaction>, StorageError> {
         query.validate()?;
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM interactions WHERE TRUE");
         if let Some(tenant) = &query.tenant {
@@ -77,8 +71,7 @@ impl Interactions for SqliteStore {
         if let Some(since) = query.since {
             sql.push(" AND started_at >= ").push_bind(since.as_millis());
         }
-        sql.push(" ORDER BY started_at DESC, id DESC LIMIT ")
-            .push_bind(i64::from(query.limit));
+        sql.push(" ORDER BY started_at DESC, id DESC LIMIT ").push_bind(i64::from(query.limit));
         sql.build()
             .fetch_all(&self.readers)
             .await
@@ -89,19 +82,15 @@ impl Interactions for SqliteStore {
     }
 
     async fn interaction_counts(&self) -> Result<StatusCounts, StorageError> {
-        let rows =
-            sqlx::query("SELECT status, count(*) AS requests FROM interactions GROUP BY status")
-                .fetch_all(&self.readers)
-                .await
-                .map_err(|source| failed("count interactions", source))?;
+        let rows = sqlx::query("SELECT status, count(*) AS requests FROM interactions GROUP BY status")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|source| failed("count interactions", source))?;
         let mut counts = StatusCounts::default();
         for row in &rows {
             let name = id_column(row, "interaction", "status")?;
-            let status =
-                Status::parse(&name).ok_or_else(|| corrupt("interaction", "?", "status"))?;
-            let requests: i64 = row
-                .try_get("requests")
-                .map_err(|source| failed("count interactions", source))?;
+            let status = Status::parse(&name).ok_or_else(|| corrupt("interaction", "?", "status"))?;
+            let requests: i64 = row.try_get("requests").map_err(|source| failed("count interactions", source))?;
             counts.add(status, requests.unsigned_abs());
         }
         Ok(counts)

@@ -21,8 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Row as _, Sqlite, Transaction};
 
@@ -84,11 +83,7 @@ impl SqliteStore {
     /// [`StorageError::Database`] if the file cannot be opened, [`StorageError::Migration`] if it holds a newer or
     /// altered schema.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StorageError> {
-        Self::with_config(SqliteConfig {
-            path: path.as_ref().to_path_buf(),
-            ..SqliteConfig::default()
-        })
-        .await
+        Self::with_config(SqliteConfig { path: path.as_ref().to_path_buf(), ..SqliteConfig::default() }).await
     }
 
     /// Opens a file with these settings.
@@ -114,12 +109,7 @@ impl SqliteStore {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(config.busy_timeout)
-            .connect_with(
-                options
-                    .clone()
-                    .create_if_missing(true)
-                    .journal_mode(SqliteJournalMode::Wal),
-            )
+            .connect_with(options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal))
             .await
             .map_err(|source| failed("open the database", source))?;
         migrations::run(&writer).await?;
@@ -132,14 +122,8 @@ impl SqliteStore {
         Ok(Self { writer, readers })
     }
 
-    async fn begin(
-        &self,
-        operation: &'static str,
-    ) -> Result<Transaction<'static, Sqlite>, StorageError> {
-        self.writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|source| failed(operation, source))
+    async fn begin(&self, operation: &'static str) -> Result<Transaction<'static, Sqlite>, StorageError> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|source| failed(operation, source))
     }
 }
 
@@ -151,15 +135,8 @@ impl Store for SqliteStore {
 
     async fn ping(&self) -> Result<(), StorageError> {
         let write = self.begin("ping").await?;
-        write
-            .rollback()
-            .await
-            .map_err(|source| failed("ping", source))?;
-        sqlx::query("SELECT 1")
-            .execute(&self.readers)
-            .await
-            .map(drop)
-            .map_err(|source| failed("ping", source))
+        write.rollback().await.map_err(|source| failed("ping", source))?;
+        sqlx::query("SELECT 1").execute(&self.readers).await.map(drop).map_err(|source| failed("ping", source))
     }
 
     async fn close(&self) {
@@ -174,45 +151,27 @@ fn failed(operation: &'static str, source: sqlx::Error) -> StorageError {
         sqlx::Error::PoolClosed => return StorageError::Closed,
         sqlx::Error::PoolTimedOut => true,
         // Primary result codes 5 (SQLITE_BUSY) and 6 (SQLITE_LOCKED); extended codes keep them in the low byte.
-        sqlx::Error::Database(error) => error
-            .code()
-            .and_then(|code| code.parse::<u32>().ok())
-            .is_some_and(|code| matches!(code & 0xff, 5 | 6)),
+        sqlx::Error::Database(error) => {
+            error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
+        }
         _ => false,
     };
-    StorageError::Database {
-        operation,
-        transient,
-        source: Box::new(source),
-    }
+    StorageError::Database { operation, transient, source: Box::new(source) }
 }
 
 fn corrupt(entity: &'static str, id: &str, field: &'static str) -> StorageError {
-    StorageError::Corrupt {
-        entity,
-        id: id.to_owned(),
-        field,
-    }
+    StorageError::Corrupt { entity, id: id.to_owned(), field }
 }
 
 /// Reads one column, naming the row in the error.
-fn column<'r, T>(
-    row: &'r SqliteRow,
-    entity: &'static str,
-    id: &str,
-    field: &'static str,
-) -> Result<T, StorageError>
+fn column<'r, T>(row: &'r SqliteRow, entity: &'static str, id: &str, field: &'static str) -> Result<T, StorageError>
 where
     T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
 {
     row.try_get(field).map_err(|_| corrupt(entity, id, field))
 }
 
-fn id_column(
-    row: &SqliteRow,
-    entity: &'static str,
-    field: &'static str,
-) -> Result<String, StorageError> {
+fn id_column(row: &SqliteRow, entity: &'static str, field: &'static str) -> Result<String, StorageError> {
     column(row, entity, "?", field)
 }
 
@@ -221,7 +180,5 @@ fn millis(timestamp: Option<i64>) -> Option<Timestamp> {
 }
 
 fn migration_error(source: impl Into<Box<dyn Error + Send + Sync>>) -> StorageError {
-    StorageError::Migration {
-        source: source.into(),
-    }
+    StorageError::Migration { source: source.into() }
 }

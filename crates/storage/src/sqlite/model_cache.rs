@@ -24,21 +24,15 @@ impl ModelCache for SqliteStore {
         .map_err(|source| failed("store an answer", source))
     }
 
-    async fn answer(
-        &self,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<CachedAnswer>, StorageError> {
-        sqlx::query(
-            "SELECT * FROM model_cache WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)",
-        )
-        .bind(key)
-        .bind(now.as_millis())
-        .fetch_optional(&self.readers)
-        .await
-        .map_err(|source| failed("read an answer", source))?
-        .map(|row| read(&row))
-        .transpose()
+    async fn answer(&self, key: &str, now: Timestamp) -> Result<Option<CachedAnswer>, StorageError> {
+        sqlx::query("SELECT * FROM model_cache WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)")
+            .bind(key)
+            .bind(now.as_millis())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|source| failed("read an answer", source))?
+            .map(|row| read(&row))
+            .transpose()
     }
 
     async fn remove_expired_answers(&self, now: Timestamp) -> Result<u64, StorageError> {
@@ -60,19 +54,14 @@ impl ModelCache for SqliteStore {
     }
 
     async fn answer_counts(&self) -> Result<BTreeMap<String, u64>, StorageError> {
-        let rows =
-            sqlx::query("SELECT producer, count(*) AS answers FROM model_cache GROUP BY producer")
-                .fetch_all(&self.readers)
-                .await
-                .map_err(|source| failed("count answers", source))?;
+        let rows = sqlx::query("SELECT producer, count(*) AS answers FROM model_cache GROUP BY producer")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|source| failed("count answers", source))?;
         rows.iter()
             .map(|row| {
-                let answers: i64 = row
-                    .try_get("answers")
-                    .map_err(|source| failed("count answers", source))?;
-                let producer = row
-                    .try_get("producer")
-                    .map_err(|source| failed("count answers", source))?;
+                let answers: i64 = row.try_get("answers").map_err(|source| failed("count answers", source))?;
+                let producer = row.try_get("producer").map_err(|source| failed("count answers", source))?;
                 Ok((producer, answers.unsigned_abs()))
             })
             .collect()

@@ -20,21 +20,12 @@ impl Sessions for SqliteStore {
         match done {
             Ok(_) => Ok(()),
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                Err(StorageError::Conflict {
-                    entity: "session",
-                    field: "id",
-                    value: session.id.to_string(),
-                })
+                Err(StorageError::Conflict { entity: "session", field: "id", value: session.id.to_string() })
             }
-            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
-                Err(StorageError::NotFound {
-                    entity: "user",
-                    id: session
-                        .user
-                        .map(|user| user.to_string())
-                        .unwrap_or_default(),
-                })
-            }
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Err(StorageError::NotFound {
+                entity: "user",
+                id: session.user.map(|user| user.to_string()).unwrap_or_default(),
+            }),
             Err(source) => Err(failed("open a session", source)),
         }
     }
@@ -50,51 +41,40 @@ impl Sessions for SqliteStore {
     }
 
     async fn touch_session(&self, id: SessionId, at: Timestamp) -> Result<(), StorageError> {
-        let touched = sqlx::query(
-            "UPDATE sessions SET last_seen_at = max(last_seen_at, ?) WHERE id = ? AND ended_at IS NULL",
-        )
-        .bind(at.as_millis())
-        .bind(id.to_string())
-        .execute(&self.writer)
-        .await
-        .map_err(|source| failed("touch a session", source))?;
-        found(touched.rows_affected(), id)
-    }
-
-    async fn end_session(&self, id: SessionId, at: Timestamp) -> Result<(), StorageError> {
-        let ended =
-            sqlx::query("UPDATE sessions SET ended_at = coalesce(ended_at, ?) WHERE id = ?")
+        let touched =
+            sqlx::query("UPDATE sessions SET last_seen_at = max(last_seen_at, ?) WHERE id = ? AND ended_at IS NULL")
                 .bind(at.as_millis())
                 .bind(id.to_string())
                 .execute(&self.writer)
                 .await
-                .map_err(|source| failed("end a session", source))?;
+                .map_err(|source| failed("touch a session", source))?;
+        found(touched.rows_affected(), id)
+    }
+
+    async fn end_session(&self, id: SessionId, at: Timestamp) -> Result<(), StorageError> {
+        let ended = sqlx::query("UPDATE sessions SET ended_at = coalesce(ended_at, ?) WHERE id = ?")
+            .bind(at.as_millis())
+            .bind(id.to_string())
+            .execute(&self.writer)
+            .await
+            .map_err(|source| failed("end a session", source))?;
         found(ended.rows_affected(), id)
     }
 
     async fn open_sessions(&self, user: UserId) -> Result<Vec<Session>, StorageError> {
-        sqlx::query(
-            "SELECT * FROM sessions WHERE user_id = ? AND ended_at IS NULL ORDER BY started_at, id",
-        )
-        .bind(user.to_string())
-        .fetch_all(&self.readers)
-        .await
-        .map_err(|source| failed("list sessions", source))?
-        .iter()
-        .map(read)
-        .collect()
+        sqlx::query("SELECT * FROM sessions WHERE user_id = ? AND ended_at IS NULL ORDER BY started_at, id")
+            .bind(user.to_string())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|source| failed("list sessions", source))?
+            .iter()
+            .map(read)
+            .collect()
     }
 }
 
 fn found(rows: u64, id: SessionId) -> Result<(), StorageError> {
-    if rows == 0 {
-        Err(StorageError::NotFound {
-            entity: "session",
-            id: id.to_string(),
-        })
-    } else {
-        Ok(())
-    }
+    if rows == 0 { Err(StorageError::NotFound { entity: "session", id: id.to_string() }) } else { Ok(()) }
 }
 
 fn read(row: &SqliteRow) -> Result<Session, StorageError> {
@@ -102,10 +82,7 @@ fn read(row: &SqliteRow) -> Result<Session, StorageError> {
     let user: Option<String> = column(row, "session", &id, "user_id")?;
     Ok(Session {
         id: id.parse().map_err(|_| corrupt("session", &id, "id"))?,
-        user: user
-            .map(|user| user.parse())
-            .transpose()
-            .map_err(|_| corrupt("session", &id, "user_id"))?,
+        user: user.map(|user| user.parse()).transpose().map_err(|_| corrupt("session", &id, "user_id"))?,
         started_at: Timestamp::from_millis(column(row, "session", &id, "started_at")?),
         last_seen_at: Timestamp::from_millis(column(row, "session", &id, "last_seen_at")?),
         ended_at: millis(column(row, "session", &id, "ended_at")?),

@@ -8,14 +8,13 @@ use crate::{StorageError, Timestamp, User, UserId, Users};
 impl Users for SqliteStore {
     async fn add_user(&self, user: &User) -> Result<(), StorageError> {
         user.validate()?;
-        let done =
-            sqlx::query("INSERT INTO users (id, name, tenant, created_at) VALUES (?, ?, ?, ?)")
-                .bind(user.id.to_string())
-                .bind(&user.name)
-                .bind(&user.tenant)
-                .bind(user.created_at.as_millis())
-                .execute(&self.writer)
-                .await;
+        let done = sqlx::query("INSERT INTO users (id, name, tenant, created_at) VALUES (?, ?, ?, ?)")
+            .bind(user.id.to_string())
+            .bind(&user.name)
+            .bind(&user.tenant)
+            .bind(user.created_at.as_millis())
+            .execute(&self.writer)
+            .await;
         match done {
             Ok(_) => Ok(()),
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
@@ -24,11 +23,7 @@ impl Users for SqliteStore {
                 } else {
                     ("id", user.id.to_string())
                 };
-                Err(StorageError::Conflict {
-                    entity: "user",
-                    field,
-                    value,
-                })
+                Err(StorageError::Conflict { entity: "user", field, value })
             }
             Err(source) => Err(failed("add a user", source)),
         }

@@ -5,9 +5,7 @@ mod recorder;
 mod sqlite;
 
 use bedplate_storage::testing::store_contract;
-use bedplate_storage::{
-    Interaction, InteractionId, Interactions as _, MemoryStore, StorageError, Timestamp,
-};
+use bedplate_storage::{Interaction, InteractionId, Interactions as _, MemoryStore, StorageError, Timestamp};
 
 #[tokio::test]
 async fn the_memory_store_keeps_the_contract() {
@@ -23,13 +21,7 @@ async fn the_memory_store_is_bounded_and_counts_what_it_drops() {
     assert_eq!(store.dropped(), 2);
     assert!(store.interaction(all[1].id).await.unwrap().is_none());
     assert!(store.interaction(all[2].id).await.unwrap().is_some());
-    assert!(matches!(
-        MemoryStore::with_capacity(0),
-        Err(StorageError::Invalid {
-            field: "memory.capacity",
-            ..
-        })
-    ));
+    assert!(matches!(MemoryStore::with_capacity(0), Err(StorageError::Invalid { field: "memory.capacity", .. })));
 }
 
 #[test]

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bedplate_storage::{
-    CachedAnswer, Interaction, InteractionId, InteractionQuery, Interactions, MemoryStore,
-    ModelCache, Recorder, RecorderConfig, Session, SessionId, Sessions, StatusCounts, StorageError,
-    Store, Timestamp, User, UserId, Users,
+    CachedAnswer, Interaction, InteractionId, InteractionQuery, Interactions, MemoryStore, ModelCache, Recorder,
+    RecorderConfig, Session, SessionId, Sessions, StatusCounts, StorageError, Store, Timestamp, User, UserId, Users,
 };
 
 use super::interaction;
@@ -15,11 +14,7 @@ use super::interaction;
 #[tokio::test(start_paused = true)]
 async fn everything_accepted_is_written() {
     let store = Arc::new(MemoryStore::new());
-    let recorder = Recorder::start(
-        Arc::clone(&store) as Arc<dyn Store>,
-        RecorderConfig::default(),
-    )
-    .unwrap();
+    let recorder = Recorder::start(Arc::clone(&store) as Arc<dyn Store>, RecorderConfig::default()).unwrap();
     for index in 0..2_000 {
         recorder.record(interaction(index)).await.unwrap();
     }
@@ -29,21 +24,14 @@ async fn everything_accepted_is_written() {
     recorder.record(interaction(2_000)).await.unwrap();
     let report = recorder.shutdown(Duration::from_secs(5)).await;
     assert_eq!((report.written, report.lost), (2_001, 0));
-    assert!(matches!(
-        recorder.record(interaction(1)).await,
-        Err(StorageError::Closed)
-    ));
+    assert!(matches!(recorder.record(interaction(1)).await, Err(StorageError::Closed)));
     assert!(matches!(recorder.flush().await, Err(StorageError::Closed)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_out_of_reach_for_a_while_loses_nothing() {
     let store = Arc::new(Faulty::failing(3));
-    let recorder = Recorder::start(
-        Arc::clone(&store) as Arc<dyn Store>,
-        RecorderConfig::default(),
-    )
-    .unwrap();
+    let recorder = Recorder::start(Arc::clone(&store) as Arc<dyn Store>, RecorderConfig::default()).unwrap();
     for index in 0..10 {
         recorder.record(interaction(index)).await.unwrap();
     }
@@ -69,22 +57,14 @@ async fn a_full_queue_makes_callers_wait_or_says_so() {
     let mut config = RecorderConfig::default();
     config.queue = 2;
     config.batch = 1;
-    let recorder = Recorder::start(
-        Arc::new(Faulty::failing(u32::MAX)) as Arc<dyn Store>,
-        config,
-    )
-    .unwrap();
+    let recorder = Recorder::start(Arc::new(Faulty::failing(u32::MAX)) as Arc<dyn Store>, config).unwrap();
     // One is in the writer's hands, two wait.
     for index in 0..3 {
         recorder.record(interaction(index)).await.unwrap();
         tokio::task::yield_now().await;
     }
-    assert!(matches!(
-        recorder.try_record(interaction(3)),
-        Err(StorageError::QueueFull { capacity: 2 })
-    ));
-    let waited =
-        tokio::time::timeout(Duration::from_secs(30), recorder.record(interaction(4))).await;
+    assert!(matches!(recorder.try_record(interaction(3)), Err(StorageError::QueueFull { capacity: 2 })));
+    let waited = tokio::time::timeout(Duration::from_secs(30), recorder.record(interaction(4))).await;
     assert!(waited.is_err());
     assert_eq!(recorder.stats().accepted, 3);
 }
@@ -92,11 +72,7 @@ async fn a_full_queue_makes_callers_wait_or_says_so() {
 #[tokio::test(start_paused = true)]
 async fn one_wrong_row_does_not_hold_the_others() {
     let store = Arc::new(MemoryStore::new());
-    let recorder = Recorder::start(
-        Arc::clone(&store) as Arc<dyn Store>,
-        RecorderConfig::default(),
-    )
-    .unwrap();
+    let recorder = Recorder::start(Arc::clone(&store) as Arc<dyn Store>, RecorderConfig::default()).unwrap();
     let mut wrong = interaction(1);
     wrong.quality = 7.0;
     for one in [interaction(0), wrong, interaction(2)] {
@@ -113,14 +89,8 @@ async fn settings_out_of_bounds_are_named() {
     let cases: [(Spoil, &str); 4] = [
         (|config| config.queue = 0, "recorder.queue"),
         (|config| config.batch = 10_001, "recorder.batch"),
-        (
-            |config| config.linger = Duration::from_secs(11),
-            "recorder.linger",
-        ),
-        (
-            |config| config.retry_delay = Duration::ZERO,
-            "recorder.retry_delay",
-        ),
+        (|config| config.linger = Duration::from_secs(11), "recorder.linger"),
+        (|config| config.retry_delay = Duration::ZERO, "recorder.retry_delay"),
     ];
     for (spoil, expected) in cases {
         let mut config = RecorderConfig::default();
@@ -141,10 +111,7 @@ struct Faulty {
 
 impl Faulty {
     fn failing(times: u32) -> Self {
-        Self {
-            inner: MemoryStore::new(),
-            failures: AtomicU32::new(times),
-        }
+        Self { inner: MemoryStore::new(), failures: AtomicU32::new(times) }
     }
 }
 
@@ -167,10 +134,7 @@ impl Interactions for Faulty {
         self.inner.interaction(id).await
     }
 
-    async fn interactions(
-        &self,
-        query: &InteractionQuery,
-    ) -> Result<Vec<Interaction>, StorageError> {
+    async fn interactions(&self, query: &InteractionQuery) -> Result<Vec<Interaction>, StorageError> {
         self.inner.interactions(query).await
     }
 
@@ -231,11 +195,7 @@ impl ModelCache for Faulty {
         self.inner.put_answer(answer).await
     }
 
-    async fn answer(
-        &self,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<CachedAnswer>, StorageError> {
+    async fn answer(&self, key: &str, now: Timestamp) -> Result<Option<CachedAnswer>, StorageError> {
         self.inner.answer(key, now).await
     }
 

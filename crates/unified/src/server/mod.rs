@@ -17,7 +17,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
 use bedplate_media::{Limits, Modality};
 
@@ -53,39 +53,22 @@ pub fn router(system: Bedplate) -> Router {
 
 /// One byte more than the largest body, so that the system names the modality's own limit where it can.
 fn largest(limits: &Limits) -> usize {
-    let bytes = Modality::ALL
-        .map(|modality| limits.max_bytes(modality))
-        .into_iter()
-        .max()
-        .unwrap_or(0);
-    usize::try_from(bytes)
-        .unwrap_or(usize::MAX)
-        .saturating_add(1)
+    let bytes = Modality::ALL.map(|modality| limits.max_bytes(modality)).into_iter().max().unwrap_or(0);
+    usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(1)
 }
 
 async fn health(State(system): State<Bedplate>) -> Response {
     let snapshot = system.health().snapshot();
-    let status = if snapshot.status.is_ready() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if snapshot.status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, NO_STORE, axum::Json(snapshot)).into_response()
 }
 
 async fn metrics(State(system): State<Bedplate>) -> Response {
-    (
-        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        system.telemetry().prometheus(),
-    )
-        .into_response()
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], system.telemetry().prometheus()).into_response()
 }
 
 async fn state_page(State(system): State<Bedplate>) -> Response {
-    let csp = (
-        HeaderName::from_static("content-security-policy"),
-        "default-src 'none'; style-src 'unsafe-inline'",
-    );
+    let csp = (HeaderName::from_static("content-security-policy"), "default-src 'none'; style-src 'unsafe-inline'");
     ([csp], NO_STORE, Html(page::render(&system))).into_response()
 }
 

@@ -40,9 +40,7 @@ fn figures(page: &mut String, system: &Bedplate) {
     let counters = system.counters();
     let cache = system.cache_stats();
     let tasks = system.tasks().stats();
-    let hits = cache
-        .hit_ratio()
-        .map_or_else(|| "–".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0));
+    let hits = cache.hit_ratio().map_or_else(|| "–".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0));
     let held = format!("{} in {}", cache.entries, bytes(cache.bytes));
     let workers = format!("{} of {}", tasks.running, tasks.workers);
     let figures = [
@@ -57,10 +55,7 @@ fn figures(page: &mut String, system: &Bedplate) {
     ];
     page.push_str("<section class=\"figures\">");
     for (name, value) in figures {
-        push(
-            page,
-            format_args!("<div><b>{}</b><span>{name}</span></div>", escape(&value)),
-        );
+        push(page, format_args!("<div><b>{}</b><span>{name}</span></div>", escape(&value)));
     }
     page.push_str("</section>");
 }
@@ -68,10 +63,7 @@ fn figures(page: &mut String, system: &Bedplate) {
 fn subsystems(page: &mut String, health: &Snapshot) {
     page.push_str("<section><h2>Subsystems</h2><ul class=\"subsystems\">");
     for (name, one) in &health.components {
-        let age = one.age.map_or_else(
-            || "not checked yet".to_owned(),
-            |age| format!("checked {} ago", short(age)),
-        );
+        let age = one.age.map_or_else(|| "not checked yet".to_owned(), |age| format!("checked {} ago", short(age)));
         let reason = one.reason.as_deref().unwrap_or("");
         push(
             page,
@@ -86,10 +78,7 @@ fn subsystems(page: &mut String, health: &Snapshot) {
             ),
         );
         for record in one.history.checks.iter().rev().take(40).rev() {
-            push(
-                page,
-                format_args!("<i class=\"{}\"></i>", class(record.status)),
-            );
+            push(page, format_args!("<i class=\"{}\"></i>", class(record.status)));
         }
         page.push_str("</div></li>");
     }
@@ -163,11 +152,7 @@ fn bytes(count: u64) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 fn push(page: &mut String, text: std::fmt::Arguments<'_>) {

@@ -7,10 +7,7 @@ use crate::{ErrorKind, ProcessError};
 
 /// An error answer without a request behind it.
 pub(super) fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
-    respond(
-        status,
-        json!({"title": kind, "status": status.as_u16(), "detail": detail}),
-    )
+    respond(status, &json!({"title": kind, "status": status.as_u16(), "detail": detail}))
 }
 
 /// The error answer of a request, by RFC 9457.
@@ -31,22 +28,15 @@ pub(super) fn failed(error: &ProcessError) -> Response {
         "detail": error.message(),
         "instance": format!("urn:uuid:{}", error.id),
     });
-    let mut response = respond(status, body);
+    let mut response = respond(status, &body);
     if let Some(after) = error.retry_after() {
         // The header has whole seconds; rounding up keeps the promise.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
-fn respond(status: StatusCode, body: Value) -> Response {
-    (
-        status,
-        [(CONTENT_TYPE, "application/problem+json")],
-        body.to_string(),
-    )
-        .into_response()
+fn respond(status: StatusCode, body: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }

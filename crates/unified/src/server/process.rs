@@ -42,9 +42,7 @@ pub(super) async fn process(
         Err(error) => failed(&error),
     };
     if let Ok(id) = HeaderValue::try_from(id) {
-        response
-            .headers_mut()
-            .insert(HeaderName::from_static("x-request-id"), id);
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
     }
     response
 }
@@ -58,23 +56,14 @@ fn request(
     let invalid = |detail| refuse(StatusCode::BAD_REQUEST, "invalid_request", detail);
     let Query(parameters) = parameters.map_err(|error| invalid(error.body_text()))?;
     let body = body.map_err(|error| {
-        let kind = if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            "too_large"
-        } else {
-            "invalid_request"
-        };
+        let kind = if error.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "invalid_request" };
         refuse(error.status(), kind, error.body_text())
     })?;
-    let json = headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    let json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     let (mut request, question) = if json {
-        let body: TextBody = serde_json::from_slice(&body)
-            .map_err(|error| invalid(format!("body is wrong: {error}")))?;
-        (
-            Request::text(body.text),
-            body.question.or(parameters.question),
-        )
+        let body: TextBody =
+            serde_json::from_slice(&body).map_err(|error| invalid(format!("body is wrong: {error}")))?;
+        (Request::text(body.text), body.question.or(parameters.question))
     } else {
         (Request::new(body), parameters.question)
     };
@@ -90,9 +79,7 @@ fn request(
     let header = |name: &str| match headers.get(name).map(HeaderValue::to_str) {
         None => Ok(None),
         Some(Ok(value)) => Ok(Some(value.to_owned())),
-        Some(Err(_)) => Err(invalid(format!(
-            "{name} is not visible ASCII, expected that"
-        ))),
+        Some(Err(_)) => Err(invalid(format!("{name} is not visible ASCII, expected that"))),
     };
     if let Some(tenant) = header("x-tenant")? {
         request = request.tenant(tenant);

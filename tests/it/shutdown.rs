@@ -1,0 +1,109 @@
+//! The end of a system: nothing is lost, or the loss is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bedplate::storage::{Interactions as _, SqliteStore, Status, StorageError, Store as _};
+use bedplate::{Bedplate, ErrorKind, Request};
+
+use crate::support::{Scripted, asset, done};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_under_load_finishes_what_was_begun_and_records_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.db");
+    let system = Bedplate::builder().database(&path).build().await.unwrap();
+    let mut requests = tokio::task::JoinSet::new();
+    for index in 0..200 {
+        let own = system.clone();
+        requests.spawn(async move { own.process(Request::text(format!("text number {index}"))).await });
+    }
+    while system.counters().requests < 20 {
+        tokio::task::yield_now().await;
+    }
+    let report = system.shutdown(Duration::from_secs(20)).await;
+    assert!(report.is_clean(), "{report}");
+
+    let (mut answered, mut refused) = (0, 0);
+    while let Some(ended) = requests.join_next().await {
+        match ended.unwrap() {
+            Ok(_) => answered += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ShuttingDown);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(answered + refused, 200);
+    let store = SqliteStore::open(&path).await.unwrap();
+    let counts = store.interaction_counts().await.unwrap();
+    assert_eq!(counts.succeeded, answered, "every answer is recorded");
+    store.close().await;
+
+    let late = system.process(Request::text("late")).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::ShuttingDown);
+    assert!(matches!(system.store().ping().await, Err(StorageError::Closed)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_cannot_end_is_cut_off_and_told() {
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let processor = Scripted::new(move |_| {
+        // Ends when the test does.
+        let _released = gate.lock().unwrap().recv();
+        done()
+    });
+    let calls = processor.calls();
+    let system = Bedplate::builder().processor(processor).build().await.unwrap();
+    let own = system.clone();
+    let stuck = tokio::spawn(async move { own.process(Request::text("t")).await });
+    while calls.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let report = system.shutdown(Duration::from_millis(100)).await;
+    assert_eq!(report.cut_off, 1, "{report}");
+    assert!(!report.is_clean());
+    assert_eq!(stuck.await.unwrap().unwrap_err().kind(), ErrorKind::ShuttingDown);
+    drop(release);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_gives_up_leaves_a_record_and_a_cached_answer() {
+    let system = Bedplate::builder().build().await.unwrap();
+    let request = Request::new(asset("bigbuckbunny.mp4"));
+    let id = request.id();
+    {
+        let processing = system.process(request.clone());
+        assert!(tokio::time::timeout(Duration::from_millis(20), processing).await.is_err());
+    }
+    system.flush_records().await;
+    let record = system.store().interaction(id).await.unwrap().unwrap();
+    assert_eq!((record.status, record.error_kind.as_deref()), (Status::Failed, Some("cancelled")));
+    assert_eq!(system.counters().in_flight, 0);
+
+    let again = system.process(Request::new(asset("bigbuckbunny.mp4"))).await.unwrap();
+    assert_eq!(system.cache_stats().loads, 1, "what was begun went on: {:?}", again.cache);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_ends_the_wait_and_not_the_work() {
+    let system = Bedplate::builder().build().await.unwrap();
+    let hurried = Request::new(asset("bigbuckbunny.mp4")).deadline(Duration::from_millis(20));
+    let error = system.process(hurried).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(error.message(), "no answer within 20ms");
+    system.process(Request::new(asset("bigbuckbunny.mp4"))).await.unwrap();
+    assert_eq!(system.cache_stats().loads, 1);
+}
+
+#[tokio::test]
+async fn handles_share_one_system_and_the_last_one_ends_it() {
+    let store = Arc::new(bedplate::storage::MemoryStore::new());
+    let system = Bedplate::builder().store(Arc::clone(&store) as _).build().await.unwrap();
+    let other = system.clone();
+    drop(system);
+    other.process(Request::text("t")).await.unwrap();
+    assert!(other.shutdown(Duration::from_secs(5)).await.is_clean());
+    assert_eq!(other.counters().requests, 1);
+}
