@@ -28,13 +28,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let encode = pool.submit(Task::infallible("encode", encode)).await?;
     let mut seen = Vec::new();
     while !encode.status().is_final() {
-        let news = encode.latest_progress();
-        if let Some(news) = news.filter(|news| seen.last() != Some(&news.fraction)) {
-            println!("encode:    {}", news.message);
-            seen.push(news.fraction);
-        }
         sleep(Duration::from_millis(5)).await;
+        seen.extend(encode.latest_progress().map(|news| news.message));
+        seen.dedup();
     }
+    println!("encode:    {seen:?}");
 
     let hung = || Task::infallible("hung", |_cx| pending::<()>());
     let unwanted = pool.submit(hung()).await?;
