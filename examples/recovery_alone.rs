@@ -19,7 +19,7 @@ const STORY: [(Service, &str, u32); 4] = [
     (Service::Well, "live", 3),
 ];
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Service {
     Well,
     Flaky,
@@ -47,12 +47,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         for _ in 0..questions {
             let live = pipeline.answer("live", |_cx| search(service, &called));
             let cached = Source::new("cached", Quality::new(0.6)?);
-            let old = || ready(Ok::<_, io::Error>("yesterday's results"));
-            let answer = fallback
-                .after(live)
-                .then(cached, |_why| old())
-                .run()
-                .await?;
+            let old = |_why| ready(Ok::<_, io::Error>("yesterday's results"));
+            let answer = fallback.after(live).then(cached, old).run().await?;
             let (value, source, quality) = (answer.value, &*answer.source, answer.quality.get());
             let (attempts, circuit) = (answer.attempts, breaker.state().as_str());
             println!("{value:<20} {source:<7} {quality:>7.2} {attempts:>9}  {circuit}");
@@ -73,12 +69,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn search(service: Service, called: &AtomicU32) -> io::Result<&'static str> {
-    let number = called.fetch_add(1, Ordering::Relaxed);
+    let every_other = called.fetch_add(1, Ordering::Relaxed) % 2 == 1;
     sleep(Duration::from_millis(1)).await;
     match service {
         Service::Well => Ok("today's results"),
-        // Every other call fails.
-        Service::Flaky if number % 2 == 1 => Ok("today's results"),
+        Service::Flaky if every_other => Ok("today's results"),
         Service::Flaky | Service::Down => Err(io::ErrorKind::ConnectionReset.into()),
     }
 }
