@@ -34,10 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         loaded += u32::from(visitor?? == Source::Loaded);
     }
     let first_calls = calls.load(Ordering::Relaxed);
-    println!(
-        "single flight: 500 visitors, {first_calls} call of 50 ms, all served within {:?}",
-        began.elapsed()
-    );
+    println!("single flight: 500 visitors, {first_calls} call of 50 ms, all served within {:?}", began.elapsed());
 
     // Time to live: found until its time is over, then loaded anew.
     let before = pages.contains("/home");
@@ -63,13 +60,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let single = first_calls == 1 && loaded == 1 && stats.coalesced + stats.hits == 499;
     let expired = before && !after && again == Source::Loaded && stats.loads == 2;
-    let bounded =
-        refused && full.bytes <= full.max_bytes && full.entries + full.evictions == 10_000;
-    if single && expired && bounded {
-        Ok(())
-    } else {
-        Err("the cache did not do what it says".into())
-    }
+    let bounded = refused && full.bytes <= full.max_bytes && full.entries + full.evictions == 10_000;
+    if single && expired && bounded { Ok(()) } else { Err("the cache did not do what it says".into()) }
 }
 
 async fn render(calls: Arc<AtomicU32>) -> io::Result<Arc<str>> {

@@ -14,21 +14,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let works = Arc::new(AtomicBool::new(true));
     let seen = Arc::clone(&works);
     let health = Health::builder("orders")
-        .policy(
-            Policy::default()
-                .interval(Duration::from_millis(20))
-                .timeout(Duration::from_secs(1)),
-        )
+        .policy(Policy::default().interval(Duration::from_millis(20)).timeout(Duration::from_secs(1)))
         .component(Component::new("disk").check_fn(|| async { std::fs::metadata(".").map(drop) }))
         .component(Component::new("database").check_fn(move || {
             let works = seen.load(Ordering::Relaxed);
-            async move {
-                if works {
-                    Ok(())
-                } else {
-                    Err("connection refused")
-                }
-            }
+            async move { if works { Ok(()) } else { Err("connection refused") } }
         }))
         .start()?;
     let mut changes = health.subscribe();
@@ -50,12 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{component:<10} {:<9} recovered", change.to);
     health.shutdown().await;
 
-    let path = [
-        Status::Healthy,
-        Status::Degraded,
-        Status::Unhealthy,
-        Status::Critical,
-    ];
+    let path = [Status::Healthy, Status::Degraded, Status::Unhealthy, Status::Critical];
     if database == path && change.to == Status::Healthy {
         Ok(())
     } else {

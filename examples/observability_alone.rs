@@ -11,11 +11,7 @@ use tracing::Instrument as _;
 #[trace_function("charge card", err)]
 async fn charge(amount: u64) -> Result<u64, String> {
     tracing::info!(amount, card = "4111 1111 1111 1111", "charging");
-    if amount > 100 {
-        Err(format!("{amount} is over the limit of 100"))
-    } else {
-        Ok(amount)
-    }
+    if amount > 100 { Err(format!("{amount} is over the limit of 100")) } else { Ok(amount) }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -25,31 +21,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mut declined = 0;
     for (index, amount) in [20, 250, 80].into_iter().enumerate() {
-        let request = RequestContext::new()
-            .request_id(format!("r-{index}"))
-            .user_id("u-7")
-            .session_id("s-1");
-        if charge(amount)
-            .instrument(request.span("place order"))
-            .await
-            .is_err()
-        {
+        let request = RequestContext::new().request_id(format!("r-{index}")).user_id("u-7").session_id("s-1");
+        if charge(amount).instrument(request.span("place order")).await.is_err() {
             declined += 1;
         }
     }
 
     let report = telemetry.shutdown(Duration::from_secs(5));
-    println!(
-        "\n{declined} declined; {} log lines written, {} dropped",
-        report.stats.written, report.stats.dropped
-    );
+    println!("\n{declined} declined; {} log lines written, {} dropped", report.stats.written, report.stats.dropped);
     for (operation, figures) in telemetry.metrics().operations {
         println!("{operation:<12} {figures}");
     }
     println!("\n{}", telemetry.prometheus());
-    if report.flushed && report.stats.written == 4 {
-        Ok(())
-    } else {
-        Err("a log line is missing".into())
-    }
+    if report.flushed && report.stats.written == 4 { Ok(()) } else { Err("a log line is missing".into()) }
 }

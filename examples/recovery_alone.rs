@@ -12,12 +12,8 @@ use bedplate_recovery::{CircuitBreaker, Fallback, Pipeline, Quality, Retry, Sour
 use tokio::time::sleep;
 
 /// How the service fares, which source is to answer then, and how many questions.
-const STORY: [(Service, &str, u32); 4] = [
-    (Service::Well, "live", 2),
-    (Service::Flaky, "live", 2),
-    (Service::Down, "cached", 4),
-    (Service::Well, "live", 3),
-];
+const STORY: [(Service, &str, u32); 4] =
+    [(Service::Well, "live", 2), (Service::Flaky, "live", 2), (Service::Down, "cached", 4), (Service::Well, "live", 3)];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Service {
@@ -29,10 +25,7 @@ enum Service {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let pause = Duration::from_millis(100);
-    let breaker = CircuitBreaker::builder("search")
-        .consecutive_failures(6)
-        .open_for(pause)
-        .build()?;
+    let breaker = CircuitBreaker::builder("search").consecutive_failures(6).open_for(pause).build()?;
     let pipeline = Pipeline::builder("search")
         .timeout(Duration::from_secs(1))
         .retry(Retry::exponential(Duration::from_millis(5)).max_attempts(3))

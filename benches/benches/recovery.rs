@@ -17,10 +17,7 @@
 //! it in `timeouts_and_retry`. A call that is ready at once needs no timer: ours makes none then,
 //! the peers do; in the `pending` case the call waits once, so that everyone's timers are set.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a bench that cannot go on has no figures to give"
-)]
+#![expect(clippy::expect_used, reason = "a bench that cannot go on has no figures to give")]
 
 use std::error::Error;
 use std::fmt;
@@ -64,9 +61,7 @@ fn bare(suite: &mut Suite) {
     suite
         .case("bare")
         .ours(OURS, |work| {
-            repeat(work, SUCCEEDS, async |n| {
-                pipeline.run(move |_| operation(n, 0, SUCCEEDS)).await
-            });
+            repeat(work, SUCCEEDS, async |n| pipeline.run(move |_| operation(n, 0, SUCCEEDS)).await);
         })
         .peer("tower", |work| serve(work, SUCCEEDS, service(SUCCEEDS)))
         .peer("await", |work| {
@@ -80,23 +75,14 @@ fn retry(suite: &mut Suite, case: &'static str, fate: Fate) {
     if !suite.wants(case) {
         return;
     }
-    let pipeline = Pipeline::builder("bench")
-        .retry(Retry::constant(Duration::ZERO))
-        .build()
-        .expect("valid settings");
+    let pipeline = Pipeline::builder("bench").retry(Retry::constant(Duration::ZERO)).build().expect("valid settings");
     suite
         .case(case)
         .ours(OURS, |work| {
-            repeat(work, fate, async |n| {
-                pipeline
-                    .run(move |cx| operation(n, cx.attempt() - 1, fate))
-                    .await
-            });
+            repeat(work, fate, async |n| pipeline.run(move |cx| operation(n, cx.attempt() - 1, fate)).await);
         })
         .peer("tower", |work| {
-            let service = ServiceBuilder::new()
-                .layer(RetryLayer::new(Attempts(RETRIES)))
-                .service(service(fate));
+            let service = ServiceBuilder::new().layer(RetryLayer::new(Attempts(RETRIES))).service(service(fate));
             serve(work, fate, service);
         })
         .peer("backon", |work| {
@@ -110,27 +96,18 @@ fn timeout(suite: &mut Suite) {
     if !suite.wants("timeout") {
         return;
     }
-    let pipeline = Pipeline::builder("bench")
-        .timeout(TOTAL)
-        .build()
-        .expect("valid settings");
+    let pipeline = Pipeline::builder("bench").timeout(TOTAL).build().expect("valid settings");
     suite
         .case("timeout")
         .ours(OURS, |work| {
-            repeat(work, SUCCEEDS, async |n| {
-                pipeline.run(move |_| operation(n, 0, SUCCEEDS)).await
-            });
+            repeat(work, SUCCEEDS, async |n| pipeline.run(move |_| operation(n, 0, SUCCEEDS)).await);
         })
         .peer("tower", |work| {
-            let service = ServiceBuilder::new()
-                .layer(TimeoutLayer::new(TOTAL))
-                .service(service(SUCCEEDS));
+            let service = ServiceBuilder::new().layer(TimeoutLayer::new(TOTAL)).service(service(SUCCEEDS));
             serve(work, SUCCEEDS, service);
         })
         .peer("tokio", |work| {
-            repeat(work, SUCCEEDS, async |n| {
-                flat(tokio::time::timeout(TOTAL, operation(n, 0, SUCCEEDS)).await)
-            });
+            repeat(work, SUCCEEDS, async |n| flat(tokio::time::timeout(TOTAL, operation(n, 0, SUCCEEDS)).await));
         })
         .run();
 }
@@ -148,11 +125,7 @@ fn retry_in_timeout(suite: &mut Suite) {
     suite
         .case("timeout_retry")
         .ours(OURS, |work| {
-            repeat(work, SUCCEEDS, async |n| {
-                pipeline
-                    .run(move |cx| operation(n, cx.attempt() - 1, SUCCEEDS))
-                    .await
-            });
+            repeat(work, SUCCEEDS, async |n| pipeline.run(move |cx| operation(n, cx.attempt() - 1, SUCCEEDS)).await);
         })
         .peer("tower", |work| {
             let service = ServiceBuilder::new()
@@ -162,9 +135,7 @@ fn retry_in_timeout(suite: &mut Suite) {
             serve(work, SUCCEEDS, service);
         })
         .peer("backon+tokio", |work| {
-            repeat(work, SUCCEEDS, async |n| {
-                flat(tokio::time::timeout(TOTAL, retried(n, SUCCEEDS)).await)
-            });
+            repeat(work, SUCCEEDS, async |n| flat(tokio::time::timeout(TOTAL, retried(n, SUCCEEDS)).await));
         })
         .run();
 }
@@ -183,11 +154,7 @@ fn timeouts_and_retry(suite: &mut Suite, case: &'static str, fate: Fate) {
     suite
         .case(case)
         .ours(OURS, |work| {
-            repeat(work, fate, async |n| {
-                pipeline
-                    .run(move |cx| operation(n, cx.attempt() - 1, fate))
-                    .await
-            });
+            repeat(work, fate, async |n| pipeline.run(move |cx| operation(n, cx.attempt() - 1, fate)).await);
         })
         .peer("tower", |work| stack_of_tower(work, fate))
         .peer("backon+tokio", |work| stack_of_backon(work, fate))
@@ -211,9 +178,7 @@ fn pending(suite: &mut Suite) {
     suite
         .case("pending")
         .ours(OURS, |work| {
-            repeat(work, SUCCEEDS, async |n| {
-                eager(pipeline.run(move |_| waits(n))).await
-            });
+            repeat(work, SUCCEEDS, async |n| eager(pipeline.run(move |_| waits(n))).await);
         })
         .peer("tower", |work| {
             let mut service = ServiceBuilder::new()
@@ -228,12 +193,8 @@ fn pending(suite: &mut Suite) {
         })
         .peer("backon+tokio", |work| {
             repeat(work, SUCCEEDS, async |n| {
-                let once =
-                    move || async move { flat(tokio::time::timeout(ATTEMPT, waits(n)).await) };
-                let retried = once
-                    .retry(constant())
-                    .sleep(|_| ready(()))
-                    .when(Broken::is_transient);
+                let once = move || async move { flat(tokio::time::timeout(ATTEMPT, waits(n)).await) };
+                let retried = once.retry(constant()).sleep(|_| ready(())).when(Broken::is_transient);
                 flat(eager(tokio::time::timeout(TOTAL, retried)).await)
             });
         })
@@ -246,9 +207,7 @@ fn full_stack(suite: &mut Suite, case: &'static str, threads: usize) {
     if !suite.wants(case) {
         return;
     }
-    let breaker = CircuitBreaker::builder("bench")
-        .build()
-        .expect("valid settings");
+    let breaker = CircuitBreaker::builder("bench").build().expect("valid settings");
     let pipeline = Pipeline::builder("bench")
         .timeout(TOTAL)
         .retry(Retry::constant(Duration::ZERO))
@@ -260,11 +219,7 @@ fn full_stack(suite: &mut Suite, case: &'static str, threads: usize) {
         .case(case)
         .threads(threads)
         .ours(OURS, |work| {
-            repeat(work, SUCCEEDS, async |n| {
-                pipeline
-                    .run(move |cx| operation(n, cx.attempt() - 1, SUCCEEDS))
-                    .await
-            });
+            repeat(work, SUCCEEDS, async |n| pipeline.run(move |cx| operation(n, cx.attempt() - 1, SUCCEEDS)).await);
         })
         .peer("tower", |work| stack_of_tower(work, SUCCEEDS))
         .peer("backon+tokio", |work| stack_of_backon(work, SUCCEEDS))
@@ -288,10 +243,7 @@ fn stack_of_backon(work: Work, fate: Fate) {
             let call = operation(n, attempt - 1, fate);
             async move { flat(tokio::time::timeout(ATTEMPT, call).await) }
         };
-        let retried = once
-            .retry(constant())
-            .sleep(|_| ready(()))
-            .when(Broken::is_transient);
+        let retried = once.retry(constant()).sleep(|_| ready(())).when(Broken::is_transient);
         flat(tokio::time::timeout(TOTAL, retried).await)
     });
 }
@@ -303,15 +255,11 @@ fn retried(n: u64, fate: Fate) -> impl Future<Output = Result<u64, Broken>> {
         attempt += 1;
         operation(n, attempt - 1, fate)
     };
-    once.retry(constant())
-        .sleep(|_| ready(()))
-        .when(Broken::is_transient)
+    once.retry(constant()).sleep(|_| ready(())).when(Broken::is_transient)
 }
 
 fn constant() -> ConstantBuilder {
-    ConstantBuilder::new()
-        .with_delay(Duration::ZERO)
-        .with_max_times(RETRIES)
+    ConstantBuilder::new().with_delay(Duration::ZERO).with_max_times(RETRIES)
 }
 
 /// What `tower` sends through its layers; the number of the attempt travels with it, which is what
@@ -322,9 +270,7 @@ struct Request {
     attempt: u32,
 }
 
-fn service(
-    fate: Fate,
-) -> impl Service<Request, Response = u64, Error = Broken, Future: Future> + Clone {
+fn service(fate: Fate) -> impl Service<Request, Response = u64, Error = Broken, Future: Future> + Clone {
     service_fn(move |request: Request| operation(request.n, request.attempt, fate))
 }
 
@@ -335,11 +281,7 @@ struct Attempts(usize);
 impl<E: Judged> tower::retry::Policy<Request, u64, E> for Attempts {
     type Future = Ready<()>;
 
-    fn retry(
-        &mut self,
-        request: &mut Request,
-        result: &mut Result<u64, E>,
-    ) -> Option<Self::Future> {
+    fn retry(&mut self, request: &mut Request, result: &mut Result<u64, E>) -> Option<Self::Future> {
         let again = self.0 > 0 && result.as_ref().is_err_and(Judged::may_pass);
         again.then(|| {
             self.0 -= 1;
@@ -366,8 +308,7 @@ impl Judged for Broken {
 
 impl Judged for tower::BoxError {
     fn may_pass(&self) -> bool {
-        self.downcast_ref::<Broken>()
-            .is_none_or(Broken::is_transient)
+        self.downcast_ref::<Broken>().is_none_or(Broken::is_transient)
     }
 }
 
@@ -390,10 +331,7 @@ impl Fate {
 }
 
 /// Stands for a call over a network: ready at once, and opaque to the compiler.
-#[expect(
-    clippy::unused_async,
-    reason = "what is measured is what stands around an async call"
-)]
+#[expect(clippy::unused_async, reason = "what is measured is what stands around an async call")]
 async fn operation(n: u64, attempt: u32, fate: Fate) -> Result<u64, Broken> {
     if attempt < black_box(fate.failures) {
         return Err(fate.with);
@@ -405,11 +343,7 @@ async fn operation(n: u64, attempt: u32, fate: Fate) -> Result<u64, Broken> {
 async fn waits(n: u64) -> Result<u64, Broken> {
     let mut asked = false;
     poll_fn(|_| {
-        let answer = if asked {
-            Poll::Ready(Ok(black_box(n)))
-        } else {
-            Poll::Pending
-        };
+        let answer = if asked { Poll::Ready(Ok(black_box(n))) } else { Poll::Pending };
         asked = true;
         answer
     })
@@ -427,10 +361,7 @@ enum Broken {
 }
 
 impl Broken {
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the peers ask with a reference"
-    )]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the peers ask with a reference")]
     fn is_transient(&self) -> bool {
         matches!(self, Self::Connection | Self::Elapsed)
     }

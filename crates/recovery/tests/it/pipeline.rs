@@ -284,3 +284,23 @@ async fn a_seed_repeats_the_waits() {
     assert_eq!(waits(7).await, waits(7).await);
     assert_ne!(waits(7).await, waits(8).await);
 }
+
+#[test]
+fn a_stack_stores_the_call_once() {
+    let call = |_cx| async {
+        let held = [0_u8; 4096];
+        tokio::task::yield_now().await;
+        Ok::<_, Fault>(std::hint::black_box(&held).len())
+    };
+    let limit = Duration::from_secs(1);
+    let pipeline = Pipeline::builder("size")
+        .timeout(limit)
+        .retry(Retry::constant(limit))
+        .attempt_timeout(limit)
+        .breaker(CircuitBreaker::builder("size").build().unwrap())
+        .build()
+        .unwrap();
+    // A layer that takes the call in twice doubles all that is inside of it.
+    let size = size_of_val(&pipeline.run(call));
+    assert!(size < 2 * 4096, "{size} bytes around a call of 4096");
+}
