@@ -165,7 +165,7 @@ impl Hub {
         let root = &self.shared.config.text;
         let mut writer = Replica::new(root);
         let edited = writer.edit(|text| text.insert(0, PROBE), |_bytes| Ok(()));
-        let (_, update) = edited.map_err(failed("edit a scratch document"))?;
+        let ((), update) = edited.map_err(failed("edit a scratch document"))?;
         let update = update.ok_or(CollaborationError::SelfCheck {
             step: "encode an edit",
         })?;

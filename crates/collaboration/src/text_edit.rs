@@ -68,9 +68,11 @@ impl<'a> TextEdit<'a> {
     }
 
     /// Appends `text`.
-    pub fn push(&mut self, text: &str) {
-        // The length is always a valid place.
-        let _appended = self.insert(self.len, text);
+    ///
+    /// # Errors
+    /// None; the result is there so that the call can end a closure as the others do.
+    pub fn push(&mut self, text: &str) -> Result<(), EditError> {
+        self.insert(self.len, text)
     }
 
     /// Deletes the characters of `range`.

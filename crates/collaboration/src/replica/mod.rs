@@ -112,7 +112,7 @@ impl Replica {
             self.engine.widths = Some(widths);
             return Ok((value, None));
         }
-        let update = self.guarded("edit", |engine| Ok(engine.make(&steps, &mut widths)))?;
+        let update = self.guarded("edit", |engine| Ok(Some(engine.make(&steps, &mut widths))))?;
         self.engine.widths = Some(widths);
         Ok((value, update))
     }
@@ -218,7 +218,7 @@ impl Engine {
         .map(Bytes::from)
     }
 
-    fn make(&self, steps: &[Step], widths: &mut Widths) -> Option<Vec<u8>> {
+    fn make(&self, steps: &[Step], widths: &mut Widths) -> Vec<u8> {
         // Dropped unless it panics: then the engine is given up, and to run its clean-up could end the process.
         let mut transaction = ManuallyDrop::new(self.doc.transact_mut());
         for step in steps {
@@ -233,7 +233,7 @@ impl Engine {
                 }
             }
         }
-        Some(finish(transaction))
+        finish(transaction)
     }
 
     fn integrate(&self, update: &[u8], overlaps: bool) -> Result<Option<Vec<u8>>, &'static str> {

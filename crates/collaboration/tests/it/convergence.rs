@@ -114,7 +114,7 @@ async fn run(steps: Vec<Step>) {
                     Ok(_) if keep => {}
                     Ok(_) => drop(replicas[at].waiting.remove(which)),
                     Err(CollaborationError::Gap { .. }) => {
-                        assert_eq!(replicas[at].session.text(), before)
+                        assert_eq!(replicas[at].session.text(), before);
                     }
                     Err(error) => panic!("{error}"),
                 }

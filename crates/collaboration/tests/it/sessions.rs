@@ -63,7 +63,7 @@ async fn an_edit_that_does_not_fit_changes_nothing() {
         })
     ));
     let given_up = ann.edit(|text| {
-        text.push("more");
+        text.push("more")?;
         Err::<(), _>(EditError::give_up("no"))
     });
     assert!(given_up.await.is_err());
@@ -126,7 +126,7 @@ async fn a_slow_receiver_is_told_and_catches_up() {
     let (ann, bob) = (join(&hub, "ann").await, join(&hub, "bob").await);
     let mut changes = bob.updates();
     for _ in 0..10 {
-        ann.edit(|text| Ok(text.push("x"))).await.unwrap();
+        ann.edit(|text| text.push("x")).await.unwrap();
     }
     assert!(matches!(
         changes.recv().await,
@@ -255,11 +255,8 @@ async fn names_and_numbers_are_bounded() {
             ..
         }
     ));
-    ann.edit(|text| Ok(text.push(&long[..64]))).await.unwrap();
-    let error = ann
-        .edit(|text| Ok(text.push(&long[..64])))
-        .await
-        .unwrap_err();
+    ann.edit(|text| text.push(&long[..64])).await.unwrap();
+    let error = ann.edit(|text| text.push(&long[..64])).await.unwrap_err();
     assert!(matches!(
         error,
         CollaborationError::TooLarge {
@@ -331,7 +328,7 @@ async fn a_closure_that_panics_leaves_the_document_usable() {
     let same = Arc::clone(&ann);
     let panicked = tokio::spawn(async move {
         same.edit(|text| {
-            text.push("x");
+            text.push("x")?;
             if text.len() == 1 {
                 panic!("on purpose")
             } else {
@@ -341,6 +338,6 @@ async fn a_closure_that_panics_leaves_the_document_usable() {
         .await
     });
     assert!(panicked.await.unwrap_err().is_panic());
-    ann.edit(|text| Ok(text.push("y"))).await.unwrap();
+    ann.edit(|text| text.push("y")).await.unwrap();
     assert_eq!(ann.text(), "y");
 }

@@ -117,7 +117,7 @@ async fn a_long_log_becomes_a_snapshot() {
     let hub = hub(&store);
     let ann = join(&hub, "ann").await;
     for _ in 0..6 {
-        ann.edit(|text| Ok(text.push("x"))).await.unwrap();
+        ann.edit(|text| text.push("x")).await.unwrap();
     }
     let stored = store.inner.load("doc").await.unwrap();
     assert!(stored.snapshot.is_some());
@@ -175,10 +175,10 @@ async fn a_store_that_stays_away_stops_changes_at_the_bound() {
     store.fails.store(false, Ordering::Relaxed);
     let ann = join(&hub, "ann").await;
     store.fails.store(true, Ordering::Relaxed);
-    ann.edit(|text| Ok(text.push(&"x".repeat(64))))
+    ann.edit(|text| text.push(&"x".repeat(64)))
         .await
         .unwrap_err();
-    let refused = ann.edit(|text| Ok(text.push("y"))).await.unwrap_err();
+    let refused = ann.edit(|text| text.push("y")).await.unwrap_err();
     assert!(matches!(
         refused,
         CollaborationError::StoreBehind { limit: 64, .. }
@@ -186,7 +186,7 @@ async fn a_store_that_stays_away_stops_changes_at_the_bound() {
     assert_eq!(ann.text().len(), 64);
     store.fails.store(false, Ordering::Relaxed);
     hub.flush().await.unwrap();
-    ann.edit(|text| Ok(text.push("y"))).await.unwrap();
+    ann.edit(|text| text.push("y")).await.unwrap();
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn an_edit_whose_caller_goes_away_is_made_and_stored_later() {
     }
     drop(closed);
     drop(ann);
-    bob.edit(|text| Ok(text.push("!"))).await.unwrap();
+    bob.edit(|text| text.push("!")).await.unwrap();
     drop(bob);
     assert_eq!(join(&hub, "carl").await.text(), "made!");
 }

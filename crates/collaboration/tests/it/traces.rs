@@ -30,7 +30,7 @@ async fn a_recorded_history_of_editing_ends_in_its_text() {
     let trace: Trace = serde_json::from_str(&json).unwrap();
     let hub = Hub::new();
     let ann = join(&hub, "ann").await;
-    ann.edit(|text| Ok(text.push(&trace.start_content)))
+    ann.edit(|text| text.push(&trace.start_content))
         .await
         .unwrap();
     for transaction in &trace.txns {
