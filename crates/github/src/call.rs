@@ -110,52 +110,42 @@ impl Shared {
         &self,
         call: &Call,
     ) -> Result<(T, Response), GitHubError> {
-        let result = self.answer(call).await.and_then(|answer| {
-            let value = serde_json::from_slice(answer.body()).map_err(|error| {
-                (
-                    GitHubError::Malformed {
-                        reason: "the body is not the expected JSON",
-                        source: Some(error),
-                    },
-                    made(&answer),
-                )
-            })?;
-            Ok((value, answer))
-        });
-        result.map_err(|(error, location)| {
-            if call.is_read() || error.outcome() == Outcome::NotDone {
-                return error;
+        let answer = self
+            .answer(call)
+            .await
+            .map_err(|error| doubted(call, error, None))?;
+        match serde_json::from_slice(answer.body()) {
+            Ok(value) => Ok((value, answer)),
+            Err(error) => {
+                let reason = "the body is not the expected JSON";
+                let error = GitHubError::Malformed {
+                    reason,
+                    source: Some(error),
+                };
+                Err(doubted(call, error, made(&answer)))
             }
-            GitHubError::OutcomeUnknown {
-                operation: call.operation,
-                location,
-                source: Box::new(error),
-            }
-        })
+        }
     }
 
-    /// Sends a call, follows where it moved, and returns the success or the error with what it made.
-    async fn answer(&self, call: &Call) -> Result<Response, (GitHubError, Option<String>)> {
-        let nothing = |error| (error, None);
+    /// Sends a call, follows where it moved, and returns the success.
+    async fn answer(&self, call: &Call) -> Result<Response, GitHubError> {
         let mut uri = call.uri.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.send(call, &uri).await.map_err(nothing)?;
+            let answer = self.send(call, &uri).await?;
             let Some(moved) = moved(call, &answer) else {
-                return match answer::judge(&answer) {
-                    None => Ok(answer),
-                    Some(error) => {
-                        self.learn(&error);
-                        Err(nothing(error))
-                    }
+                let Some(error) = answer::judge(&answer) else {
+                    return Ok(answer);
                 };
+                self.learn(&error);
+                return Err(error);
             };
-            uri = self.base.follow("location", moved).map_err(nothing)?;
+            uri = self.base.follow("location", moved)?;
         }
         // Each redirect said that nothing was done there.
-        Err(nothing(GitHubError::Foreign {
+        Err(GitHubError::Foreign {
             field: "location",
             host: "a circle of redirects".to_owned(),
-        }))
+        })
     }
 
     async fn send(&self, call: &Call, uri: &Uri) -> Result<Response, GitHubError> {
@@ -236,6 +226,18 @@ impl Shared {
                 limits.closed = Some((until, *kind));
             }
         }
+    }
+}
+
+/// Turns the failure of a write that may have been done into one that says so.
+fn doubted(call: &Call, error: GitHubError, location: Option<String>) -> GitHubError {
+    if call.is_read() || error.outcome() == Outcome::NotDone {
+        return error;
+    }
+    GitHubError::OutcomeUnknown {
+        operation: call.operation,
+        location,
+        source: Box::new(error),
     }
 }
 

@@ -15,18 +15,19 @@ const CANARY: &str = "ghp_canary0123456789";
 async fn no_debug_and_no_error_shows_the_token() {
     let fake = Fake::new().answer(401, &[], r#"{"message": "Bad credentials"}"#);
     let token = Token::new(CANARY).unwrap();
-    let mut shown = format!("{token:?} {:?}", StaticToken::new(token.clone()));
+    let mut shown = vec![format!("{token:?} {:?}", StaticToken::new(token.clone()))];
     let builder = fake.builder().token(token);
-    shown += &format!("{builder:?}");
+    shown.push(format!("{builder:?}"));
     let github = builder.build().unwrap();
-    shown += &format!("{github:?} {:?}", issues(&github));
+    shown.push(format!("{github:?} {:?}", issues(&github)));
     let error = issues(&github)
         .create(NewIssue::new("t"))
         .await
         .unwrap_err();
     assert!(matches!(error, GitHubError::Unauthorized(_)));
-    shown += &format!("{error:?} {error} {:?}", fake.asked.lock());
-    shown += &Token::new("ghp canary").unwrap_err().to_string();
+    shown.push(format!("{error:?} {error} {:?}", fake.asked.lock()));
+    shown.push(Token::new("ghp canary").unwrap_err().to_string());
+    let shown = shown.concat();
     assert!(!shown.contains("canary"), "{shown}");
     assert!(shown.contains("Sensitive"), "the header is there: {shown}");
 }
@@ -76,11 +77,11 @@ async fn without_a_token_nothing_is_sent_and_the_observer_hears_why() {
 fn handles_and_futures_can_be_sent_and_shared() {
     fn shared<T: Send + Sync>() {}
     fn sent<T: Send>(_: &T) {}
+    fn sendable<T: Send>() {}
     shared::<GitHub>();
     shared::<Repo>();
     shared::<Issues>();
     shared::<GitHubError>();
-    fn sendable<T: Send>() {}
     sendable::<GitHubBuilder>();
     let issues = Fake::new().issues();
     sent(&issues.create(NewIssue::new("t")));
