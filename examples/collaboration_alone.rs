@@ -1,5 +1,7 @@
 //! Collaboration by itself: two people write one text, a replica elsewhere follows, and hostile bytes change nothing.
 
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+
 use std::error::Error;
 
 use bedplate_collaboration::{Change, CollaborationError, Hub, Participant};

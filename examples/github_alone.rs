@@ -1,5 +1,7 @@
 //! The GitHub client by itself, against a server within this process that keeps what it was sent and then answers 502.
 
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
