@@ -44,11 +44,7 @@ pub struct AllowAll;
 
 #[async_trait]
 impl Authorize for AllowAll {
-    async fn authorize(
-        &self,
-        _document: &str,
-        _participant: &Participant,
-    ) -> Result<Access, Denied> {
+    async fn authorize(&self, _document: &str, _participant: &Participant) -> Result<Access, Denied> {
         Ok(Access::Write)
     }
 }
@@ -64,9 +60,7 @@ impl Denied {
     /// Refuses with a reason that the joining side may read.
     #[must_use]
     pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-        }
+        Self { reason: reason.into() }
     }
 
     /// Returns the reason.

@@ -58,11 +58,7 @@ impl HubConfig {
             if (least..=most).contains(&value) {
                 Ok(())
             } else {
-                Err(ConfigError {
-                    field,
-                    value: value.to_string(),
-                    expected,
-                })
+                Err(ConfigError { field, value: value.to_string(), expected })
             }
         };
         if self.text.is_empty() || self.text.len() > 256 {
@@ -72,58 +68,16 @@ impl HubConfig {
                 expected: "a name of 1 to 256 bytes",
             });
         }
-        within(
-            "max_documents",
-            self.max_documents,
-            1,
-            1_000_000,
-            "1 to 1000000",
-        )?;
+        within("max_documents", self.max_documents, 1, 1_000_000, "1 to 1000000")?;
         within("max_sessions", self.max_sessions, 1, 100_000, "1 to 100000")?;
-        within(
-            "max_update_bytes",
-            self.max_update_bytes,
-            64,
-            64 << 20,
-            "64 bytes to 64 MiB",
-        )?;
+        within("max_update_bytes", self.max_update_bytes, 64, 64 << 20, "64 bytes to 64 MiB")?;
         let largest = 1 << 30;
         let update = self.max_update_bytes;
-        within(
-            "max_document_bytes",
-            self.max_document_bytes,
-            update,
-            largest,
-            "max_update_bytes to 1 GiB",
-        )?;
-        within(
-            "max_presence_bytes",
-            self.max_presence_bytes,
-            2,
-            1 << 20,
-            "2 bytes to 1 MiB",
-        )?;
-        within(
-            "pending_changes",
-            self.pending_changes,
-            1,
-            65_536,
-            "1 to 65536",
-        )?;
-        within(
-            "max_unsaved_bytes",
-            self.max_unsaved_bytes,
-            update,
-            largest,
-            "max_update_bytes to 1 GiB",
-        )?;
-        within(
-            "snapshot_after",
-            self.snapshot_after,
-            1,
-            1_000_000,
-            "1 to 1000000",
-        )
+        within("max_document_bytes", self.max_document_bytes, update, largest, "max_update_bytes to 1 GiB")?;
+        within("max_presence_bytes", self.max_presence_bytes, 2, 1 << 20, "2 bytes to 1 MiB")?;
+        within("pending_changes", self.pending_changes, 1, 65_536, "1 to 65536")?;
+        within("max_unsaved_bytes", self.max_unsaved_bytes, update, largest, "max_update_bytes to 1 GiB")?;
+        within("snapshot_after", self.snapshot_after, 1, 1_000_000, "1 to 1000000")
     }
 }
 

@@ -11,8 +11,8 @@ use crate::hub::Shared;
 use crate::replica::Replica;
 use crate::stats::count;
 use crate::{
-    Change, CollaborationError, CollaborationEvent, EditError, HubConfig, Participant, Present,
-    SessionId, StoreError, TextEdit,
+    Change, CollaborationError, CollaborationEvent, EditError, HubConfig, Participant, Present, SessionId, StoreError,
+    TextEdit,
 };
 
 /// One open document: the replica, who is in it, and what the store does not have yet.
@@ -41,10 +41,7 @@ struct Inner {
 
 impl Document {
     pub(crate) fn new(name: Arc<str>) -> Self {
-        Self {
-            name,
-            content: OnceCell::new(),
-        }
+        Self { name, content: OnceCell::new() }
     }
 
     /// Returns the content, read from the store by the first who asks.
@@ -57,27 +54,18 @@ impl Document {
     }
 
     async fn load(&self, shared: &Shared) -> Result<Content, CollaborationError> {
-        let stored =
-            shared
-                .store
-                .load(&self.name)
-                .await
-                .map_err(|source| CollaborationError::Load {
-                    document: self.name.as_ref().to_owned(),
-                    source,
-                })?;
+        let stored = shared
+            .store
+            .load(&self.name)
+            .await
+            .map_err(|source| CollaborationError::Load { document: self.name.as_ref().to_owned(), source })?;
         let log = stored.snapshot.iter().chain(&stored.updates);
-        let replica = Replica::restore(&shared.config.text, log).map_err(|source| {
-            CollaborationError::Corrupt {
-                document: self.name.as_ref().to_owned(),
-                source: Box::new(source),
-            }
+        let replica = Replica::restore(&shared.config.text, log).map_err(|source| CollaborationError::Corrupt {
+            document: self.name.as_ref().to_owned(),
+            source: Box::new(source),
         })?;
         let updates = stored.updates.len();
-        shared.tell(&CollaborationEvent::Opened {
-            document: &self.name,
-            updates,
-        });
+        shared.tell(&CollaborationEvent::Opened { document: &self.name, updates });
         Ok(Content {
             inner: Mutex::new(Inner {
                 replica,
@@ -92,11 +80,7 @@ impl Document {
     }
 
     /// Appends what is unsaved, and replaces the log by a snapshot when it is long, or at `Until::Snapshot` in any case.
-    pub(crate) async fn save(
-        &self,
-        shared: &Shared,
-        until: Until,
-    ) -> Result<(), CollaborationError> {
+    pub(crate) async fn save(&self, shared: &Shared, until: Until) -> Result<(), CollaborationError> {
         let Some(content) = self.loaded() else {
             return Ok(());
         };
@@ -105,10 +89,7 @@ impl Document {
         if batch.is_empty() && matches!(until, Until::Durable) {
             return Ok(());
         }
-        let not_stored = |source| CollaborationError::NotStored {
-            document: self.name.as_ref().to_owned(),
-            source,
-        };
+        let not_stored = |source| CollaborationError::NotStored { document: self.name.as_ref().to_owned(), source };
         if batch.is_empty() && content.inner.lock().logged == 0 {
             return Ok(());
         }
@@ -137,10 +118,7 @@ impl Document {
     fn store_failed(&self, shared: &Shared, error: &StoreError) {
         count(&shared.counters.store_failures);
         tracing::warn!(document = &*self.name, error = %error, "store failed");
-        shared.tell(&CollaborationEvent::StoreFailed {
-            document: &self.name,
-            error,
-        });
+        shared.tell(&CollaborationEvent::StoreFailed { document: &self.name, error });
     }
 }
 
@@ -183,29 +161,14 @@ impl Content {
     }
 
     /// Enters a session, unless the document has as many as `limit`.
-    pub(crate) fn enter(
-        &self,
-        session: SessionId,
-        participant: &Arc<Participant>,
-        limit: usize,
-    ) -> bool {
+    pub(crate) fn enter(&self, session: SessionId, participant: &Arc<Participant>, limit: usize) -> bool {
         let mut inner = self.inner.lock();
         if inner.present.len() >= limit {
             return false;
         }
         let participant = Arc::clone(participant);
-        inner.present.insert(
-            session,
-            Present {
-                session,
-                participant: Arc::clone(&participant),
-                presence: None,
-            },
-        );
-        self.send(Change::Joined {
-            session,
-            participant,
-        });
+        inner.present.insert(session, Present { session, participant: Arc::clone(&participant), presence: None });
+        self.send(Change::Joined { session, participant });
         true
     }
 
@@ -234,13 +197,8 @@ impl Content {
     ) -> Result<(T, Option<usize>), CollaborationError> {
         let mut inner = self.inner.lock();
         let room = inner.room(document, config)?;
-        let (value, update) = inner
-            .replica
-            .edit(plan, |bytes| room.admit("edit", bytes))?;
-        Ok((
-            value,
-            update.map(|update| self.share(&mut inner, session, update)),
-        ))
+        let (value, update) = inner.replica.edit(plan, |bytes| room.admit("edit", bytes))?;
+        Ok((value, update.map(|update| self.share(&mut inner, session, update))))
     }
 
     pub(crate) fn apply(
@@ -251,9 +209,7 @@ impl Content {
         update: &[u8],
     ) -> Result<Option<usize>, CollaborationError> {
         let mut inner = self.inner.lock();
-        inner
-            .room(document, config)?
-            .admit("update", update.len())?;
+        inner.room(document, config)?.admit("update", update.len())?;
         let update = inner.replica.apply(update)?;
         Ok(update.map(|update| self.share(&mut inner, session, update)))
     }
@@ -281,20 +237,12 @@ impl Inner {
                 limit: config.max_unsaved_bytes,
             });
         }
-        Ok(Room {
-            update: config.max_update_bytes,
-            document: config.max_document_bytes,
-            used: self.replica.bytes(),
-        })
+        Ok(Room { update: config.max_update_bytes, document: config.max_document_bytes, used: self.replica.bytes() })
     }
 
     /// Notes that the `count` oldest unsaved updates are stored; returns a snapshot if `least` updates or more are logged.
     fn saved(&mut self, count: usize, least: usize) -> Option<Bytes> {
-        let gone: usize = self
-            .unsaved
-            .drain(..count.min(self.unsaved.len()))
-            .map(|update| update.len())
-            .sum();
+        let gone: usize = self.unsaved.drain(..count.min(self.unsaved.len())).map(|update| update.len()).sum();
         self.unsaved_bytes = self.unsaved_bytes.saturating_sub(gone);
         self.logged = self.logged.saturating_add(count);
         (self.logged >= least).then(|| self.replica.snapshot())
@@ -312,19 +260,11 @@ struct Room {
 impl Room {
     const fn admit(self, field: &'static str, size: usize) -> Result<(), CollaborationError> {
         if size > self.update {
-            return Err(CollaborationError::TooLarge {
-                field,
-                size,
-                limit: self.update,
-            });
+            return Err(CollaborationError::TooLarge { field, size, limit: self.update });
         }
         let whole = self.used.saturating_add(size);
         if size > 0 && whole > self.document {
-            return Err(CollaborationError::TooLarge {
-                field: "document",
-                size: whole,
-                limit: self.document,
-            });
+            return Err(CollaborationError::TooLarge { field: "document", size: whole, limit: self.document });
         }
         Ok(())
     }
@@ -332,8 +272,6 @@ impl Room {
 
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Document")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Document").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -10,8 +10,8 @@ use crate::document::{Document, Until};
 use crate::replica::Replica;
 use crate::stats::{Counters, count};
 use crate::{
-    AllowAll, Authorize, CollaborationError, CollaborationEvent, ConfigError, DocumentStore,
-    HubConfig, HubStats, MemoryStore, Observer, Participant, Session, SessionId,
+    AllowAll, Authorize, CollaborationError, CollaborationEvent, ConfigError, DocumentStore, HubConfig, HubStats,
+    MemoryStore, Observer, Participant, Session, SessionId,
 };
 
 /// Holds the documents that are open, and lets sessions join them.
@@ -75,11 +75,7 @@ impl Hub {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn join(
-        &self,
-        document: &str,
-        participant: Participant,
-    ) -> Result<Session, CollaborationError> {
+    pub async fn join(&self, document: &str, participant: Participant) -> Result<Session, CollaborationError> {
         let joined = self.try_join(document, participant).await;
         if let Err(error) = &joined {
             self.shared.refused(document, None, error);
@@ -87,23 +83,12 @@ impl Hub {
         joined
     }
 
-    async fn try_join(
-        &self,
-        document: &str,
-        participant: Participant,
-    ) -> Result<Session, CollaborationError> {
+    async fn try_join(&self, document: &str, participant: Participant) -> Result<Session, CollaborationError> {
         name("document", document, 1)?;
         name("participant.id", &participant.id, 1)?;
         name("participant.name", &participant.name, 0)?;
-        let granted = self
-            .shared
-            .authorize
-            .authorize(document, &participant)
-            .await;
-        let access = granted.map_err(|source| CollaborationError::Denied {
-            document: document.to_owned(),
-            source,
-        })?;
+        let granted = self.shared.authorize.authorize(document, &participant).await;
+        let access = granted.map_err(|source| CollaborationError::Denied { document: document.to_owned(), source })?;
         let seat = match self.take_seat(document) {
             Err(CollaborationError::TooManyDocuments { .. }) => {
                 self.close_idle().await;
@@ -122,10 +107,7 @@ impl Hub {
         }
         count(&self.shared.counters.joined);
         tracing::debug!(document, session = id.get(), "joined");
-        self.shared.tell(&CollaborationEvent::Joined {
-            document,
-            session: id,
-        });
+        self.shared.tell(&CollaborationEvent::Joined { document, session: id });
         Ok(Session::new(id, participant, access, seat))
     }
 
@@ -156,31 +138,20 @@ impl Hub {
     ///
     /// # Cancel safety
     /// Leaves no trace.
-    #[expect(
-        clippy::unused_async,
-        reason = "a check by contract, so that it may come to wait for something"
-    )]
+    #[expect(clippy::unused_async, reason = "a check by contract, so that it may come to wait for something")]
     pub async fn self_check(&self) -> Result<(), CollaborationError> {
         let failed = |step| move |_error| CollaborationError::SelfCheck { step };
         let root = &self.shared.config.text;
         let mut writer = Replica::new(root);
         let edited = writer.edit(|text| text.insert(0, PROBE), |_bytes| Ok(()));
         let ((), update) = edited.map_err(failed("edit a scratch document"))?;
-        let update = update.ok_or(CollaborationError::SelfCheck {
-            step: "encode an edit",
-        })?;
+        let update = update.ok_or(CollaborationError::SelfCheck { step: "encode an edit" })?;
         let mut reader = Replica::new(root);
         reader.apply(&update).map_err(failed("apply an update"))?;
-        let rest = writer
-            .diff(&reader.state_vector())
-            .map_err(failed("compare two replicas"))?;
-        let more = reader
-            .apply(&rest)
-            .map_err(failed("apply an empty update"))?;
+        let rest = writer.diff(&reader.state_vector()).map_err(failed("compare two replicas"))?;
+        let more = reader.apply(&rest).map_err(failed("apply an empty update"))?;
         if reader.text() != PROBE || more.is_some() {
-            return Err(CollaborationError::SelfCheck {
-                step: "read an edit back",
-            });
+            return Err(CollaborationError::SelfCheck { step: "read an edit back" });
         }
         Ok(())
     }
@@ -223,18 +194,12 @@ impl Hub {
             }
             Entry::Vacant(vacant) => {
                 let document = Arc::new(Document::new(Arc::clone(vacant.key())));
-                vacant.insert(Slot {
-                    document: Arc::clone(&document),
-                    seats: 1,
-                });
+                vacant.insert(Slot { document: Arc::clone(&document), seats: 1 });
                 document
             }
         };
         drop(documents);
-        Ok(Seat {
-            document,
-            shared: Arc::clone(&self.shared),
-        })
+        Ok(Seat { document, shared: Arc::clone(&self.shared) })
     }
 
     fn seat_in_open(&self, name: &str) -> Option<Seat> {
@@ -243,10 +208,7 @@ impl Hub {
         slot.seats += 1;
         let document = Arc::clone(&slot.document);
         drop(documents);
-        Some(Seat {
-            document,
-            shared: Arc::clone(&self.shared),
-        })
+        Some(Seat { document, shared: Arc::clone(&self.shared) })
     }
 
     /// Closes the documents that stayed open for the store's sake alone.
@@ -274,10 +236,7 @@ impl Default for Hub {
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub")
-            .field("config", &self.shared.config)
-            .field("stats", &self.stats())
-            .finish_non_exhaustive()
+        f.debug_struct("Hub").field("config", &self.shared.config).field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 
@@ -288,20 +247,11 @@ impl Shared {
         }
     }
 
-    pub(crate) fn refused(
-        &self,
-        document: &str,
-        session: Option<SessionId>,
-        error: &CollaborationError,
-    ) {
+    pub(crate) fn refused(&self, document: &str, session: Option<SessionId>, error: &CollaborationError) {
         // A change that waits for the store was made.
         if !matches!(error, CollaborationError::NotStored { .. }) {
             count(&self.counters.refused);
-            self.tell(&CollaborationEvent::Refused {
-                document,
-                session,
-                reason: error.as_str(),
-            });
+            self.tell(&CollaborationEvent::Refused { document, session, reason: error.as_str() });
         }
     }
 }
@@ -316,9 +266,7 @@ impl Seat {
     /// Says whether nobody else keeps the document open.
     pub(crate) fn is_last(&self) -> bool {
         let documents = self.shared.documents.lock();
-        documents
-            .get(&self.document.name)
-            .is_some_and(|slot| slot.seats == 1)
+        documents.get(&self.document.name).is_some_and(|slot| slot.seats == 1)
     }
 }
 
@@ -329,19 +277,14 @@ impl Drop for Seat {
             return;
         };
         slot.seats = slot.seats.saturating_sub(1);
-        let saved = self
-            .document
-            .loaded()
-            .is_none_or(crate::document::Content::is_saved);
+        let saved = self.document.loaded().is_none_or(crate::document::Content::is_saved);
         if slot.seats > 0 || !saved {
             return;
         }
         documents.remove(&self.document.name);
         drop(documents);
         if self.document.loaded().is_some() {
-            self.shared.tell(&CollaborationEvent::Closed {
-                document: &self.document.name,
-            });
+            self.shared.tell(&CollaborationEvent::Closed { document: &self.document.name });
         }
     }
 }
@@ -455,9 +398,7 @@ impl HubBuilder {
 
 impl fmt::Debug for HubBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubBuilder")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("HubBuilder").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

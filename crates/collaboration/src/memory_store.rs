@@ -38,10 +38,7 @@ impl MemoryStore {
     /// with [`StoreErrorKind::Full`]; nothing is dropped to make room.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            capacity,
-            documents: Mutex::default(),
-        }
+        Self { capacity, documents: Mutex::default() }
     }
 
     /// Returns how many documents are stored.
@@ -67,10 +64,7 @@ impl MemoryStore {
         if more > less && bytes > self.capacity {
             return Err(StoreError::new(
                 StoreErrorKind::Full,
-                format!(
-                    "{bytes} bytes would be stored, expected at most {}",
-                    self.capacity
-                ),
+                format!("{bytes} bytes would be stored, expected at most {}", self.capacity),
             ));
         }
         Ok(bytes)
@@ -95,8 +89,7 @@ impl fmt::Debug for MemoryStore {
 
 impl Log {
     fn bytes(&self) -> usize {
-        self.snapshot.as_ref().map_or(0, Bytes::len)
-            + self.updates.iter().map(Bytes::len).sum::<usize>()
+        self.snapshot.as_ref().map_or(0, Bytes::len) + self.updates.iter().map(Bytes::len).sum::<usize>()
     }
 }
 
@@ -104,25 +97,14 @@ impl Log {
 impl DocumentStore for MemoryStore {
     async fn load(&self, document: &str) -> Result<Stored, StoreError> {
         let documents = self.documents.lock();
-        Ok(documents
-            .logs
-            .get(document)
-            .map_or_else(Stored::default, |log| {
-                Stored::new(
-                    log.snapshot.clone(),
-                    log.updates.iter().cloned().collect(),
-                    Position::new(log.end),
-                )
-            }))
+        Ok(documents.logs.get(document).map_or_else(Stored::default, |log| {
+            Stored::new(log.snapshot.clone(), log.updates.iter().cloned().collect(), Position::new(log.end))
+        }))
     }
 
     async fn append(&self, document: &str, updates: &[Bytes]) -> Result<Position, StoreError> {
         let mut documents = self.documents.lock();
-        let name = if documents.logs.contains_key(document) {
-            0
-        } else {
-            document.len()
-        };
+        let name = if documents.logs.contains_key(document) { 0 } else { document.len() };
         let more = updates.iter().map(Bytes::len).sum::<usize>() + name;
         documents.bytes = self.admit(&documents, 0, more)?;
         let log = documents.logs.entry(document.to_owned()).or_default();
@@ -131,31 +113,16 @@ impl DocumentStore for MemoryStore {
         Ok(Position::new(log.end))
     }
 
-    async fn compact(
-        &self,
-        document: &str,
-        through: Position,
-        snapshot: Bytes,
-    ) -> Result<(), StoreError> {
+    async fn compact(&self, document: &str, through: Position, snapshot: Bytes) -> Result<(), StoreError> {
         let mut documents = self.documents.lock();
         let Some(log) = documents.logs.get(document) else {
-            return Err(StoreError::new(
-                StoreErrorKind::Corrupt,
-                format!("document {document:?} is not stored"),
-            ));
+            return Err(StoreError::new(StoreErrorKind::Corrupt, format!("document {document:?} is not stored")));
         };
         let before = log.bytes();
         let later = log.end.saturating_sub(through.get());
-        let later = usize::try_from(later)
-            .unwrap_or(usize::MAX)
-            .min(log.updates.len());
+        let later = usize::try_from(later).unwrap_or(usize::MAX).min(log.updates.len());
         let covered = log.updates.len() - later;
-        let kept = log
-            .updates
-            .iter()
-            .skip(covered)
-            .map(Bytes::len)
-            .sum::<usize>();
+        let kept = log.updates.iter().skip(covered).map(Bytes::len).sum::<usize>();
         documents.bytes = self.admit(&documents, before, kept + snapshot.len())?;
         if let Some(log) = documents.logs.get_mut(document) {
             log.updates.drain(..covered);

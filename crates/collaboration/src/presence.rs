@@ -18,10 +18,7 @@ impl Participant {
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
-        Self {
-            name: id.clone(),
-            id,
-        }
+        Self { name: id.clone(), id }
     }
 
     /// Sets the name that others see.

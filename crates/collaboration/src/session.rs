@@ -8,8 +8,7 @@ use crate::document::{Content, Until};
 use crate::hub::Seat;
 use crate::stats::count;
 use crate::{
-    Access, CollaborationError, CollaborationEvent, EditError, Participant, Present, SessionId,
-    TextEdit, Updates,
+    Access, CollaborationError, CollaborationEvent, EditError, Participant, Present, SessionId, TextEdit, Updates,
 };
 
 /// One participant's place in one document. Dropped, it leaves.
@@ -31,18 +30,8 @@ pub enum Applied {
 }
 
 impl Session {
-    pub(crate) const fn new(
-        id: SessionId,
-        participant: Arc<Participant>,
-        access: Access,
-        seat: Seat,
-    ) -> Self {
-        Self {
-            id,
-            participant,
-            access,
-            seat,
-        }
+    pub(crate) const fn new(id: SessionId, participant: Arc<Participant>, access: Access, seat: Seat) -> Self {
+        Self { id, participant, access, seat }
     }
 
     /// Returns the session's id.
@@ -93,21 +82,12 @@ impl Session {
         plan: impl FnOnce(&mut TextEdit<'_>) -> Result<T, EditError>,
     ) -> Result<T, CollaborationError> {
         let config = &self.seat.shared.config;
-        let edited = self
-            .writable()
-            .and_then(|content| content.edit(&self.seat.document, self.id, config, plan));
+        let edited = self.writable().and_then(|content| content.edit(&self.seat.document, self.id, config, plan));
         let (value, bytes) = self.judged(edited)?;
         if let Some(bytes) = bytes {
             count(&self.seat.shared.counters.edits);
-            self.seat.shared.tell(&CollaborationEvent::Edited {
-                document: self.document(),
-                session: self.id,
-                bytes,
-            });
-            self.seat
-                .document
-                .save(&self.seat.shared, Until::Durable)
-                .await?;
+            self.seat.shared.tell(&CollaborationEvent::Edited { document: self.document(), session: self.id, bytes });
+            self.seat.document.save(&self.seat.shared, Until::Durable).await?;
         }
         Ok(value)
     }
@@ -124,32 +104,21 @@ impl Session {
     /// As [`edit`](Self::edit).
     pub async fn apply_update(&self, update: &[u8]) -> Result<Applied, CollaborationError> {
         let config = &self.seat.shared.config;
-        let applied = self
-            .writable()
-            .and_then(|content| content.apply(&self.seat.document, self.id, config, update));
+        let applied = self.writable().and_then(|content| content.apply(&self.seat.document, self.id, config, update));
         let Some(bytes) = self.judged(applied)? else {
             count(&self.seat.shared.counters.known);
             return Ok(Applied::Known);
         };
         count(&self.seat.shared.counters.updates);
-        self.seat.shared.tell(&CollaborationEvent::Updated {
-            document: self.document(),
-            session: self.id,
-            bytes,
-        });
-        self.seat
-            .document
-            .save(&self.seat.shared, Until::Durable)
-            .await?;
+        self.seat.shared.tell(&CollaborationEvent::Updated { document: self.document(), session: self.id, bytes });
+        self.seat.document.save(&self.seat.shared, Until::Durable).await?;
         Ok(Applied::Changed)
     }
 
     /// Returns what the document knows, as another replica needs it to send what is missing here.
     #[must_use]
     pub fn state_vector(&self) -> Bytes {
-        self.content()
-            .map(Content::state_vector)
-            .unwrap_or_default()
+        self.content().map(Content::state_vector).unwrap_or_default()
     }
 
     /// Returns what a replica with this state vector lacks, as one update. An empty replica's state vector is `[0]`.
@@ -161,14 +130,9 @@ impl Session {
         let limit = self.seat.shared.config.max_update_bytes;
         let diff = if state_vector.len() > limit {
             let size = state_vector.len();
-            Err(CollaborationError::TooLarge {
-                field: "state vector",
-                size,
-                limit,
-            })
+            Err(CollaborationError::TooLarge { field: "state vector", size, limit })
         } else {
-            self.content()
-                .map_or(Ok(Bytes::new()), |content| content.diff(state_vector))
+            self.content().map_or(Ok(Bytes::new()), |content| content.diff(state_vector))
         };
         self.judged(diff)
     }
@@ -192,11 +156,7 @@ impl Session {
         let limit = self.seat.shared.config.max_presence_bytes;
         let size = presence.to_string().len();
         if size > limit {
-            return self.judged(Err(CollaborationError::TooLarge {
-                field: "presence",
-                size,
-                limit,
-            }));
+            return self.judged(Err(CollaborationError::TooLarge { field: "presence", size, limit }));
         }
         if let Some(content) = self.content() {
             content.show(self.id, (!presence.is_null()).then_some(presence));
@@ -220,11 +180,7 @@ impl Session {
     /// The session has left.
     pub async fn leave(self) -> Result<(), CollaborationError> {
         self.gone();
-        let until = if self.seat.is_last() {
-            Until::Snapshot
-        } else {
-            Until::Durable
-        };
+        let until = if self.seat.is_last() { Until::Snapshot } else { Until::Durable };
         self.seat.document.save(&self.seat.shared, until).await
     }
 
@@ -239,19 +195,13 @@ impl Session {
     }
 
     fn writable(&self) -> Result<&Content, CollaborationError> {
-        let content = self
-            .content()
-            .filter(|_content| self.access == Access::Write);
-        content.ok_or_else(|| CollaborationError::ReadOnly {
-            document: self.document().to_owned(),
-        })
+        let content = self.content().filter(|_content| self.access == Access::Write);
+        content.ok_or_else(|| CollaborationError::ReadOnly { document: self.document().to_owned() })
     }
 
     fn judged<T>(&self, outcome: Result<T, CollaborationError>) -> Result<T, CollaborationError> {
         if let Err(error) = &outcome {
-            self.seat
-                .shared
-                .refused(self.document(), Some(self.id), error);
+            self.seat.shared.refused(self.document(), Some(self.id), error);
         }
         outcome
     }
@@ -261,10 +211,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.gone();
         tracing::debug!(document = self.document(), session = self.id.get(), "left");
-        self.seat.shared.tell(&CollaborationEvent::Left {
-            document: self.document(),
-            session: self.id,
-        });
+        self.seat.shared.tell(&CollaborationEvent::Left { document: self.document(), session: self.id });
     }
 }
 

@@ -35,12 +35,7 @@ pub trait DocumentStore: Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// Either everything or nothing is replaced.
-    async fn compact(
-        &self,
-        document: &str,
-        through: Position,
-        snapshot: Bytes,
-    ) -> Result<(), StoreError>;
+    async fn compact(&self, document: &str, through: Position, snapshot: Bytes) -> Result<(), StoreError>;
 
     /// Removes a document; an unknown one is removed already.
     ///
@@ -74,11 +69,7 @@ impl Stored {
     /// Puts together what was stored.
     #[must_use]
     pub const fn new(snapshot: Option<Bytes>, updates: Vec<Bytes>, position: Position) -> Self {
-        Self {
-            snapshot,
-            updates,
-            position,
-        }
+        Self { snapshot, updates, position }
     }
 }
 
@@ -147,11 +138,7 @@ impl StoreError {
     /// Reports a failure; `context` says what was tried or what is wrong, without secrets.
     #[must_use]
     pub fn new(kind: StoreErrorKind, context: impl Into<String>) -> Self {
-        Self {
-            kind,
-            context: context.into(),
-            source: None,
-        }
+        Self { kind, context: context.into(), source: None }
     }
 
     /// Adds the error that was the cause.

@@ -23,13 +23,7 @@ pub(crate) enum Step {
 
 impl<'a> TextEdit<'a> {
     pub(crate) const fn new(len: usize, read: &'a dyn Fn() -> String) -> Self {
-        Self {
-            read,
-            before: OnceCell::new(),
-            len,
-            bytes: 0,
-            steps: Vec::new(),
-        }
+        Self { read, before: OnceCell::new(), len, bytes: 0, steps: Vec::new() }
     }
 
     /// Returns the length in characters, the planned changes included.
@@ -59,10 +53,7 @@ impl<'a> TextEdit<'a> {
         if !text.is_empty() {
             self.len = self.len.saturating_add(text.chars().count());
             self.bytes = self.bytes.saturating_add(text.len());
-            self.steps.push(Step::Insert {
-                at,
-                text: text.to_owned(),
-            });
+            self.steps.push(Step::Insert { at, text: text.to_owned() });
         }
         Ok(())
     }
@@ -82,18 +73,11 @@ impl<'a> TextEdit<'a> {
     pub fn delete(&mut self, range: Range<usize>) -> Result<(), EditError> {
         self.within("range.end", range.end)?;
         let Some(len) = range.end.checked_sub(range.start) else {
-            return Err(EditError::OutOfRange {
-                field: "range.start",
-                value: range.start,
-                max: range.end,
-            });
+            return Err(EditError::OutOfRange { field: "range.start", value: range.start, max: range.end });
         };
         if len > 0 {
             self.len -= len;
-            self.steps.push(Step::Delete {
-                at: range.start,
-                len,
-            });
+            self.steps.push(Step::Delete { at: range.start, len });
         }
         Ok(())
     }
@@ -113,24 +97,13 @@ impl<'a> TextEdit<'a> {
     }
 
     const fn within(&self, field: &'static str, value: usize) -> Result<(), EditError> {
-        if value <= self.len {
-            Ok(())
-        } else {
-            Err(EditError::OutOfRange {
-                field,
-                value,
-                max: self.len,
-            })
-        }
+        if value <= self.len { Ok(()) } else { Err(EditError::OutOfRange { field, value, max: self.len }) }
     }
 }
 
 impl fmt::Debug for TextEdit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TextEdit")
-            .field("len", &self.len)
-            .field("steps", &self.steps.len())
-            .finish_non_exhaustive()
+        f.debug_struct("TextEdit").field("len", &self.len).field("steps", &self.steps.len()).finish_non_exhaustive()
     }
 }
 
@@ -160,8 +133,6 @@ impl EditError {
     /// Gives an edit up from within its closure, so that nothing is changed.
     #[must_use]
     pub fn give_up(reason: impl Into<String>) -> Self {
-        Self::GivenUp {
-            reason: reason.into(),
-        }
+        Self::GivenUp { reason: reason.into() }
     }
 }

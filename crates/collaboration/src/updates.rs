@@ -63,9 +63,7 @@ impl fmt::Debug for Change {
             Self::Presence { session, .. } => ("Presence", session),
             Self::Left { session } => ("Left", session),
         };
-        f.debug_struct(name)
-            .field("session", session)
-            .finish_non_exhaustive()
+        f.debug_struct(name).field("session", session).finish_non_exhaustive()
     }
 }
 
@@ -81,11 +79,7 @@ pub struct Updates {
 
 impl Updates {
     pub(crate) const fn new(session: SessionId, changes: broadcast::Receiver<Change>) -> Self {
-        Self {
-            session,
-            ended: false,
-            changes,
-        }
+        Self { session, ended: false, changes }
     }
 
     /// Waits for the next change by another session.

@@ -25,16 +25,10 @@ pub(super) fn check(outline: &Outline, known: &StateVector) -> Result<Novelty, C
     for blocks in &outline.clients {
         let have = have(blocks.client);
         if blocks.start > have {
-            return Err(CollaborationError::Gap {
-                client: blocks.client,
-                have,
-            });
+            return Err(CollaborationError::Gap { client: blocks.client, have });
         }
         if let Some(skip) = blocks.skips.iter().find(|skip| skip.end > have) {
-            return Err(CollaborationError::Gap {
-                client: blocks.client,
-                have: skip.start.max(have),
-            });
+            return Err(CollaborationError::Gap { client: blocks.client, have: skip.start.max(have) });
         }
         overlap |= blocks.start < have;
         if blocks.end > have {
@@ -42,17 +36,11 @@ pub(super) fn check(outline: &Outline, known: &StateVector) -> Result<Novelty, C
         }
     }
     let will_have = |client: u64| {
-        let sent = outline
-            .clients
-            .iter()
-            .find(|blocks| blocks.client == client);
+        let sent = outline.clients.iter().find(|blocks| blocks.client == client);
         sent.map_or(0, |blocks| blocks.end).max(have(client))
     };
     let references = outline.references.iter().map(|id| (id.client, id.clock));
-    let deletes = outline
-        .deletes
-        .iter()
-        .map(|span| (span.client, span.end - 1));
+    let deletes = outline.deletes.iter().map(|span| (span.client, span.end - 1));
     for (client, clock) in references.chain(deletes) {
         let will = will_have(client);
         if clock >= will {
@@ -92,15 +80,7 @@ mod tests {
     }
 
     fn blocks(client: u64, start: u32, end: u32) -> Outline {
-        Outline {
-            clients: vec![Blocks {
-                client,
-                start,
-                end,
-                skips: Vec::new(),
-            }],
-            ..Outline::default()
-        }
+        Outline { clients: vec![Blocks { client, start, end, skips: Vec::new() }], ..Outline::default() }
     }
 
     #[test]
@@ -121,24 +101,13 @@ mod tests {
         };
         assert_eq!(gap(&blocks(1, 6, 7)), (1, 5));
         let mut outline = blocks(1, 5, 9);
-        outline.references.push(Reference {
-            client: 2,
-            clock: 0,
-        });
+        outline.references.push(Reference { client: 2, clock: 0 });
         assert_eq!(gap(&outline), (2, 0));
         let mut outline = blocks(1, 5, 9);
-        outline.deletes.push(Span {
-            client: 1,
-            start: 8,
-            end: 10,
-        });
+        outline.deletes.push(Span { client: 1, start: 8, end: 10 });
         assert_eq!(gap(&outline), (1, 9));
         let mut outline = blocks(1, 0, 9);
-        outline.clients[0].skips.push(Span {
-            client: 1,
-            start: 4,
-            end: 6,
-        });
+        outline.clients[0].skips.push(Span { client: 1, start: 4, end: 6 });
         assert_eq!(gap(&outline), (1, 5));
     }
 }

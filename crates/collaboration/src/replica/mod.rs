@@ -15,8 +15,8 @@ use bytes::Bytes;
 use yrs::updates::decoder::Decode as _;
 use yrs::updates::encoder::Encode as _;
 use yrs::{
-    Doc, GetString as _, OffsetKind, Options, ReadTxn as _, StateVector, Text as _, TextRef,
-    Transact as _, Update, WriteTxn as _,
+    Doc, GetString as _, OffsetKind, Options, ReadTxn as _, StateVector, Text as _, TextRef, Transact as _, Update,
+    WriteTxn as _,
 };
 
 use crate::text_edit::{Step, TextEdit};
@@ -51,12 +51,7 @@ impl Replica {
     pub(crate) fn new(root: &str) -> Self {
         Self {
             engine: Engine::new(root),
-            log: Log {
-                root: root.to_owned(),
-                snapshot: None,
-                updates: Vec::new(),
-                bytes: 0,
-            },
+            log: Log { root: root.to_owned(), snapshot: None, updates: Vec::new(), bytes: 0 },
         }
     }
 
@@ -119,8 +114,7 @@ impl Replica {
 
     /// Applies an update of another replica; returns what of it was new.
     pub(crate) fn apply(&mut self, update: &[u8]) -> Result<Option<Bytes>, CollaborationError> {
-        let outline = scan::outline(update)
-            .map_err(|reason| CollaborationError::malformed("update", reason))?;
+        let outline = scan::outline(update).map_err(|reason| CollaborationError::malformed("update", reason))?;
         let known = self.engine.known();
         let overlaps = match guard::check(&outline, &known)? {
             Novelty::Nothing => return Ok(None),
@@ -139,26 +133,21 @@ impl Replica {
 
     /// Returns what a replica with this state vector lacks.
     pub(crate) fn diff(&self, state_vector: &[u8]) -> Result<Bytes, CollaborationError> {
-        let clocks = scan::state_vector(state_vector)
-            .map_err(|reason| CollaborationError::malformed("state vector", reason))?;
+        let clocks =
+            scan::state_vector(state_vector).map_err(|reason| CollaborationError::malformed("state vector", reason))?;
         let ours = self.engine.known();
         let theirs = guard::common(&clocks, &ours);
         self.engine
             .encode(&theirs)
-            .ok_or(CollaborationError::malformed(
-                "state vector",
-                "it points into the middle of a change",
-            ))
+            .ok_or(CollaborationError::malformed("state vector", "it points into the middle of a change"))
     }
 
     /// Returns the whole document as one update.
     pub(crate) fn snapshot(&self) -> Bytes {
-        self.engine
-            .encode(&StateVector::default())
-            .unwrap_or_else(|| {
-                // Cannot be: every update was checked. The log says the same in more bytes.
-                self.log.merged()
-            })
+        self.engine.encode(&StateVector::default()).unwrap_or_else(|| {
+            // Cannot be: every update was checked. The log says the same in more bytes.
+            self.log.merged()
+        })
     }
 
     /// Runs a change; if it fails halfway, the document is rebuilt as it was.
@@ -185,17 +174,10 @@ impl Replica {
 
 impl Engine {
     fn new(root: &str) -> Self {
-        let options = Options {
-            offset_kind: OffsetKind::Utf16,
-            ..Options::default()
-        };
+        let options = Options { offset_kind: OffsetKind::Utf16, ..Options::default() };
         let doc = Doc::with_options(options);
         let text = doc.get_or_insert_text(root);
-        Self {
-            doc,
-            text,
-            widths: None,
-        }
+        Self { doc, text, widths: None }
     }
 
     fn known(&self) -> StateVector {
@@ -211,11 +193,7 @@ impl Engine {
     }
 
     fn encode(&self, known: &StateVector) -> Option<Bytes> {
-        catch_unwind(AssertUnwindSafe(|| {
-            self.doc.transact().encode_state_as_update_v1(known)
-        }))
-        .ok()
-        .map(Bytes::from)
+        catch_unwind(AssertUnwindSafe(|| self.doc.transact().encode_state_as_update_v1(known))).ok().map(Bytes::from)
     }
 
     fn make(&self, steps: &[Step], widths: &mut Widths) -> Vec<u8> {
@@ -247,15 +225,11 @@ impl Engine {
         };
         let decoded = decoded.map_err(|_| UNREADABLE)?;
         let mut transaction = ManuallyDrop::new(self.doc.transact_mut());
-        transaction
-            .apply_update(decoded)
-            .map_err(|_| "it contradicts the document")?;
+        transaction.apply_update(decoded).map_err(|_| "it contradicts the document")?;
         if transaction.prune_pending().is_some() {
             return Err("its changes wait for one another");
         }
-        if transaction.before_state() == &transaction.state_vector()
-            && transaction.delete_set().is_empty()
-        {
+        if transaction.before_state() == &transaction.state_vector() && transaction.delete_set().is_empty() {
             drop(ManuallyDrop::into_inner(transaction));
             return Ok(None);
         }

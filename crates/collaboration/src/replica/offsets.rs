@@ -76,12 +76,7 @@ impl Widths {
     fn units(&self, range: std::ops::Range<usize>) -> u32 {
         match self {
             Self::Narrow(_) => u32::try_from(range.len()).unwrap_or(u32::MAX),
-            Self::Mixed(all) => all
-                .get(range)
-                .unwrap_or_default()
-                .iter()
-                .map(|width| u32::from(*width))
-                .sum(),
+            Self::Mixed(all) => all.get(range).unwrap_or_default().iter().map(|width| u32::from(*width)).sum(),
         }
     }
 }

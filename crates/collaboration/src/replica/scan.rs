@@ -49,11 +49,7 @@ pub(super) fn outline(update: &[u8]) -> Scanned<Outline> {
     let clients = reader.count(4)?;
     for _ in 0..clients {
         let blocks = reader.blocks(&mut outline.references)?;
-        if outline
-            .clients
-            .iter()
-            .any(|other| other.client == blocks.client)
-        {
+        if outline.clients.iter().any(|other| other.client == blocks.client) {
             return Err("a client is listed twice");
         }
         outline.clients.push(blocks);
@@ -93,10 +89,7 @@ const MAX_CLIENT: u64 = (1 << 53) - 1;
 const MAX_DEPTH: usize = 64;
 
 fn advance(clock: u32, len: u32) -> Scanned<u32> {
-    clock
-        .checked_add(len)
-        .filter(|end| *end <= MAX_CLOCK)
-        .ok_or("a clock is out of range")
+    clock.checked_add(len).filter(|end| *end <= MAX_CLOCK).ok_or("a clock is out of range")
 }
 
 struct Reader<'a> {
@@ -143,11 +136,7 @@ impl<'a> Reader<'a> {
 
     fn client(&mut self) -> Scanned<u64> {
         let client = self.u64()?;
-        if client > MAX_CLIENT {
-            Err("a client id is out of range")
-        } else {
-            Ok(client)
-        }
+        if client > MAX_CLIENT { Err("a client id is out of range") } else { Ok(client) }
     }
 
     fn bytes(&mut self) -> Scanned<&'a [u8]> {
@@ -160,29 +149,18 @@ impl<'a> Reader<'a> {
     }
 
     fn json(&mut self) -> Scanned<()> {
-        serde_json::from_str::<Value>(self.str()?)
-            .map(drop)
-            .map_err(|_| "a value is not JSON")
+        serde_json::from_str::<Value>(self.str()?).map(drop).map_err(|_| "a value is not JSON")
     }
 
     fn end(&self) -> Scanned<()> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err("bytes follow its end")
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err("bytes follow its end") }
     }
 
     fn blocks(&mut self, references: &mut Vec<Reference>) -> Scanned<Blocks> {
         let count = self.count(2)?;
         let client = self.client()?;
         let start = self.u32()?;
-        let mut blocks = Blocks {
-            client,
-            start,
-            end: advance(start, 0)?,
-            skips: Vec::new(),
-        };
+        let mut blocks = Blocks { client, start, end: advance(start, 0)?, skips: Vec::new() };
         for _ in 0..count {
             self.block(&mut blocks, references)?;
         }
@@ -200,11 +178,7 @@ impl<'a> Reader<'a> {
                 }
                 if info == SKIP {
                     let end = advance(start, len)?;
-                    blocks.skips.push(Span {
-                        client: blocks.client,
-                        start,
-                        end,
-                    });
+                    blocks.skips.push(Span { client: blocks.client, start, end });
                 }
                 len
             }
@@ -214,18 +188,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn item(
-        &mut self,
-        info: u8,
-        client: u64,
-        clock: u32,
-        references: &mut Vec<Reference>,
-    ) -> Scanned<u32> {
+    fn item(&mut self, info: u8, client: u64, clock: u32, references: &mut Vec<Reference>) -> Scanned<u32> {
         let mut reference = |reader: &mut Self| {
-            let id = Reference {
-                client: reader.client()?,
-                clock: reader.u32()?,
-            };
+            let id = Reference { client: reader.client()?, clock: reader.u32()? };
             if id.client == client && id.clock >= clock {
                 return Err("a change builds on itself");
             }
@@ -348,34 +313,11 @@ mod tests {
     #[test]
     fn an_outline_lists_clients_references_and_deletions() {
         // Two blocks of client 7: "ab" in the root "t", then "c" after its second character; the first is deleted.
-        let update = [
-            1, 2, 7, 0, 4, 1, 1, b't', 2, b'a', b'b', 0x84, 7, 1, 1, b'c', 1, 7, 1, 0, 1,
-        ];
+        let update = [1, 2, 7, 0, 4, 1, 1, b't', 2, b'a', b'b', 0x84, 7, 1, 1, b'c', 1, 7, 1, 0, 1];
         let outline = outline(&update).unwrap();
-        assert_eq!(
-            outline.clients,
-            [Blocks {
-                client: 7,
-                start: 0,
-                end: 3,
-                skips: vec![]
-            }]
-        );
-        assert_eq!(
-            outline.references,
-            [Reference {
-                client: 7,
-                clock: 1
-            }]
-        );
-        assert_eq!(
-            outline.deletes,
-            [Span {
-                client: 7,
-                start: 0,
-                end: 1
-            }]
-        );
+        assert_eq!(outline.clients, [Blocks { client: 7, start: 0, end: 3, skips: vec![] }]);
+        assert_eq!(outline.references, [Reference { client: 7, clock: 1 }]);
+        assert_eq!(outline.deletes, [Span { client: 7, start: 0, end: 1 }]);
     }
 
     #[test]
@@ -404,9 +346,6 @@ mod tests {
 
     #[test]
     fn a_change_cannot_build_on_itself() {
-        assert_eq!(
-            outline(&[1, 1, 7, 0, 0x84, 7, 0, 1, b'c', 0]),
-            Err("a change builds on itself")
-        );
+        assert_eq!(outline(&[1, 1, 7, 0, 0x84, 7, 0, 1, b'c', 0]), Err("a change builds on itself"));
     }
 }

@@ -11,12 +11,7 @@ use crate::join;
 #[derive(Debug, Clone)]
 enum Step {
     /// Replica `at` replaces a part of its text; the places are taken modulo its length.
-    Edit {
-        at: usize,
-        from: usize,
-        len: usize,
-        text: String,
-    },
+    Edit { at: usize, from: usize, len: usize, text: String },
     /// Replica `at` receives one of the updates that wait for it, or one that it has had already.
     Deliver { at: usize, which: usize, keep: bool },
     /// Replica `at` loses one of the updates that wait for it.
@@ -26,19 +21,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let text = "[a-c🦀é]{0,4}";
     prop_oneof![
-        (0..3_usize, any::<usize>(), 0..4_usize, text).prop_map(|(at, from, len, text)| {
-            Step::Edit {
-                at,
-                from,
-                len,
-                text,
-            }
-        }),
-        (0..3_usize, any::<usize>(), any::<bool>()).prop_map(|(at, which, keep)| Step::Deliver {
-            at,
-            which,
-            keep
-        }),
+        (0..3_usize, any::<usize>(), 0..4_usize, text)
+            .prop_map(|(at, from, len, text)| { Step::Edit { at, from, len, text } }),
+        (0..3_usize, any::<usize>(), any::<bool>()).prop_map(|(at, which, keep)| Step::Deliver { at, which, keep }),
         (0..3_usize, any::<usize>()).prop_map(|(at, which)| Step::Lose { at, which }),
     ]
 }
@@ -57,15 +42,7 @@ impl Replica {
         let session = join(&hub, "editor").await;
         let bridge = join(&hub, "bridge").await;
         let outgoing = bridge.updates();
-        (
-            Self {
-                session,
-                outgoing,
-                waiting: Vec::new(),
-                model: Vec::new(),
-            },
-            bridge,
-        )
+        (Self { session, outgoing, waiting: Vec::new(), model: Vec::new() }, bridge)
     }
 }
 
@@ -79,25 +56,13 @@ async fn run(steps: Vec<Step>) {
     }
     for step in steps {
         match step {
-            Step::Edit {
-                at,
-                from,
-                len,
-                text,
-            } => {
+            Step::Edit { at, from, len, text } => {
                 let replica = &mut replicas[at];
                 let from = from % (replica.model.len() + 1);
                 let to = (from + len).min(replica.model.len());
-                replica
-                    .session
-                    .edit(|edit| edit.replace(from..to, &text))
-                    .await
-                    .unwrap();
+                replica.session.edit(|edit| edit.replace(from..to, &text)).await.unwrap();
                 replica.model.splice(from..to, text.chars());
-                assert_eq!(
-                    replica.session.text(),
-                    replica.model.iter().collect::<String>()
-                );
+                assert_eq!(replica.session.text(), replica.model.iter().collect::<String>());
                 while let Some(change) = replicas[at].outgoing.try_recv().unwrap() {
                     if let Change::Update { update, .. } = change {
                         for other in (0..3).filter(|other| *other != at) {
@@ -129,20 +94,13 @@ async fn run(steps: Vec<Step>) {
     }
     // Whatever was lost or out of order, the differences by state vector mend it.
     for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 1), (1, 2)] {
-        let diff = replicas[from]
-            .session
-            .diff(&replicas[to].session.state_vector())
-            .unwrap();
+        let diff = replicas[from].session.diff(&replicas[to].session.state_vector()).unwrap();
         bridges[to].apply_update(&diff).await.unwrap();
     }
-    let texts: Vec<_> = replicas
-        .iter()
-        .map(|replica| replica.session.text())
-        .collect();
+    let texts: Vec<_> = replicas.iter().map(|replica| replica.session.text()).collect();
     assert_eq!(texts[0], texts[1]);
     assert_eq!(texts[1], texts[2]);
-    let known =
-        |replica: &Replica| StateVector::decode_v1(&replica.session.state_vector()).unwrap();
+    let known = |replica: &Replica| StateVector::decode_v1(&replica.session.state_vector()).unwrap();
     assert_eq!(known(&replicas[0]), known(&replicas[1]));
     assert_eq!(known(&replicas[1]), known(&replicas[2]));
 }

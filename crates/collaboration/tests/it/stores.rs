@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use bedplate_collaboration::{
-    CollaborationError, DocumentStore, Hub, MemoryStore, Participant, Position, StoreError,
-    StoreErrorKind, Stored,
+    CollaborationError, DocumentStore, Hub, MemoryStore, Participant, Position, StoreError, StoreErrorKind, Stored,
 };
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -56,12 +55,7 @@ impl DocumentStore for Moody {
         self.inner.append(document, updates).await
     }
 
-    async fn compact(
-        &self,
-        document: &str,
-        through: Position,
-        snapshot: Bytes,
-    ) -> Result<(), StoreError> {
+    async fn compact(&self, document: &str, through: Position, snapshot: Bytes) -> Result<(), StoreError> {
         self.answer()?;
         self.inner.compact(document, through, snapshot).await
     }
@@ -75,12 +69,7 @@ const PERMITS: usize = 100;
 
 fn hub(store: &Arc<Moody>) -> Hub {
     let store: Arc<dyn DocumentStore> = Arc::clone(store) as Arc<dyn DocumentStore>;
-    Hub::builder()
-        .store(store)
-        .max_documents(1)
-        .snapshot_after(4)
-        .build()
-        .unwrap()
+    Hub::builder().store(store).max_documents(1).snapshot_after(4).build().unwrap()
 }
 
 #[tokio::test]
@@ -136,16 +125,9 @@ async fn what_a_failing_store_did_not_take_is_kept_and_stored_later() {
     assert!(matches!(error, CollaborationError::NotStored { .. }) && error.is_transient());
     assert_eq!(ann.text(), "late");
     assert!(ann.leave().await.is_err());
-    assert_eq!(
-        hub.stats().documents,
-        1,
-        "it stays open for what is not stored"
-    );
+    assert_eq!(hub.stats().documents, 1, "it stays open for what is not stored");
     assert!(hub.flush().await.is_err());
-    let full = hub
-        .join("other", Participant::new("bob"))
-        .await
-        .unwrap_err();
+    let full = hub.join("other", Participant::new("bob")).await.unwrap_err();
     assert!(matches!(full, CollaborationError::TooManyDocuments { .. }));
     store.fails.store(false, Ordering::Relaxed);
     // A join that needs the room stores and closes it by itself.
@@ -159,30 +141,16 @@ async fn a_store_that_stays_away_stops_changes_at_the_bound() {
     let store = Moody::new();
     store.fails.store(true, Ordering::Relaxed);
     let shared: Arc<dyn DocumentStore> = Arc::clone(&store) as Arc<dyn DocumentStore>;
-    let hub = Hub::builder()
-        .store(shared)
-        .max_update_bytes(64)
-        .max_unsaved_bytes(64)
-        .build()
-        .unwrap();
+    let hub = Hub::builder().store(shared).max_update_bytes(64).max_unsaved_bytes(64).build().unwrap();
     let failed = hub.join("doc", Participant::new("ann")).await.unwrap_err();
     assert!(matches!(failed, CollaborationError::Load { .. }) && failed.is_transient());
-    assert_eq!(
-        hub.stats().documents,
-        0,
-        "a failed load leaves nothing open"
-    );
+    assert_eq!(hub.stats().documents, 0, "a failed load leaves nothing open");
     store.fails.store(false, Ordering::Relaxed);
     let ann = join(&hub, "ann").await;
     store.fails.store(true, Ordering::Relaxed);
-    ann.edit(|text| text.push(&"x".repeat(64)))
-        .await
-        .unwrap_err();
+    ann.edit(|text| text.push(&"x".repeat(64))).await.unwrap_err();
     let refused = ann.edit(|text| text.push("y")).await.unwrap_err();
-    assert!(matches!(
-        refused,
-        CollaborationError::StoreBehind { limit: 64, .. }
-    ));
+    assert!(matches!(refused, CollaborationError::StoreBehind { limit: 64, .. }));
     assert_eq!(ann.text().len(), 64);
     store.fails.store(false, Ordering::Relaxed);
     hub.flush().await.unwrap();
@@ -194,16 +162,10 @@ async fn an_edit_whose_caller_goes_away_is_made_and_stored_later() {
     let store = Moody::new();
     let hub = hub(&store);
     let (ann, bob) = (join(&hub, "ann").await, join(&hub, "bob").await);
-    let closed = store
-        .gate
-        .acquire_many(u32::try_from(PERMITS).unwrap())
-        .await
-        .unwrap();
+    let closed = store.gate.acquire_many(u32::try_from(PERMITS).unwrap()).await.unwrap();
     {
         let mut edit = std::pin::pin!(ann.edit(|text| text.insert(0, "made")));
-        let polled =
-            std::future::poll_fn(|cx| std::task::Poll::Ready(edit.as_mut().poll(cx).is_ready()))
-                .await;
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(edit.as_mut().poll(cx).is_ready())).await;
         assert!(!polled, "the store has not answered");
         assert_eq!(bob.text(), "made");
     }
@@ -220,11 +182,7 @@ async fn many_joins_load_a_document_once() {
     let hub = hub(&store);
     let joins = (0..20).map(|i| {
         let hub = hub.clone();
-        tokio::spawn(async move {
-            hub.join("doc", Participant::new(format!("p{i}")))
-                .await
-                .unwrap()
-        })
+        tokio::spawn(async move { hub.join("doc", Participant::new(format!("p{i}"))).await.unwrap() })
     });
     let mut sessions = Vec::new();
     for join in joins.collect::<Vec<_>>() {
@@ -238,30 +196,14 @@ async fn many_joins_load_a_document_once() {
 async fn the_memory_store_is_bounded_and_counts_what_it_holds() {
     let store = MemoryStore::with_capacity(20);
     let update = Bytes::from_static(&[0; 8]);
-    let position = store
-        .append("doc", &[update.clone(), update.clone()])
-        .await
-        .unwrap();
+    let position = store.append("doc", &[update.clone(), update.clone()]).await.unwrap();
     assert_eq!((store.bytes(), position.get()), (19, 2));
-    let full = store
-        .append("doc", std::slice::from_ref(&update))
-        .await
-        .unwrap_err();
+    let full = store.append("doc", std::slice::from_ref(&update)).await.unwrap_err();
     assert_eq!(full.kind(), StoreErrorKind::Full);
     assert!(!full.is_transient());
-    store
-        .compact("doc", Position::new(1), Bytes::from_static(&[1; 4]))
-        .await
-        .unwrap();
+    store.compact("doc", Position::new(1), Bytes::from_static(&[1; 4])).await.unwrap();
     let stored = store.load("doc").await.unwrap();
-    assert_eq!(
-        (
-            stored.updates.len(),
-            stored.snapshot.unwrap().len(),
-            store.bytes()
-        ),
-        (1, 4, 15)
-    );
+    assert_eq!((stored.updates.len(), stored.snapshot.unwrap().len(), store.bytes()), (1, 4, 15));
     store.remove("doc").await.unwrap();
     assert_eq!((store.bytes(), store.is_empty()), (0, true));
 }
@@ -269,14 +211,8 @@ async fn the_memory_store_is_bounded_and_counts_what_it_holds() {
 #[tokio::test]
 async fn a_stored_document_that_is_none_is_reported() {
     let store = Arc::new(MemoryStore::new());
-    store
-        .append("doc", &[Bytes::from_static(b"garbage")])
-        .await
-        .unwrap();
+    store.append("doc", &[Bytes::from_static(b"garbage")]).await.unwrap();
     let hub = Hub::builder().store(store).build().unwrap();
     let error = hub.join("doc", Participant::new("ann")).await.unwrap_err();
-    assert!(
-        matches!(error, CollaborationError::Corrupt { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, CollaborationError::Corrupt { .. }), "{error}");
 }

@@ -24,15 +24,11 @@ struct Transaction {
 async fn a_recorded_history_of_editing_ends_in_its_text() {
     let packed = include_bytes!("../data/traces/sveltecomponent.json.gz");
     let mut json = String::new();
-    flate2::read::GzDecoder::new(&packed[..])
-        .read_to_string(&mut json)
-        .unwrap();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut json).unwrap();
     let trace: Trace = serde_json::from_str(&json).unwrap();
     let hub = Hub::new();
     let ann = join(&hub, "ann").await;
-    ann.edit(|text| text.push(&trace.start_content))
-        .await
-        .unwrap();
+    ann.edit(|text| text.push(&trace.start_content)).await.unwrap();
     for transaction in &trace.txns {
         ann.edit(|text| {
             for (at, deleted, inserted) in &transaction.patches {
