@@ -27,9 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     .build()?;
     let issues = github.repo("octo", "weather")?.issues();
 
-    let first = issues
-        .create(NewIssue::new("It rains").label("bug"))
-        .await?;
+    let first = issues.create(NewIssue::new("It rains").label("bug")).await?;
     println!("created:   #{} {}", first.number, first.title);
 
     // The server creates the issue and fails to say so. A client that repeats would make a second one.
@@ -38,39 +36,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     println!("uncertain: {error}");
     let list = issues.list(&IssueQuery::new()).await?;
-    let found = list
-        .issues
-        .iter()
-        .filter(|issue| issue.title.starts_with("It hails"))
-        .count();
+    let found = list.issues.iter().filter(|issue| issue.title.starts_with("It hails")).count();
     println!("looked up: {found} of it, of {} issues", list.issues.len());
 
     let Err(missing) = issues.get(99).await else {
         return Err("there is no issue 99".into());
     };
     println!("missing:   {missing}");
-    println!(
-        "limit:     {:?} left",
-        github.rate_limit().map(|limit| limit.remaining)
-    );
+    println!("limit:     {:?} left", github.rate_limit().map(|limit| limit.remaining));
 
-    let requests = server
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .requests;
-    println!(
-        "requests:  {requests}, by the client's count {}",
-        github.stats().requests
-    );
-    let right = error.is_outcome_unknown()
-        && found == 1
-        && matches!(missing, GitHubError::NotFound(_))
-        && requests == 4;
-    if right {
-        Ok(())
-    } else {
-        Err("the client did not do what it should".into())
-    }
+    let requests = server.lock().unwrap_or_else(PoisonError::into_inner).requests;
+    println!("requests:  {requests}, by the client's count {}", github.stats().requests);
+    let right =
+        error.is_outcome_unknown() && found == 1 && matches!(missing, GitHubError::NotFound(_)) && requests == 4;
+    if right { Ok(()) } else { Err("the client did not do what it should".into()) }
 }
 
 impl Server {
@@ -91,22 +70,16 @@ impl Server {
             },
             _ => {
                 let issues = self.titles.iter().enumerate();
-                let issues: Vec<_> = issues
-                    .map(|(index, title)| issue(index + 1, title))
-                    .collect();
+                let issues: Vec<_> = issues.map(|(index, title)| issue(index + 1, title)).collect();
                 (200, format!("[{}]", issues.join(",")))
             }
         };
         let mut answer = Response::new(body.into());
         *answer.status_mut() = axum::http::StatusCode::from_u16(status).unwrap_or_default();
         let left = (5_000 - self.requests).into();
-        answer
-            .headers_mut()
-            .insert("x-ratelimit-limit", 5_000.into());
+        answer.headers_mut().insert("x-ratelimit-limit", 5_000.into());
         answer.headers_mut().insert("x-ratelimit-remaining", left);
-        answer
-            .headers_mut()
-            .insert("x-ratelimit-reset", 1_800_000_000.into());
+        answer.headers_mut().insert("x-ratelimit-reset", 1_800_000_000.into());
         answer
     }
 }

@@ -10,11 +10,7 @@
 //! Known and not hidden: a missing key is loaded by ours in a task of its own, by the peers in the
 //! caller's future.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a bench that cannot go on has no figures to give"
-)]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench that cannot go on has no figures to give")]
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -75,9 +71,7 @@ fn hit_ttl(suite: &mut Suite) {
         }
         let mut caches = Caches::<u64, u64>::new(2 * RESIDENT, Some(Duration::from_hours(1)));
         if let Some(clock) = clock {
-            let builder = Ours::builder("coarse")
-                .max_bytes(2 * RESIDENT * NODE_BYTES)
-                .clock(clock);
+            let builder = Ours::builder("coarse").max_bytes(2 * RESIDENT * NODE_BYTES).clock(clock);
             let builder = builder.ttl(Duration::from_hours(1)).weigher(|_, _| 0);
             caches.ours = builder.build().expect("valid settings");
         }
@@ -113,10 +107,7 @@ fn miss(suite: &mut Suite) {
     }
     let caches = Caches::<u64, u64>::new(2 * RESIDENT, None);
     caches.fill((0..RESIDENT).map(|key| (key, key)));
-    let order: Vec<u64> = shuffled(RESIDENT)
-        .into_iter()
-        .map(|key| key + (1 << 40))
-        .collect();
+    let order: Vec<u64> = shuffled(RESIDENT).into_iter().map(|key| key + (1 << 40)).collect();
     caches.run(suite, "miss", |cache, work| {
         walk(&order, work, |key| {
             black_box(cache.get(key));
@@ -148,11 +139,7 @@ fn zipf(suite: &mut Suite, case: &'static str, threads: usize) {
     if !suite.wants(case) {
         return;
     }
-    let (keys, draws) = if suite.is_smoke() {
-        (10_000, 1 << 12)
-    } else {
-        (1_000_000, 1 << 20)
-    };
+    let (keys, draws) = if suite.is_smoke() { (10_000, 1 << 12) } else { (1_000_000, 1 << 20) };
     let sequence = zipf_sequence(keys, draws);
     let caches = Caches::<u64, Arc<[u8; 64]>>::new(keys / 8, None);
     caches.fill_unchecked(sequence.iter().map(|&key| (key, Arc::new([0; 64]))));
@@ -188,30 +175,17 @@ fn load_hit(suite: &mut Suite) {
         .case("load_hit")
         .ours("bedplate-cache", |work| {
             block_on(walk_async(&order, work, async |&key| {
-                black_box(
-                    ours.get_or_load(key, move |_| async move { Ok::<_, Infallible>(key) })
-                        .await
-                        .is_ok(),
-                );
+                black_box(ours.get_or_load(key, move |_| async move { Ok::<_, Infallible>(key) }).await.is_ok());
             }));
         })
         .peer("quick_cache", |work| {
             block_on(walk_async(&order, work, async |&key| {
-                black_box(
-                    quick
-                        .get_or_insert_async(&key, async { Ok::<_, Infallible>(key) })
-                        .await
-                        .is_ok(),
-                );
+                black_box(quick.get_or_insert_async(&key, async { Ok::<_, Infallible>(key) }).await.is_ok());
             }));
         })
         .peer("moka", |work| {
             block_on(walk_async(&order, work, async |&key| {
-                black_box(
-                    moka.try_get_with(key, async { Ok::<_, Infallible>(key) })
-                        .await
-                        .is_ok(),
-                );
+                black_box(moka.try_get_with(key, async { Ok::<_, Infallible>(key) }).await.is_ok());
             }));
         })
         .run();
@@ -234,34 +208,21 @@ fn load_miss(suite: &mut Suite) {
         .ours("bedplate-cache", |work| {
             block_on(async {
                 for key in fresh(work) {
-                    black_box(
-                        ours.get_or_load(key, move |_| async move { Ok::<_, Infallible>(key) })
-                            .await
-                            .is_ok(),
-                    );
+                    black_box(ours.get_or_load(key, move |_| async move { Ok::<_, Infallible>(key) }).await.is_ok());
                 }
             });
         })
         .peer("quick_cache", |work| {
             block_on(async {
                 for key in fresh(work) {
-                    black_box(
-                        quick
-                            .get_or_insert_async(&key, async { Ok::<_, Infallible>(key) })
-                            .await
-                            .is_ok(),
-                    );
+                    black_box(quick.get_or_insert_async(&key, async { Ok::<_, Infallible>(key) }).await.is_ok());
                 }
             });
         })
         .peer("moka", |work| {
             block_on(async {
                 for key in fresh(work) {
-                    black_box(
-                        moka.try_get_with(key, async { Ok::<_, Infallible>(key) })
-                            .await
-                            .is_ok(),
-                    );
+                    black_box(moka.try_get_with(key, async { Ok::<_, Infallible>(key) }).await.is_ok());
                 }
             });
         })
@@ -283,10 +244,7 @@ fn memory(suite: &mut Suite) {
     suite.case("memory_u64").memory(
         ENTRIES,
         vec![
-            (
-                "bedplate-cache",
-                built(|| ours::<u64, u64>(2 * ENTRIES, None)),
-            ),
+            ("bedplate-cache", built(|| ours::<u64, u64>(2 * ENTRIES, None))),
             ("quick_cache", built(|| quick::<u64, u64>(2 * ENTRIES))),
             ("moka", built(|| moka::<u64, u64>(2 * ENTRIES, None))),
             ("lru+mutex", built(|| locked::<u64, u64>(2 * ENTRIES))),
@@ -302,9 +260,7 @@ trait Subject<K, V>: Sync {
     fn settle(&self) {}
 }
 
-impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Subject<K, V>
-    for Ours<K, V>
-{
+impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Subject<K, V> for Ours<K, V> {
     #[inline]
     fn get(&self, key: &K) -> Option<V> {
         Self::get(self, key)
@@ -328,9 +284,7 @@ impl<K: Hash + Eq + Send + Sync, V: Clone + Send + Sync> Subject<K, V> for Quick
     }
 }
 
-impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Subject<K, V>
-    for Moka<K, V>
-{
+impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Subject<K, V> for Moka<K, V> {
     #[inline]
     fn get(&self, key: &K) -> Option<V> {
         Self::get(self, key)
@@ -368,12 +322,7 @@ struct Caches<K: Hash + Eq, V> {
 
 impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Caches<K, V> {
     fn new(entries: u64, ttl: Option<Duration>) -> Self {
-        Self {
-            ours: ours(entries, ttl),
-            quick: quick(entries),
-            moka: moka(entries, ttl),
-            locked: locked(entries),
-        }
+        Self { ours: ours(entries, ttl), quick: quick(entries), moka: moka(entries, ttl), locked: locked(entries) }
     }
 
     fn fill_unchecked(&self, items: impl Iterator<Item = (K, V)>) {
@@ -397,19 +346,11 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 Subject::get(&self.moka, key),
                 Subject::get(&self.locked, key),
             ];
-            assert!(
-                held.iter().all(Option::is_some),
-                "a cache does not hold what it has room for"
-            );
+            assert!(held.iter().all(Option::is_some), "a cache does not hold what it has room for");
         }
     }
 
-    fn run(
-        &self,
-        suite: &mut Suite,
-        case: &'static str,
-        work: impl Fn(&dyn Subject<K, V>, Work) + Sync,
-    ) {
+    fn run(&self, suite: &mut Suite, case: &'static str, work: impl Fn(&dyn Subject<K, V>, Work) + Sync) {
         self.run_on(suite, case, 1, work);
     }
 
@@ -441,10 +382,7 @@ fn ours<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>(
     if let Some(ttl) = ttl {
         builder = builder.ttl(ttl);
     }
-    builder
-        .weigher(|_: &K, _: &V| 0)
-        .build()
-        .expect("valid settings")
+    builder.weigher(|_: &K, _: &V| 0).build().expect("valid settings")
 }
 
 fn quick<K: Hash + Eq, V: Clone>(entries: u64) -> Quick<K, V> {
@@ -468,18 +406,8 @@ fn locked<K: Hash + Eq, V>(entries: u64) -> Locked<K, V> {
     Mutex::new(LruCache::sparse(entries.expect("more than none")))
 }
 
-fn loading(
-    entries: u64,
-) -> (
-    Ours<u64, u64>,
-    Quick<u64, u64>,
-    moka::future::Cache<u64, u64>,
-) {
-    (
-        ours(entries, None),
-        quick(entries),
-        moka::future::Cache::new(entries),
-    )
+fn loading(entries: u64) -> (Ours<u64, u64>, Quick<u64, u64>, moka::future::Cache<u64, u64>) {
+    (ours(entries, None), quick(entries), moka::future::Cache::new(entries))
 }
 
 /// Goes round a sequence, from another place in each round and thread.
@@ -546,15 +474,10 @@ fn zipf_sequence(keys: u64, draws: usize) -> Vec<u64> {
     let drawn: Vec<u64> = (0..draws)
         .map(|_| {
             let point = random.f64() * sum;
-            named[cumulative
-                .partition_point(|&reached| reached < point)
-                .min(named.len() - 1)]
+            named[cumulative.partition_point(|&reached| reached < point).min(named.len() - 1)]
         })
         .collect();
-    assert!(
-        drawn.iter().collect::<HashSet<_>>().len() > draws / 100,
-        "the draws are not spread"
-    );
+    assert!(drawn.iter().collect::<HashSet<_>>().len() > draws / 100, "the draws are not spread");
     drawn
 }
 

@@ -27,10 +27,7 @@ impl Add for Allocations {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            count: self.count + other.count,
-            bytes: self.bytes + other.bytes,
-        }
+        Self { count: self.count + other.count, bytes: self.bytes + other.bytes }
     }
 }
 
@@ -38,10 +35,7 @@ impl Sub for Allocations {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
-        Self {
-            count: self.count - earlier.count,
-            bytes: self.bytes - earlier.bytes,
-        }
+        Self { count: self.count - earlier.count, bytes: self.bytes - earlier.bytes }
     }
 }
 
@@ -67,10 +61,7 @@ thread_local! {
 
 fn count(grown: usize, live: i64) {
     let counted = COUNTED.get();
-    COUNTED.set(Allocations {
-        count: counted.count + 1,
-        bytes: counted.bytes + u64::try_from(grown).unwrap_or(0),
-    });
+    COUNTED.set(Allocations { count: counted.count + 1, bytes: counted.bytes + u64::try_from(grown).unwrap_or(0) });
     LIVE.set(LIVE.get() + live);
 }
 
@@ -78,10 +69,7 @@ fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-#[expect(
-    unsafe_code,
-    reason = "a global allocator is an unsafe trait; every call goes to the system's unchanged"
-)]
+#[expect(unsafe_code, reason = "a global allocator is an unsafe trait; every call goes to the system's unchanged")]
 // SAFETY: each method passes its arguments on to `System` and returns what that returned, so the
 // contract is `System`'s; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
@@ -105,10 +93,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(
-            size.saturating_sub(layout.size()),
-            signed(size) - signed(layout.size()),
-        );
+        count(size.saturating_sub(layout.size()), signed(size) - signed(layout.size()));
         // SAFETY: the caller vouches that `pointer` came from this allocator, hence from `System`,
         // with this layout.
         unsafe { System.realloc(pointer, layout, size) }
@@ -127,10 +112,7 @@ mod tests {
             scope.spawn(|| drop(std::hint::black_box(vec![0u8; 1 << 20])));
         });
         let counted = Allocations::of_thread() - before;
-        assert!(
-            counted.count >= 1 && (1000..100_000).contains(&counted.bytes),
-            "{counted:?}"
-        );
+        assert!(counted.count >= 1 && (1000..100_000).contains(&counted.bytes), "{counted:?}");
         assert!(live_bytes() - live >= 1000);
         drop(block);
         assert!(live_bytes() - live < 100_000);

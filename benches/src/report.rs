@@ -69,44 +69,19 @@ pub struct Comparison {
 }
 
 impl SubjectReport {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts of one sample are far below 2^52"
-    )]
-    pub(crate) fn timed(
-        subject: &'static str,
-        iterations: u64,
-        threads: usize,
-        samples: &[Sample],
-    ) -> Self {
+    #[expect(clippy::cast_precision_loss, reason = "counts of one sample are far below 2^52")]
+    pub(crate) fn timed(subject: &'static str, iterations: u64, threads: usize, samples: &[Sample]) -> Self {
         let operations = iterations as f64 * threads as f64;
-        let costs: Vec<f64> = samples
-            .iter()
-            .map(|sample| sample.cpu.as_secs_f64() * 1e9 / operations)
-            .collect();
+        let costs: Vec<f64> = samples.iter().map(|sample| sample.cpu.as_secs_f64() * 1e9 / operations).collect();
         Self {
             subject,
             cost: Spread::of(costs.iter().copied()),
-            wall: Some(Spread::of(
-                samples
-                    .iter()
-                    .map(|sample| sample.wall.as_secs_f64() * 1e9 / operations),
-            )),
+            wall: Some(Spread::of(samples.iter().map(|sample| sample.wall.as_secs_f64() * 1e9 / operations))),
             allocations: Some(
-                Spread::of(
-                    samples
-                        .iter()
-                        .map(|sample| sample.allocations.count as f64 / operations),
-                )
-                .median,
+                Spread::of(samples.iter().map(|sample| sample.allocations.count as f64 / operations)).median,
             ),
             allocated_bytes: Some(
-                Spread::of(
-                    samples
-                        .iter()
-                        .map(|sample| sample.allocations.bytes as f64 / operations),
-                )
-                .median,
+                Spread::of(samples.iter().map(|sample| sample.allocations.bytes as f64 / operations)).median,
             ),
             costs,
         }
@@ -132,19 +107,10 @@ impl CaseReport {
         subjects: Vec<SubjectReport>,
     ) -> Self {
         let comparisons = match subjects.split_first() {
-            Some((ours, peers)) => peers
-                .iter()
-                .map(|peer| Comparison::new(ours, peer))
-                .collect(),
+            Some((ours, peers)) => peers.iter().map(|peer| Comparison::new(ours, peer)).collect(),
             None => Vec::new(),
         };
-        Self {
-            case,
-            unit,
-            subjects,
-            comparisons,
-            suite,
-        }
+        Self { case, unit, subjects, comparisons, suite }
     }
 }
 
@@ -152,41 +118,24 @@ impl Comparison {
     fn new(ours: &SubjectReport, peer: &SubjectReport) -> Self {
         Self {
             peer: peer.subject,
-            ratio: Spread::of(
-                ours.costs
-                    .iter()
-                    .zip(&peer.costs)
-                    .map(|(ours, peer)| peer / ours),
-            ),
+            ratio: Spread::of(ours.costs.iter().zip(&peer.costs).map(|(ours, peer)| peer / ours)),
         }
     }
 }
 
 impl Report {
     pub(crate) fn new(bench: &'static str, smoke: bool, cases: Vec<CaseReport>) -> Self {
-        let cpu_clock = if crate::time::thread_time().is_some() {
-            "thread"
-        } else {
-            "wall (no thread clock)"
-        };
-        Self {
-            bench,
-            smoke,
-            cpu_clock,
-            cases,
-        }
+        let cpu_clock = if crate::time::thread_time().is_some() { "thread" } else { "wall (no thread clock)" };
+        Self { bench, smoke, cpu_clock, cases }
     }
 
     /// Returns one line per comparison, in the form `RATIO <bench>/<case> vs <peer> <ours/peer>`:
     /// higher is better for us.
     pub fn ratio_lines(&self) -> Vec<String> {
         let lines = self.cases.iter().flat_map(|case| {
-            case.comparisons.iter().map(|one| {
-                format!(
-                    "RATIO {}/{} vs {} {:.2}",
-                    case.suite, case.case, one.peer, one.ratio.median
-                )
-            })
+            case.comparisons
+                .iter()
+                .map(|one| format!("RATIO {}/{} vs {} {:.2}", case.suite, case.case, one.peer, one.ratio.median))
         });
         lines.collect()
     }
@@ -197,18 +146,13 @@ impl Report {
         // Writing to a string cannot fail.
         let mut row = |cells: [&str; 8]| {
             let [case, subject, unit, cost, spread, wall, allocations, ratio] = cells;
-            writeln!(text, "{case:<22} {subject:<18} {unit:<8} {cost:>9} {spread:>17} {wall:>9} {allocations:>14} {ratio:>22}").is_ok()
+            writeln!(
+                text,
+                "{case:<22} {subject:<18} {unit:<8} {cost:>9} {spread:>17} {wall:>9} {allocations:>14} {ratio:>22}"
+            )
+            .is_ok()
         };
-        row([
-            "case",
-            "subject",
-            "unit",
-            "cpu",
-            "p10..p90",
-            "wall",
-            "allocs (B)/op",
-            "ours/peer (p10..p90)",
-        ]);
+        row(["case", "subject", "unit", "cpu", "p10..p90", "wall", "allocs (B)/op", "ours/peer (p10..p90)"]);
         for case in &self.cases {
             for (at, subject) in case.subjects.iter().enumerate() {
                 let against = at.checked_sub(1).and_then(|at| case.comparisons.get(at));
@@ -218,20 +162,13 @@ impl Report {
                     case.unit,
                     &format!("{:.1}", subject.cost.median),
                     &format!("{:.1}..{:.1}", subject.cost.low, subject.cost.high),
-                    &subject
-                        .wall
-                        .map_or_else(String::new, |wall| format!("{:.1}", wall.median)),
+                    &subject.wall.map_or_else(String::new, |wall| format!("{:.1}", wall.median)),
                     &subject
                         .allocations
                         .zip(subject.allocated_bytes)
-                        .map_or_else(String::new, |(count, bytes)| {
-                            format!("{count:.2} ({bytes:.0})")
-                        }),
+                        .map_or_else(String::new, |(count, bytes)| format!("{count:.2} ({bytes:.0})")),
                     &against.map_or_else(String::new, |one| {
-                        format!(
-                            "{:.2} ({:.2}..{:.2})",
-                            one.ratio.median, one.ratio.low, one.ratio.high
-                        )
+                        format!("{:.2} ({:.2}..{:.2})", one.ratio.median, one.ratio.low, one.ratio.high)
                     }),
                 ]);
             }
@@ -246,11 +183,7 @@ impl Report {
         writeln!(
             out,
             "{}{}, cpu = {} time\n",
-            if self.smoke {
-                "SMOKE RUN, the figures mean nothing. "
-            } else {
-                ""
-            },
+            if self.smoke { "SMOKE RUN, the figures mean nothing. " } else { "" },
             self.bench,
             self.cpu_clock
         )?;
@@ -260,11 +193,7 @@ impl Report {
         }
         let directory = target_directory()?.join("bedplate-bench");
         std::fs::create_dir_all(&directory)?;
-        let file = directory.join(format!(
-            "{}{}.json",
-            self.bench,
-            if self.smoke { ".smoke" } else { "" }
-        ));
+        let file = directory.join(format!("{}{}.json", self.bench, if self.smoke { ".smoke" } else { "" }));
         std::fs::write(&file, serde_json::to_vec_pretty(self)?)?;
         writeln!(out, "\nwritten to {}", file.display())
     }
@@ -286,10 +215,7 @@ mod tests {
     use super::*;
 
     fn subject(name: &'static str, costs: &[f64]) -> SubjectReport {
-        SubjectReport {
-            costs: costs.to_vec(),
-            ..SubjectReport::figure(name, Spread::of(costs.iter().copied()).median)
-        }
+        SubjectReport { costs: costs.to_vec(), ..SubjectReport::figure(name, Spread::of(costs.iter().copied()).median) }
     }
 
     #[test]
@@ -299,17 +225,10 @@ mod tests {
             "b",
             "c",
             "ns/op",
-            vec![
-                subject("us", &[1.0, 1.0, 5.0, 5.0]),
-                subject("them", &[2.0, 2.0, 10.0, 10.0]),
-            ],
+            vec![subject("us", &[1.0, 1.0, 5.0, 5.0]), subject("them", &[2.0, 2.0, 10.0, 10.0])],
         );
         let report = Report::new("b", false, vec![case]);
         assert_eq!(report.ratio_lines(), ["RATIO b/c vs them 2.00"]);
-        assert!(
-            report.table().contains("2.00 (2.00..2.00)"),
-            "{}",
-            report.table()
-        );
+        assert!(report.table().contains("2.00 (2.00..2.00)"), "{}", report.table());
     }
 }

@@ -20,14 +20,7 @@ pub(crate) struct Sample {
 /// Takes a sample: each thread does the same number of iterations.
 pub(crate) fn take(subject: &Subject<'_>, threads: usize, iterations: u64, round: u64) -> Sample {
     if threads <= 1 {
-        return measure(
-            subject,
-            Work {
-                thread: 0,
-                iterations,
-                round,
-            },
-        );
+        return measure(subject, Work { thread: 0, iterations, round });
     }
     let start = Barrier::new(threads);
     let parts: Vec<Sample> = std::thread::scope(|scope| {
@@ -36,45 +29,24 @@ pub(crate) fn take(subject: &Subject<'_>, threads: usize, iterations: u64, round
                 let start = &start;
                 scope.spawn(move || {
                     start.wait();
-                    measure(
-                        subject,
-                        Work {
-                            thread,
-                            iterations,
-                            round,
-                        },
-                    )
+                    measure(subject, Work { thread, iterations, round })
                 })
             })
             .collect();
-        #[expect(
-            clippy::expect_used,
-            reason = "a bench whose subject panics has no result to give"
-        )]
-        workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a subject panicked"))
-            .collect()
+        #[expect(clippy::expect_used, reason = "a bench whose subject panics has no result to give")]
+        workers.into_iter().map(|worker| worker.join().expect("a subject panicked")).collect()
     });
-    parts
-        .into_iter()
-        .fold(Sample::default(), |sum, part| Sample {
-            cpu: sum.cpu + part.cpu,
-            wall: sum.wall.max(part.wall),
-            allocations: sum.allocations + part.allocations,
-        })
+    parts.into_iter().fold(Sample::default(), |sum, part| Sample {
+        cpu: sum.cpu + part.cpu,
+        wall: sum.wall.max(part.wall),
+        allocations: sum.allocations + part.allocations,
+    })
 }
 
 fn measure(subject: &Subject<'_>, work: Work) -> Sample {
     let (allocated, started, spent) = (Allocations::of_thread(), wall_time(), thread_time());
     (subject.run)(work);
     let (spent_after, wall) = (thread_time(), started.elapsed());
-    let cpu = spent
-        .zip(spent_after)
-        .map_or(wall, |(before, after)| after.saturating_sub(before));
-    Sample {
-        cpu,
-        wall,
-        allocations: Allocations::of_thread() - allocated,
-    }
+    let cpu = spent.zip(spent_after).map_or(wall, |(before, after)| after.saturating_sub(before));
+    Sample { cpu, wall, allocations: Allocations::of_thread() - allocated }
 }

@@ -15,22 +15,12 @@ pub struct Settings {
 impl Settings {
     /// Makes settings that give figures: 41 rounds of samples of about 4 ms.
     pub const fn full() -> Self {
-        Self {
-            rounds: 41,
-            sample: Duration::from_millis(4),
-            filter: None,
-            smoke: false,
-        }
+        Self { rounds: 41, sample: Duration::from_millis(4), filter: None, smoke: false }
     }
 
     /// Makes settings that only show that everything runs: 3 rounds of samples of about 100 µs.
     pub const fn smoke() -> Self {
-        Self {
-            rounds: 3,
-            sample: Duration::from_micros(100),
-            filter: None,
-            smoke: true,
-        }
+        Self { rounds: 3, sample: Duration::from_micros(100), filter: None, smoke: true }
     }
 
     /// Reads the process's arguments, and `BEDPLATE_BENCH_SMOKE`.
@@ -39,29 +29,22 @@ impl Settings {
             clippy::disallowed_methods,
             reason = "a bench is a program: CI asks it for a smoke run through the environment"
         )]
-        let asked = std::env::var("BEDPLATE_BENCH_SMOKE")
-            .is_ok_and(|value| value != "0" && !value.is_empty());
+        let asked = std::env::var("BEDPLATE_BENCH_SMOKE").is_ok_and(|value| value != "0" && !value.is_empty());
         Self::from_args(std::env::args().skip(1), asked)
     }
 
     /// Reads arguments: `--smoke` and `--test` ask for a smoke run, a word is a filter, other
     /// options are cargo's and mean nothing here.
     fn from_args(args: impl IntoIterator<Item = String>, smoke: bool) -> Self {
-        let (options, words): (Vec<_>, Vec<_>) =
-            args.into_iter().partition(|arg| arg.starts_with('-'));
-        let smoke = smoke
-            || options
-                .iter()
-                .any(|option| option == "--smoke" || option == "--test");
+        let (options, words): (Vec<_>, Vec<_>) = args.into_iter().partition(|arg| arg.starts_with('-'));
+        let smoke = smoke || options.iter().any(|option| option == "--smoke" || option == "--test");
         let mut settings = if smoke { Self::smoke() } else { Self::full() };
         settings.filter = words.into_iter().next();
         settings
     }
 
     pub(crate) fn selects(&self, case: &str) -> bool {
-        self.filter
-            .as_ref()
-            .is_none_or(|filter| case.contains(filter.as_str()))
+        self.filter.as_ref().is_none_or(|filter| case.contains(filter.as_str()))
     }
 
     /// Tells whether this is a smoke run, so that a target can prepare less.

@@ -19,11 +19,7 @@ impl Spread {
     pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = numbers.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
-        Self {
-            low: quantile(&sorted, 0.1),
-            median: quantile(&sorted, 0.5),
-            high: quantile(&sorted, 0.9),
-        }
+        Self { low: quantile(&sorted, 0.1), median: quantile(&sorted, 0.5), high: quantile(&sorted, 0.9) }
     }
 }
 
@@ -32,10 +28,7 @@ fn quantile(sorted: &[f64], at: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else {
         return f64::NAN;
     };
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "there are far fewer numbers than 2^52"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "there are far fewer numbers than 2^52")]
     let position = at * last as f64;
     #[expect(
         clippy::cast_possible_truncation,
@@ -57,20 +50,13 @@ mod tests {
     fn one_outlier_moves_neither_median_nor_spread_far() {
         let spread = Spread::of([1.0, 1.1, 0.9, 1.0, 1.2, 1.0, 0.8, 1.0, 1.1, 1.0, 1000.0]);
         assert!((spread.median - 1.0).abs() < 1e-9, "{spread:?}");
-        assert!(
-            (spread.low - 0.9).abs() < 1e-9 && (spread.high - 1.2).abs() < 1e-9,
-            "{spread:?}"
-        );
+        assert!((spread.low - 0.9).abs() < 1e-9 && (spread.high - 1.2).abs() < 1e-9, "{spread:?}");
     }
 
     #[test]
     fn few_numbers_are_no_trouble() {
         let one = Spread::of([2.0]);
-        assert!(
-            [one.low, one.median, one.high]
-                .iter()
-                .all(|figure| (figure - 2.0).abs() < 1e-9)
-        );
+        assert!([one.low, one.median, one.high].iter().all(|figure| (figure - 2.0).abs() < 1e-9));
         assert!((Spread::of([1.0, 2.0]).median - 1.5).abs() < 1e-9);
         assert!(Spread::of([]).median.is_nan());
     }

@@ -20,21 +20,12 @@ impl Suite {
     /// Starts a suite; its name is the first part of each `RATIO` line and the name of the JSON
     /// file.
     pub const fn new(name: &'static str, settings: Settings) -> Self {
-        Self {
-            name,
-            settings,
-            cases: Vec::new(),
-        }
+        Self { name, settings, cases: Vec::new() }
     }
 
     /// Starts a case with one thread.
     pub fn case<'a>(&mut self, name: &'static str) -> Case<'_, 'a> {
-        Case {
-            suite: self,
-            name,
-            threads: 1,
-            subjects: Vec::new(),
-        }
+        Case { suite: self, name, threads: 1, subjects: Vec::new() }
     }
 
     /// Tells whether a case of this name is to run, so that nothing is prepared in vain.
@@ -81,33 +72,19 @@ impl<'a> Case<'_, 'a> {
     /// Adds our side: a closure that does the work `work.iterations` times.
     pub fn ours(mut self, name: &'static str, run: impl Fn(Work) + Sync + 'a) -> Self {
         // First, whatever the order of the calls: the ratios are taken against it.
-        self.subjects.insert(
-            0,
-            Subject {
-                name,
-                run: Box::new(run),
-            },
-        );
+        self.subjects.insert(0, Subject { name, run: Box::new(run) });
         self
     }
 
     /// Adds a peer, which is to do the same work.
     pub fn peer(mut self, name: &'static str, run: impl Fn(Work) + Sync + 'a) -> Self {
-        self.subjects.push(Subject {
-            name,
-            run: Box::new(run),
-        });
+        self.subjects.push(Subject { name, run: Box::new(run) });
         self
     }
 
     /// Measures, unless the settings leave this case out.
     pub fn run(self) {
-        let Self {
-            suite,
-            name,
-            threads,
-            subjects,
-        } = self;
+        let Self { suite, name, threads, subjects } = self;
         let Some(ours) = subjects.first() else { return };
         if !suite.settings.selects(name) {
             return;
@@ -122,24 +99,15 @@ impl<'a> Case<'_, 'a> {
             for turn in 0..subjects.len() {
                 let at = (turn + round) % subjects.len();
                 if let (Some(subject), Some(taken)) = (subjects.get(at), samples.get_mut(at)) {
-                    taken.push(take(
-                        subject,
-                        threads,
-                        iterations,
-                        u64::try_from(round).unwrap_or(0) + 1,
-                    ));
+                    taken.push(take(subject, threads, iterations, u64::try_from(round).unwrap_or(0) + 1));
                 }
             }
         }
         let measured = subjects.iter().zip(samples);
         let subjects = measured
-            .map(|(subject, samples)| {
-                SubjectReport::timed(subject.name, iterations, threads, &samples)
-            })
+            .map(|(subject, samples)| SubjectReport::timed(subject.name, iterations, threads, &samples))
             .collect();
-        suite
-            .cases
-            .push(CaseReport::new(suite.name, name, "ns/op", subjects));
+        suite.cases.push(CaseReport::new(suite.name, name, "ns/op", subjects));
     }
 
     /// Compares the memory that the subjects hold on to: each closure is run once, on one thread,
@@ -160,21 +128,13 @@ impl<'a> Case<'_, 'a> {
                 SubjectReport::figure(name, per_item)
             })
             .collect();
-        self.suite.cases.push(CaseReport::new(
-            self.suite.name,
-            self.name,
-            "B/entry",
-            subjects,
-        ));
+        self.suite.cases.push(CaseReport::new(self.suite.name, self.name, "B/entry", subjects));
     }
 }
 
 impl fmt::Debug for Case<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Case")
-            .field("name", &self.name)
-            .field("threads", &self.threads)
-            .finish_non_exhaustive()
+        f.debug_struct("Case").field("name", &self.name).field("threads", &self.threads).finish_non_exhaustive()
     }
 }
 
@@ -210,9 +170,7 @@ fn calibrate(ours: &Subject<'_>, threads: usize, sample: Duration) -> u64 {
         // Towards the goal in a few steps, since short runs are slower per iteration than long
         // ones.
         let factor = sample.as_nanos() / took.as_nanos().max(1);
-        iterations = iterations
-            .saturating_mul(u64::try_from(factor.clamp(2, 10)).unwrap_or(2))
-            .min(MAX_ITERATIONS);
+        iterations = iterations.saturating_mul(u64::try_from(factor.clamp(2, 10)).unwrap_or(2)).min(MAX_ITERATIONS);
     }
 }
 

@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 #[cfg(unix)]
 pub(crate) fn thread_time() -> Option<Duration> {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Some(Duration::new(
-        u64::try_from(spent.tv_sec).ok()?,
-        u32::try_from(spent.tv_nsec).ok()?,
-    ))
+    Some(Duration::new(u64::try_from(spent.tv_sec).ok()?, u32::try_from(spent.tv_nsec).ok()?))
 }
 
 /// Returns `None`: this platform's thread times tick too coarsely to tell samples apart.
@@ -19,10 +16,7 @@ pub(crate) fn thread_time() -> Option<Duration> {
     None
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a bench measures real time; no test pauses it"
-)]
+#[expect(clippy::disallowed_methods, reason = "a bench measures real time; no test pauses it")]
 pub(crate) fn wall_time() -> Instant {
     Instant::now()
 }

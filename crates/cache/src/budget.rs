@@ -20,12 +20,7 @@ pub(crate) struct Budget {
 impl Budget {
     pub(crate) const fn new(max: u64, max_entry: u64, shards: u64) -> Self {
         let floor = if shards > 1 { max / shards / 2 } else { 0 };
-        Self {
-            used: AtomicU64::new(0),
-            max,
-            max_entry,
-            floor,
-        }
+        Self { used: AtomicU64::new(0), max, max_entry, floor }
     }
 
     pub(crate) const fn max(&self) -> u64 {

@@ -91,22 +91,8 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     where
         F: Fn(&K, &V) -> u64 + Send + Sync + 'static,
     {
-        let Self {
-            name,
-            config,
-            weigher: _,
-            clock,
-            observer,
-            entries,
-        } = self;
-        CacheBuilder {
-            name,
-            config,
-            weigher,
-            clock,
-            observer,
-            entries,
-        }
+        let Self { name, config, weigher: _, clock, observer, entries } = self;
+        CacheBuilder { name, config, weigher, clock, observer, entries }
     }
 
     /// Tells the time by this clock. Default [`TokioClock`].
@@ -133,29 +119,16 @@ impl<K, V, W> CacheBuilder<K, V, W> {
         W: Weigher<K, V>,
     {
         if self.name.is_empty() {
-            return Err(ConfigError::new(
-                "name",
-                "",
-                "a name that tells this cache from others in logs and metrics",
-            ));
+            return Err(ConfigError::new("name", "", "a name that tells this cache from others in logs and metrics"));
         }
         self.config.validate()?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
-        Ok(Cache::from_inner(Inner::new(
-            self.name,
-            self.config,
-            BoxedWeigher::new(self.weigher),
-            clock,
-            self.observer,
-        )))
+        Ok(Cache::from_inner(Inner::new(self.name, self.config, BoxedWeigher::new(self.weigher), clock, self.observer)))
     }
 }
 
 impl<K, V, W> fmt::Debug for CacheBuilder<K, V, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheBuilder")
-            .field("name", &self.name)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("CacheBuilder").field("name", &self.name).field("config", &self.config).finish_non_exhaustive()
     }
 }

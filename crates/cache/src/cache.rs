@@ -32,9 +32,7 @@ where
     }
 
     pub(crate) fn from_inner(inner: Inner<K, V>) -> Self {
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 
     /// Returns the name given to the builder.
@@ -146,9 +144,7 @@ where
 
 impl<K: Eq, V> Clone for Cache<K, V> {
     fn clone(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-        }
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 
@@ -159,9 +155,6 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache")
-            .field("name", &self.name())
-            .field("bytes", &self.bytes())
-            .finish_non_exhaustive()
+        f.debug_struct("Cache").field("name", &self.name()).field("bytes", &self.bytes()).finish_non_exhaustive()
     }
 }

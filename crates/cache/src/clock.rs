@@ -25,9 +25,7 @@ pub struct TokioClock {
 impl TokioClock {
     /// Makes a clock whose origin is now.
     pub fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
+        Self { origin: Instant::now() }
     }
 }
 
@@ -92,17 +90,11 @@ impl Clock for CoarseClock {
     }
 }
 
-#[cfg(all(
-    feature = "coarse-clock",
-    any(target_os = "linux", target_os = "android")
-))]
+#[cfg(all(feature = "coarse-clock", any(target_os = "linux", target_os = "android")))]
 fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
     // The kernel gives neither a negative time nor a full second of nanoseconds.
-    Duration::new(
-        now.tv_sec.unsigned_abs(),
-        u32::try_from(now.tv_nsec).unwrap_or(0),
-    )
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// A clock that stands still until it is moved, for tests without a runtime.
@@ -128,19 +120,14 @@ pub struct ManualClock {
 impl ManualClock {
     /// Makes a clock that stands at its origin.
     pub const fn new() -> Self {
-        Self {
-            nanos: AtomicU64::new(0),
-        }
+        Self { nanos: AtomicU64::new(0) }
     }
 
     /// Moves the clock forward; it stops at about 584 years.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        let moved = self
-            .nanos
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |nanos| {
-                Some(nanos.saturating_add(by))
-            });
+        let moved =
+            self.nanos.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |nanos| Some(nanos.saturating_add(by)));
         debug_assert!(moved.is_ok(), "the closure never refuses");
     }
 }

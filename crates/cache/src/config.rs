@@ -52,28 +52,21 @@ pub struct CacheConfig {
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self {
-            max_bytes: DEFAULT_MAX_BYTES,
-            max_entry_bytes: None,
-            shards: None,
-            ttl: None,
-        }
+        Self { max_bytes: DEFAULT_MAX_BYTES, max_entry_bytes: None, shards: None, ttl: None }
     }
 }
 
 impl CacheConfig {
     /// Returns what one entry may weigh: as set, or the default for this budget.
     pub fn effective_max_entry_bytes(&self) -> u64 {
-        self.max_entry_bytes
-            .unwrap_or_else(|| (self.max_bytes / 8).max(MIB.min(self.max_bytes)))
+        self.max_entry_bytes.unwrap_or_else(|| (self.max_bytes / 8).max(MIB.min(self.max_bytes)))
     }
 
     /// Returns the number of shards: as set and rounded up, or the default for this budget and
     /// machine.
     pub fn effective_shards(&self) -> usize {
         let wanted = self.shards.unwrap_or_else(|| {
-            let by_cores = std::thread::available_parallelism()
-                .map_or(16, |cores| cores.get().saturating_mul(16));
+            let by_cores = std::thread::available_parallelism().map_or(16, |cores| cores.get().saturating_mul(16));
             let by_budget = usize::try_from(self.max_bytes / MIB).unwrap_or(usize::MAX);
             by_cores.min(by_budget)
         });
@@ -89,11 +82,7 @@ impl CacheConfig {
             ));
         }
         if self.max_bytes > MAX_BYTES {
-            return Err(ConfigError::new(
-                "max_bytes",
-                self.max_bytes,
-                format!("at most {MAX_BYTES} bytes"),
-            ));
+            return Err(ConfigError::new("max_bytes", self.max_bytes, format!("at most {MAX_BYTES} bytes")));
         }
         if let Some(bytes) = self.max_entry_bytes
             && !(MIN_BYTES..=self.max_bytes).contains(&bytes)
@@ -107,18 +96,10 @@ impl CacheConfig {
         if let Some(shards) = self.shards
             && !(1..=MAX_SHARDS).contains(&shards)
         {
-            return Err(ConfigError::new(
-                "shards",
-                shards,
-                format!("from 1 to {MAX_SHARDS}"),
-            ));
+            return Err(ConfigError::new("shards", shards, format!("from 1 to {MAX_SHARDS}")));
         }
         if self.ttl == Some(Duration::ZERO) {
-            return Err(ConfigError::new(
-                "ttl",
-                "0s",
-                "more than zero; leave it out for values that do not expire",
-            ));
+            return Err(ConfigError::new("ttl", "0s", "more than zero; leave it out for values that do not expire"));
         }
         Ok(())
     }
@@ -144,82 +125,22 @@ mod tests {
 
     #[test]
     fn small_budgets_get_one_shard_and_room_for_any_entry() {
-        let config = CacheConfig {
-            max_bytes: 1000,
-            ..CacheConfig::default()
-        };
-        assert_eq!(
-            (
-                config.effective_shards(),
-                config.effective_max_entry_bytes()
-            ),
-            (1, 1000)
-        );
-        let config = CacheConfig {
-            shards: Some(5),
-            ..CacheConfig::default()
-        };
-        assert_eq!(
-            (
-                config.effective_shards(),
-                config.effective_max_entry_bytes()
-            ),
-            (8, DEFAULT_MAX_BYTES / 8)
-        );
+        let config = CacheConfig { max_bytes: 1000, ..CacheConfig::default() };
+        assert_eq!((config.effective_shards(), config.effective_max_entry_bytes()), (1, 1000));
+        let config = CacheConfig { shards: Some(5), ..CacheConfig::default() };
+        assert_eq!((config.effective_shards(), config.effective_max_entry_bytes()), (8, DEFAULT_MAX_BYTES / 8));
     }
 
     #[test]
     fn each_bound_is_checked_and_named() {
         let cases = [
-            (
-                CacheConfig {
-                    max_bytes: 0,
-                    ..CacheConfig::default()
-                },
-                "max_bytes",
-            ),
-            (
-                CacheConfig {
-                    max_bytes: u64::MAX,
-                    ..CacheConfig::default()
-                },
-                "max_bytes",
-            ),
-            (
-                CacheConfig {
-                    max_entry_bytes: Some(0),
-                    ..CacheConfig::default()
-                },
-                "max_entry_bytes",
-            ),
-            (
-                CacheConfig {
-                    max_entry_bytes: Some(u64::MAX),
-                    ..CacheConfig::default()
-                },
-                "max_entry_bytes",
-            ),
-            (
-                CacheConfig {
-                    shards: Some(0),
-                    ..CacheConfig::default()
-                },
-                "shards",
-            ),
-            (
-                CacheConfig {
-                    shards: Some(1025),
-                    ..CacheConfig::default()
-                },
-                "shards",
-            ),
-            (
-                CacheConfig {
-                    ttl: Some(Duration::ZERO),
-                    ..CacheConfig::default()
-                },
-                "ttl",
-            ),
+            (CacheConfig { max_bytes: 0, ..CacheConfig::default() }, "max_bytes"),
+            (CacheConfig { max_bytes: u64::MAX, ..CacheConfig::default() }, "max_bytes"),
+            (CacheConfig { max_entry_bytes: Some(0), ..CacheConfig::default() }, "max_entry_bytes"),
+            (CacheConfig { max_entry_bytes: Some(u64::MAX), ..CacheConfig::default() }, "max_entry_bytes"),
+            (CacheConfig { shards: Some(0), ..CacheConfig::default() }, "shards"),
+            (CacheConfig { shards: Some(1025), ..CacheConfig::default() }, "shards"),
+            (CacheConfig { ttl: Some(Duration::ZERO), ..CacheConfig::default() }, "ttl"),
         ];
         for (config, field) in cases {
             let error = config.validate().expect_err(field);

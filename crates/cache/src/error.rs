@@ -14,16 +14,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn new(
-        field: &'static str,
-        value: impl fmt::Display,
-        expected: impl Into<String>,
-    ) -> Self {
-        Self {
-            field,
-            value: value.to_string(),
-            expected: expected.into(),
-        }
+    pub(crate) fn new(field: &'static str, value: impl fmt::Display, expected: impl Into<String>) -> Self {
+        Self { field, value: value.to_string(), expected: expected.into() }
     }
 
     /// Returns the name of the setting.
@@ -89,9 +81,7 @@ impl<E> Clone for LoadError<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Loader(error) => Self::Loader(Arc::clone(error)),
-            Self::Panicked { message } => Self::Panicked {
-                message: Arc::clone(message),
-            },
+            Self::Panicked { message } => Self::Panicked { message: Arc::clone(message) },
             Self::Aborted => Self::Aborted,
             Self::Reentrant => Self::Reentrant,
             Self::NoRuntime => Self::NoRuntime,

@@ -14,11 +14,7 @@ impl Tick {
         // One below the maximum, which stands for "never": 584 years after the origin time stops
         // rather than wraps.
         let seconds = since_origin.as_secs().saturating_mul(1_000_000_000);
-        Self(
-            seconds
-                .saturating_add(u64::from(since_origin.subsec_nanos()))
-                .min(u64::MAX - 1),
-        )
+        Self(seconds.saturating_add(u64::from(since_origin.subsec_nanos())).min(u64::MAX - 1))
     }
 
     pub(crate) const fn since(self, earlier: Self) -> Duration {
@@ -83,10 +79,7 @@ mod tests {
         let end = Tick::from_duration(Duration::MAX);
         assert!(!Deadline::NEVER.has_passed(end));
         assert_eq!(Deadline::after(end, Duration::MAX), Deadline::NEVER);
-        assert_eq!(
-            Deadline::after(end, Duration::from_secs(1)),
-            Deadline::NEVER
-        );
+        assert_eq!(Deadline::after(end, Duration::from_secs(1)), Deadline::NEVER);
     }
 
     #[test]

@@ -46,17 +46,10 @@ where
         clock: Arc<dyn Clock>,
         observer: Option<Arc<dyn Observer>>,
     ) -> Self {
-        let (shards, max_entry) = (
-            config.effective_shards(),
-            config.effective_max_entry_bytes(),
-        );
+        let (shards, max_entry) = (config.effective_shards(), config.effective_max_entry_bytes());
         config.shards = Some(shards);
         config.max_entry_bytes = Some(max_entry);
-        let budget = Budget::new(
-            config.max_bytes,
-            max_entry,
-            u64::try_from(shards).unwrap_or(u64::MAX),
-        );
+        let budget = Budget::new(config.max_bytes, max_entry, u64::try_from(shards).unwrap_or(u64::MAX));
         Self {
             name,
             config,
@@ -101,11 +94,7 @@ where
     /// Reads the clock if any entry can expire.
     #[inline]
     pub(crate) fn now(&self) -> Tick {
-        if self.timed.load(Ordering::Relaxed) {
-            self.read_clock()
-        } else {
-            Tick::ORIGIN
-        }
+        if self.timed.load(Ordering::Relaxed) { self.read_clock() } else { Tick::ORIGIN }
     }
 
     pub(crate) fn read_clock(&self) -> Tick {
@@ -141,10 +130,7 @@ where
     {
         let hash = self.hash(key);
         let now = self.now();
-        let found = self
-            .shard(hash)
-            .lock()
-            .look_up(&self.budget, &Lookup::new(hash, key), now);
+        let found = self.shard(hash).lock().look_up(&self.budget, &Lookup::new(hash, key), now);
         if let Found::Live(value) = found {
             self.emit_quietly(CacheEvent::Hit);
             return Some(value);
@@ -157,9 +143,7 @@ where
     pub(crate) fn tell_miss(&self, found: Found<K, V>) {
         let cause = match found {
             Found::Expired(gone) => {
-                self.emit(CacheEvent::Expired {
-                    weight: gone.1.weight,
-                });
+                self.emit(CacheEvent::Expired { weight: gone.1.weight });
                 MissCause::Expired
             }
             Found::Absent | Found::Live(_) => MissCause::Absent,
@@ -175,11 +159,7 @@ where
         let hash = self.hash(key);
         let now = self.now();
         let shard = self.shard(hash).lock();
-        shard
-            .core
-            .entries
-            .peek(&Lookup::new(hash, key))
-            .is_some_and(|entry| !entry.deadline.has_passed(now))
+        shard.core.entries.peek(&Lookup::new(hash, key)).is_some_and(|entry| !entry.deadline.has_passed(now))
     }
 
     pub(crate) fn insert(&self, key: K, value: V, ttl: Ttl) -> Insertion<V> {
@@ -189,11 +169,7 @@ where
             return self.refuse(hash, &key, value, weight);
         }
         let (deadline, now) = self.deadline(ttl);
-        let entry = Entry {
-            value,
-            weight,
-            deadline,
-        };
+        let entry = Entry { value, weight, deadline };
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
         // A load that began before this insert would bring an older value.
@@ -239,11 +215,7 @@ where
         self.release(out);
         let limit = self.budget.max_entry();
         self.emit(CacheEvent::Refused { weight, limit });
-        Insertion::Refused {
-            value,
-            weight,
-            limit,
-        }
+        Insertion::Refused { value, weight, limit }
     }
 
     pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
@@ -256,9 +228,7 @@ where
         let mut shard = self.shard(hash).lock();
         let overtaken = shard.core.flights.detach(hash, key);
         let gone = shard.take(&self.budget, &Lookup::new(hash, key));
-        let expired = gone
-            .as_ref()
-            .is_some_and(|(_, entry)| entry.deadline.has_passed(now));
+        let expired = gone.as_ref().is_some_and(|(_, entry)| entry.deadline.has_passed(now));
         shard.core.counts.expirations += u64::from(expired);
         drop(shard);
         drop(overtaken);
@@ -297,17 +267,11 @@ where
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().core.entries.len())
-            .sum()
+        self.shards.iter().map(|shard| shard.lock().core.entries.len()).sum()
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
-        let mut stats = CacheStats {
-            max_bytes: self.budget.max(),
-            ..CacheStats::default()
-        };
+        let mut stats = CacheStats { max_bytes: self.budget.max(), ..CacheStats::default() };
         for shard in &self.shards {
             let counted = shard.lock().stats();
             stats.absorb(&counted);
@@ -328,13 +292,8 @@ where
     fn borrow_room(&self, own: &Shard<K, V>) {
         while self.budget.is_exceeded() {
             let mut out = Outgoing::new();
-            let others = self
-                .shards
-                .iter()
-                .filter(|shard| !std::ptr::eq(*shard, own));
-            let fullest = others
-                .max_by_key(|shard| shard.bytes())
-                .filter(|shard| shard.bytes() > 0);
+            let others = self.shards.iter().filter(|shard| !std::ptr::eq(*shard, own));
+            let fullest = others.max_by_key(|shard| shard.bytes()).filter(|shard| shard.bytes() > 0);
             let settled = match fullest {
                 // If it was emptied meanwhile there is a new fullest to look for.
                 Some(shard) => {

@@ -32,18 +32,11 @@ pub(crate) enum Why {
 
 impl<K, V> Outgoing<K, V> {
     pub(crate) const fn new() -> Self {
-        Self {
-            first: None,
-            rest: Vec::new(),
-        }
+        Self { first: None, rest: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, why: Why, entry: (K, Entry<V>)) {
-        let gone = Gone {
-            why,
-            weight: entry.1.weight,
-            _entry: entry,
-        };
+        let gone = Gone { why, weight: entry.1.weight, _entry: entry };
         if self.first.is_none() {
             self.first = Some(gone);
         } else {

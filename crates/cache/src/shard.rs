@@ -48,23 +48,13 @@ pub(crate) enum Found<K, V> {
 
 impl<K: Eq, V> Shard<K, V> {
     pub(crate) fn new() -> Self {
-        let core = Core {
-            entries: Lru::default(),
-            flights: FlightTable::default(),
-            counts: CacheStats::default(),
-        };
-        Self {
-            core: Mutex::new(core),
-            bytes: AtomicU64::new(0),
-        }
+        let core = Core { entries: Lru::default(), flights: FlightTable::default(), counts: CacheStats::default() };
+        Self { core: Mutex::new(core), bytes: AtomicU64::new(0) }
     }
 
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_, K, V> {
-        Locked {
-            core: self.core.lock(),
-            bytes: &self.bytes,
-        }
+        Locked { core: self.core.lock(), bytes: &self.bytes }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -82,12 +72,7 @@ pub(crate) struct Locked<'a, K: Eq, V> {
 impl<K: Eq, V> Locked<'_, K, V> {
     /// Looks an entry up, counts the hit or miss and takes an expired entry out.
     #[inline]
-    pub(crate) fn look_up<Q>(
-        &mut self,
-        budget: &Budget,
-        lookup: &Lookup<'_, Q>,
-        now: Tick,
-    ) -> Found<K, V>
+    pub(crate) fn look_up<Q>(&mut self, budget: &Budget, lookup: &Lookup<'_, Q>, now: Tick) -> Found<K, V>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -116,8 +101,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
     {
         self.core.counts.misses_expired += 1;
         self.core.counts.expirations += 1;
-        self.take(budget, lookup)
-            .map_or(Found::Absent, |gone| Found::Expired(Box::new(gone)))
+        self.take(budget, lookup).map_or(Found::Absent, |gone| Found::Expired(Box::new(gone)))
     }
 
     /// Stores an entry, and lets others of this shard give way while the budget is exceeded and the
@@ -162,11 +146,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
     }
 
     /// Takes an entry out by its key, without a count.
-    pub(crate) fn take<Q>(
-        &mut self,
-        budget: &Budget,
-        lookup: &Lookup<'_, Q>,
-    ) -> Option<(K, Entry<V>)>
+    pub(crate) fn take<Q>(&mut self, budget: &Budget, lookup: &Lookup<'_, Q>) -> Option<(K, Entry<V>)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -196,10 +176,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
     pub(crate) fn empty(&mut self, budget: &Budget) -> (Lru<K, V>, FlightTable<K, V>) {
         let weight = self.weight();
         self.shrink(budget, weight);
-        (
-            std::mem::take(&mut self.core.entries),
-            std::mem::take(&mut self.core.flights),
-        )
+        (std::mem::take(&mut self.core.entries), std::mem::take(&mut self.core.flights))
     }
 
     /// Returns the counts with what is held now.

@@ -47,10 +47,7 @@ impl CacheStats {
     /// Returns the share of lookups that were served, 0 to 1; `None` before the first lookup.
     pub fn hit_ratio(&self) -> Option<f64> {
         let lookups = self.hits.saturating_add(self.misses());
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a ratio needs no more than 52 bits"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 52 bits")]
         (lookups > 0).then(|| self.hits as f64 / lookups as f64)
     }
 
@@ -93,12 +90,7 @@ mod tests {
 
     #[test]
     fn the_ratio_counts_every_miss() {
-        let stats = CacheStats {
-            hits: 3,
-            misses_absent: 4,
-            misses_expired: 5,
-            ..CacheStats::default()
-        };
+        let stats = CacheStats { hits: 3, misses_absent: 4, misses_expired: 5, ..CacheStats::default() };
         assert_eq!(stats.hit_ratio(), Some(0.25));
         assert_eq!(CacheStats::default().hit_ratio(), None);
     }

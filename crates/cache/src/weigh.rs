@@ -205,10 +205,8 @@ impl<T: Weigh + ?Sized> Weigh for Arc<T> {
 impl<K: Weigh, V: Weigh, S> Weigh for HashMap<K, V, S> {
     fn heap_bytes(&self) -> u64 {
         // One control byte per slot, and slots for eight sevenths of the capacity.
-        let table = inline_bytes::<(K, V)>(self.capacity())
-            .saturating_add(bytes(self.capacity()))
-            .saturating_mul(8)
-            / 7;
+        let table =
+            inline_bytes::<(K, V)>(self.capacity()).saturating_add(bytes(self.capacity())).saturating_mul(8) / 7;
         table.saturating_add(pairs(K::FLAT && V::FLAT, self))
     }
 }
@@ -216,8 +214,7 @@ impl<K: Weigh, V: Weigh, S> Weigh for HashMap<K, V, S> {
 impl<K: Weigh, V: Weigh> Weigh for BTreeMap<K, V> {
     fn heap_bytes(&self) -> u64 {
         // Nodes are about two thirds full.
-        (inline_bytes::<(K, V)>(self.len()).saturating_mul(3) / 2)
-            .saturating_add(pairs(K::FLAT && V::FLAT, self))
+        (inline_bytes::<(K, V)>(self.len()).saturating_mul(3) / 2).saturating_add(pairs(K::FLAT && V::FLAT, self))
     }
 }
 
@@ -251,26 +248,16 @@ fn inline_bytes<T>(count: usize) -> u64 {
 }
 
 fn elements<'a, T: Weigh + 'a>(flat: bool, items: impl IntoIterator<Item = &'a T>) -> u64 {
-    if flat {
-        0
-    } else {
-        items
-            .into_iter()
-            .fold(0, |sum, item| sum.saturating_add(item.heap_bytes()))
-    }
+    if flat { 0 } else { items.into_iter().fold(0, |sum, item| sum.saturating_add(item.heap_bytes())) }
 }
 
-fn pairs<'a, K: Weigh + 'a, V: Weigh + 'a>(
-    flat: bool,
-    items: impl IntoIterator<Item = (&'a K, &'a V)>,
-) -> u64 {
+fn pairs<'a, K: Weigh + 'a, V: Weigh + 'a>(flat: bool, items: impl IntoIterator<Item = (&'a K, &'a V)>) -> u64 {
     if flat {
         return 0;
     }
-    items.into_iter().fold(0, |sum, (key, value)| {
-        sum.saturating_add(key.heap_bytes())
-            .saturating_add(value.heap_bytes())
-    })
+    items
+        .into_iter()
+        .fold(0, |sum, (key, value)| sum.saturating_add(key.heap_bytes()).saturating_add(value.heap_bytes()))
 }
 
 #[cfg(test)]

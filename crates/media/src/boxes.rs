@@ -19,14 +19,7 @@ pub(crate) struct Boxes {
 
 /// Walks all boxes that parsers descend into.
 pub(crate) fn check(bytes: &[u8], format: Format, limits: &Limits) -> Result<Boxes, MediaError> {
-    let mut walk = Walk {
-        bytes,
-        format,
-        limits,
-        boxes: 0,
-        samples: 0,
-        tracks: 0,
-    };
+    let mut walk = Walk { bytes, format, limits, boxes: 0, samples: 0, tracks: 0 };
     let (mut at, mut movie) = (0, false);
     let (mut truncated, mut structure) = (false, 0);
     while at < bytes.len() {
@@ -53,11 +46,7 @@ pub(crate) fn check(bytes: &[u8], format: Format, limits: &Limits) -> Result<Box
         };
         return Err(MediaError::malformed(format, detail));
     }
-    Ok(Boxes {
-        whole: at,
-        structure,
-        truncated,
-    })
+    Ok(Boxes { whole: at, structure, truncated })
 }
 
 struct Walk<'a> {
@@ -96,18 +85,11 @@ impl Walk<'_> {
             size => (u64::from(size), 8),
         };
         if size < head as u64 {
-            let detail =
-                format!("the box at byte {at} is {size} bytes long, expected at least {head}");
+            let detail = format!("the box at byte {at} is {size} bytes long, expected at least {head}");
             return Err(MediaError::malformed(self.format, detail));
         }
-        let end = usize::try_from(size)
-            .ok()
-            .and_then(|size| at.checked_add(size));
-        Ok(Some(Header {
-            kind,
-            body: at + head,
-            end: end.unwrap_or(usize::MAX),
-        }))
+        let end = usize::try_from(size).ok().and_then(|size| at.checked_add(size));
+        Ok(Some(Header { kind, body: at + head, end: end.unwrap_or(usize::MAX) }))
     }
 
     fn descend(&mut self, parent: Header, depth: usize) -> Result<(), MediaError> {
@@ -124,17 +106,13 @@ impl Walk<'_> {
             _ => return Ok(()),
         }
         if depth > MAX_DEPTH {
-            return Err(MediaError::malformed(
-                self.format,
-                "boxes are nested too deep",
-            ));
+            return Err(MediaError::malformed(self.format, "boxes are nested too deep"));
         }
         let mut at = parent.body;
         while at < parent.end {
             let header = self.header(at, parent.end)?;
             if self.read(at) == Some([0; 4]) {
-                let detail =
-                    format!("the box at byte {at} has no size, which only the last of a file may");
+                let detail = format!("the box at byte {at} has no size, which only the last of a file may");
                 return Err(MediaError::malformed(self.format, detail));
             }
             let Some(header) = header.filter(|header| header.end <= parent.end) else {
@@ -156,11 +134,7 @@ impl Walk<'_> {
 
     fn within(field: &'static str, value: u64, limit: u64) -> Result<(), MediaError> {
         if value > limit {
-            return Err(MediaError::LimitExceeded {
-                field,
-                value,
-                limit,
-            });
+            return Err(MediaError::LimitExceeded { field, value, limit });
         }
         Ok(())
     }
@@ -211,10 +185,7 @@ mod tests {
         let mut circle = boxed("moov", &boxed("trak", &[]));
         circle[8..12].copy_from_slice(&0_u32.to_be_bytes());
         assert!(matches!(walk(&circle), Err(MediaError::Malformed { .. })));
-        assert!(matches!(
-            walk(&boxed("ftyp", b"isom")),
-            Err(MediaError::Malformed { .. })
-        ));
+        assert!(matches!(walk(&boxed("ftyp", b"isom")), Err(MediaError::Malformed { .. })));
     }
 
     #[test]
@@ -223,13 +194,6 @@ mod tests {
         let mut bytes = movie.clone();
         bytes.extend(boxed("mdat", &[0; 100]));
         bytes.truncate(bytes.len() - 50);
-        assert_eq!(
-            walk(&bytes).unwrap(),
-            Boxes {
-                whole: movie.len(),
-                structure: movie.len(),
-                truncated: true
-            }
-        );
+        assert_eq!(walk(&bytes).unwrap(), Boxes { whole: movie.len(), structure: movie.len(), truncated: true });
     }
 }

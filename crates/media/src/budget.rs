@@ -16,17 +16,12 @@ pub(crate) struct Budgeted<'a> {
 impl<'a> Budgeted<'a> {
     /// `read_bytes` is how many bytes there are to read once; each may be read alone, and some twice.
     pub(crate) fn new(bytes: &'a [u8], read_bytes: usize) -> Self {
-        Self {
-            inner: Cursor::new(bytes),
-            reads_left: (read_bytes as u64).saturating_mul(4).saturating_add(10_000),
-        }
+        Self { inner: Cursor::new(bytes), reads_left: (read_bytes as u64).saturating_mul(4).saturating_add(10_000) }
     }
 
     fn spend(&mut self) -> Result<()> {
-        self.reads_left = self
-            .reads_left
-            .checked_sub(1)
-            .ok_or_else(|| Error::other("the structure of the file runs in circles"))?;
+        self.reads_left =
+            self.reads_left.checked_sub(1).ok_or_else(|| Error::other("the structure of the file runs in circles"))?;
         Ok(())
     }
 }

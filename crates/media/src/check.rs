@@ -23,11 +23,7 @@ use crate::{Format, Limits, MediaError, Modality, sniff};
 /// assert!(matches!(error, MediaError::Mismatch { field: "file_name", .. }));
 /// assert_eq!(error.to_string(), "file_name says audio (.mp3), but the body is image (PNG)");
 /// ```
-pub fn check(
-    bytes: &[u8],
-    declared: Option<Modality>,
-    file_name: Option<&str>,
-) -> Result<Format, MediaError> {
+pub fn check(bytes: &[u8], declared: Option<Modality>, file_name: Option<&str>) -> Result<Format, MediaError> {
     check_within(bytes, declared, file_name, &Limits::default())
 }
 
@@ -72,10 +68,7 @@ pub fn check_within(
 pub(crate) fn require_size(bytes: &[u8], limit: u64) -> Result<(), MediaError> {
     let length = bytes.len() as u64;
     if length > limit {
-        return Err(MediaError::TooLarge {
-            bytes: length,
-            limit,
-        });
+        return Err(MediaError::TooLarge { bytes: length, limit });
     }
     Ok(())
 }
@@ -95,14 +88,8 @@ pub(crate) fn require_format(
     let expected = || names(Format::ALL.into_iter().filter(|format| accepts(*format)));
     match sniff(bytes) {
         Some(format) if accepts(format) => Ok(format),
-        Some(format) => Err(MediaError::WrongFormat {
-            modality,
-            format,
-            expected: expected(),
-        }),
-        None => Err(MediaError::Unrecognized {
-            expected: expected(),
-        }),
+        Some(format) => Err(MediaError::WrongFormat { modality, format, expected: expected() }),
+        None => Err(MediaError::Unrecognized { expected: expected() }),
     }
 }
 
@@ -117,22 +104,14 @@ fn extension(file_name: &str) -> Option<(&str, Format)> {
 
 fn unrecognized(bytes: &[u8], expects_text: bool, declared: Option<Modality>) -> MediaError {
     if expects_text && let Err(error) = std::str::from_utf8(bytes) {
-        return MediaError::InvalidUtf8 {
-            offset: error.valid_up_to(),
-        };
+        return MediaError::InvalidUtf8 { offset: error.valid_up_to() };
     }
     let fits = |format: &Format| declared.is_none_or(|modality| format.modality() == modality);
-    MediaError::Unrecognized {
-        expected: names(Format::ALL.into_iter().filter(fits)),
-    }
+    MediaError::Unrecognized { expected: names(Format::ALL.into_iter().filter(fits)) }
 }
 
 fn mismatch(field: &'static str, declared: String, found: Format) -> MediaError {
-    MediaError::Mismatch {
-        field,
-        declared,
-        found: format!("{} ({})", found.modality(), found.name()),
-    }
+    MediaError::Mismatch { field, declared, found: format!("{} ({})", found.modality(), found.name()) }
 }
 
 fn names(formats: impl Iterator<Item = Format>) -> String {

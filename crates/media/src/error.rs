@@ -31,9 +31,7 @@ pub enum MediaError {
         found: String,
     },
     /// The body should be text and is not UTF-8.
-    #[error(
-        "text is not valid UTF-8 at byte {offset}: expected UTF-8 without a byte order mark of another encoding"
-    )]
+    #[error("text is not valid UTF-8 at byte {offset}: expected UTF-8 without a byte order mark of another encoding")]
     InvalidUtf8 {
         /// The offset of the first bad byte.
         offset: usize,
@@ -89,9 +87,7 @@ pub enum MediaError {
         message: String,
     },
     /// The analyser of the modality is not compiled in.
-    #[error(
-        "{modality} analysis is not compiled in: expected the feature `{modality}` of bedplate-media"
-    )]
+    #[error("{modality} analysis is not compiled in: expected the feature `{modality}` of bedplate-media")]
     Disabled {
         /// The modality that was asked for.
         modality: Modality,
@@ -119,27 +115,18 @@ impl MediaError {
 
     /// Returns whether the same call may succeed later, which is never so: analysis is deterministic.
     #[must_use]
-    #[expect(
-        clippy::unused_self,
-        reason = "the signature is that of every error of the workspace"
-    )]
+    #[expect(clippy::unused_self, reason = "the signature is that of every error of the workspace")]
     pub const fn is_transient(&self) -> bool {
         false
     }
 
     #[cfg(any(feature = "image", feature = "audio", feature = "video"))]
     pub(crate) fn decoder(format: Format, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Decoder {
-            format,
-            source: source.into(),
-        }
+        Self::Decoder { format, source: source.into() }
     }
 
     #[cfg(any(feature = "image", feature = "audio", feature = "video"))]
     pub(crate) fn malformed(format: Format, detail: impl Into<String>) -> Self {
-        Self::Malformed {
-            format,
-            detail: detail.into(),
-        }
+        Self::Malformed { format, detail: detail.into() }
     }
 }

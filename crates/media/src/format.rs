@@ -72,12 +72,8 @@ impl Format {
     pub const fn modality(self) -> Modality {
         match self {
             Self::Text => Modality::Text,
-            Self::Png | Self::Jpeg | Self::Gif | Self::WebP | Self::Bmp | Self::Tiff => {
-                Modality::Image
-            }
-            Self::Wav | Self::OggVorbis | Self::Ogg | Self::Mp3 | Self::Flac | Self::M4a => {
-                Modality::Audio
-            }
+            Self::Png | Self::Jpeg | Self::Gif | Self::WebP | Self::Bmp | Self::Tiff => Modality::Image,
+            Self::Wav | Self::OggVorbis | Self::Ogg | Self::Mp3 | Self::Flac | Self::M4a => Modality::Audio,
             Self::Mp4 | Self::QuickTime | Self::Matroska | Self::WebM => Modality::Video,
         }
     }
@@ -110,8 +106,8 @@ impl Format {
     pub const fn extensions(self) -> &'static [&'static str] {
         match self {
             Self::Text => &[
-                "txt", "text", "md", "markdown", "rst", "csv", "tsv", "json", "jsonl", "toml",
-                "yaml", "yml", "xml", "html", "htm", "srt", "log",
+                "txt", "text", "md", "markdown", "rst", "csv", "tsv", "json", "jsonl", "toml", "yaml", "yml", "xml",
+                "html", "htm", "srt", "log",
             ],
             Self::Png => &["png", "apng"],
             Self::Jpeg => &["jpg", "jpeg", "jpe", "jfif"],
@@ -134,12 +130,9 @@ impl Format {
     /// Returns the first format that uses the extension, in any case and without the dot.
     #[must_use]
     pub fn from_extension(extension: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| {
-            format
-                .extensions()
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(extension))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|format| format.extensions().iter().any(|known| known.eq_ignore_ascii_case(extension)))
     }
 
     /// Returns a short name for people, e.g. `"Ogg Vorbis"`.

@@ -14,16 +14,10 @@ use crate::{Format, MediaError};
 /// Runs a decoder that may panic on the bytes of `format`.
 ///
 /// State that the closure borrows mutably may be left half-changed by a panic, so callers hand in what they drop on an error.
-pub(crate) fn catching<T>(
-    format: Format,
-    decode: impl FnOnce() -> Result<T, MediaError>,
-) -> Result<T, MediaError> {
+pub(crate) fn catching<T>(format: Format, decode: impl FnOnce() -> Result<T, MediaError>) -> Result<T, MediaError> {
     match catch_unwind(AssertUnwindSafe(decode)) {
         Ok(result) => result,
-        Err(payload) => Err(MediaError::DecoderPanicked {
-            format,
-            message: message(&*payload),
-        }),
+        Err(payload) => Err(MediaError::DecoderPanicked { format, message: message(&*payload) }),
     }
 }
 

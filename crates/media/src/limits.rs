@@ -37,10 +37,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
-#[expect(
-    clippy::struct_field_names,
-    reason = "every field is an upper bound, and says so"
-)]
+#[expect(clippy::struct_field_names, reason = "every field is an upper bound, and says so")]
 pub struct TextLimits {
     /// Longest body in bytes. Default 4 MiB, at least 1. Time and memory grow with it (some 20 bytes a byte of text). Too
     /// small refuses books; too large lets one request hold a worker for seconds.
@@ -56,10 +53,7 @@ pub struct TextLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
-#[expect(
-    clippy::struct_field_names,
-    reason = "every field is an upper bound, and says so"
-)]
+#[expect(clippy::struct_field_names, reason = "every field is an upper bound, and says so")]
 pub struct ImageLimits {
     /// Longest body in bytes. Default 32 MiB, at least 1. Too small refuses photographs; too large costs memory before
     /// the header is read.
@@ -82,10 +76,7 @@ pub struct ImageLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
-#[expect(
-    clippy::struct_field_names,
-    reason = "every field is an upper bound, and says so"
-)]
+#[expect(clippy::struct_field_names, reason = "every field is an upper bound, and says so")]
 pub struct AudioLimits {
     /// Longest body in bytes. Default 64 MiB, at least 1. Too small refuses albums; too large costs memory before the
     /// header is read.
@@ -161,10 +152,7 @@ impl Limits {
             ("image.max_decoded_bytes", self.image.max_decoded_bytes),
             ("audio.max_bytes", self.audio.max_bytes),
             ("audio.max_channels", u64::from(self.audio.max_channels)),
-            (
-                "audio.max_sample_rate",
-                u64::from(self.audio.max_sample_rate),
-            ),
+            ("audio.max_sample_rate", u64::from(self.audio.max_sample_rate)),
             ("audio.max_samples", self.audio.max_samples),
             ("video.max_bytes", self.video.max_bytes),
             ("video.max_frame_pixels", self.video.max_frame_pixels),
@@ -190,21 +178,13 @@ impl Limits {
     }
 
     pub(crate) fn max_bytes_of_any(&self) -> u64 {
-        Modality::ALL
-            .into_iter()
-            .map(|modality| self.max_bytes(modality))
-            .max()
-            .unwrap_or_default()
+        Modality::ALL.into_iter().map(|modality| self.max_bytes(modality)).max().unwrap_or_default()
     }
 }
 
 impl Default for TextLimits {
     fn default() -> Self {
-        Self {
-            max_bytes: 4 << 20,
-            max_sentences: 400,
-            max_keywords: 10,
-        }
+        Self { max_bytes: 4 << 20, max_sentences: 400, max_keywords: 10 }
     }
 }
 
@@ -260,11 +240,7 @@ pub struct LimitsError {
 
 impl LimitsError {
     fn new(field: &'static str, value: &str, expected: &'static str) -> Self {
-        Self {
-            field,
-            value: value.to_owned(),
-            expected,
-        }
+        Self { field, value: value.to_owned(), expected }
     }
 
     /// Returns the name of the field, e.g. `"image.max_pixels"`.
@@ -281,16 +257,11 @@ mod seconds {
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
-        duration: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(duration.as_secs_f64())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
         Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)
     }
@@ -311,10 +282,7 @@ mod tests {
         limits.image.max_pixels = 0;
         let error = limits.validate().unwrap_err();
         assert_eq!(error.field(), "image.max_pixels");
-        assert_eq!(
-            error.to_string(),
-            "limit image.max_pixels is 0: expected at least 1"
-        );
+        assert_eq!(error.to_string(), "limit image.max_pixels is 0: expected at least 1");
     }
 
     #[test]

@@ -47,9 +47,7 @@ impl FromStr for Modality {
         Self::ALL
             .into_iter()
             .find(|modality| modality.as_str() == name)
-            .ok_or_else(|| ParseModalityError {
-                name: name.chars().take(MAX_QUOTED).collect(),
-            })
+            .ok_or_else(|| ParseModalityError { name: name.chars().take(MAX_QUOTED).collect() })
     }
 }
 

@@ -45,17 +45,9 @@ pub enum WarningKind {
 }
 
 impl Warning {
-    #[cfg(any(
-        feature = "text",
-        feature = "image",
-        feature = "audio",
-        feature = "video"
-    ))]
+    #[cfg(any(feature = "text", feature = "image", feature = "audio", feature = "video"))]
     pub(crate) fn new(kind: WarningKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 }
 
@@ -133,12 +125,7 @@ impl Report {
 
 impl fmt::Display for Report {
     #[cfg_attr(
-        not(any(
-            feature = "text",
-            feature = "image",
-            feature = "audio",
-            feature = "video"
-        )),
+        not(any(feature = "text", feature = "image", feature = "audio", feature = "video")),
         expect(unused_variables, reason = "without a modality there is no report")
     )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,29 +175,15 @@ pub fn inspect(format: Format, bytes: &[u8], limits: &Limits) -> Result<Report, 
 }
 
 #[cfg_attr(
-    not(any(
-        feature = "text",
-        feature = "image",
-        feature = "audio",
-        feature = "video"
-    )),
-    expect(
-        unused_variables,
-        reason = "without a modality there is nothing to call"
-    )
+    not(any(feature = "text", feature = "image", feature = "audio", feature = "video")),
+    expect(unused_variables, reason = "without a modality there is nothing to call")
 )]
-fn dispatch(
-    modality: Modality,
-    bytes: &[u8],
-    limits: &Limits,
-    depth: Depth,
-) -> Result<Report, MediaError> {
+fn dispatch(modality: Modality, bytes: &[u8], limits: &Limits, depth: Depth) -> Result<Report, MediaError> {
     match modality {
         #[cfg(feature = "text")]
         Modality::Text => {
-            let text = std::str::from_utf8(bytes).map_err(|error| MediaError::InvalidUtf8 {
-                offset: error.valid_up_to(),
-            })?;
+            let text =
+                std::str::from_utf8(bytes).map_err(|error| MediaError::InvalidUtf8 { offset: error.valid_up_to() })?;
             match depth {
                 Depth::Inspected => crate::text::inspect(text, limits),
                 Depth::Analyzed => crate::text::analyze(text, limits),
@@ -235,12 +208,7 @@ fn dispatch(
             Depth::Analyzed => crate::video::analyze(bytes, limits),
         }
         .map(|report| Report::Video(Box::new(report))),
-        #[cfg(not(all(
-            feature = "text",
-            feature = "image",
-            feature = "audio",
-            feature = "video"
-        )))]
+        #[cfg(not(all(feature = "text", feature = "image", feature = "audio", feature = "video")))]
         modality => Err(MediaError::Disabled { modality }),
     }
 }

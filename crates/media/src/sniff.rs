@@ -67,19 +67,11 @@ fn audio(bytes: &[u8]) -> Option<Format> {
         // The first packet starts after the segment table, whose length is byte 26.
         let table = usize::from(*bytes.get(26)?);
         let packet = bytes.get(27 + table..).unwrap_or_default();
-        return Some(if packet.starts_with(b"\x01vorbis") {
-            Format::OggVorbis
-        } else {
-            Format::Ogg
-        });
+        return Some(if packet.starts_with(b"\x01vorbis") { Format::OggVorbis } else { Format::Ogg });
     }
     if let Some(tag) = id3v2_length(bytes) {
         let rest = bytes.get(tag..).unwrap_or_default();
-        return Some(if rest.starts_with(b"fLaC") {
-            Format::Flac
-        } else {
-            Format::Mp3
-        });
+        return Some(if rest.starts_with(b"fLaC") { Format::Flac } else { Format::Mp3 });
     }
     is_mp3(bytes).then_some(Format::Mp3)
 }
@@ -95,9 +87,7 @@ fn id3v2_length(bytes: &[u8]) -> Option<usize> {
         && flags.trailing_zeros() >= 4
         && size.iter().all(|byte| byte & 0x80 == 0);
     well_formed.then(|| {
-        let size = size
-            .iter()
-            .fold(0, |sum, byte| sum << 7 | usize::from(*byte));
+        let size = size.iter().fold(0, |sum, byte| sum << 7 | usize::from(*byte));
         let footer = if flags & 0x10 == 0 { 0 } else { 10 };
         10 + size + footer
     })
@@ -121,9 +111,7 @@ fn mp3_frame_length(bytes: &[u8]) -> Option<usize> {
     }
     let mpeg1 = version == 3;
     let kilobits: &[usize; 14] = if mpeg1 {
-        &[
-            32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
-        ]
+        &[32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320]
     } else {
         &[8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160]
     };
@@ -148,9 +136,7 @@ fn iso_media(bytes: &[u8]) -> Option<Format> {
         b"qt  " => Some(Format::QuickTime),
         b"M4A " | b"M4B " | b"F4A " | b"F4B " => Some(Format::M4a),
         // Pictures in the same container (HEIF, AVIF) have no decoder here.
-        b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1" | b"avif" | b"avis" => {
-            None
-        }
+        b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1" | b"avif" | b"avis" => None,
         _ => Some(Format::Mp4),
     }
 }
@@ -161,14 +147,11 @@ fn matroska(bytes: &[u8]) -> Option<Format> {
         return None;
     }
     let header = bytes.get(..bytes.len().min(EBML_HEADER_SEARCH))?;
-    let doc_type = header
-        .windows(2)
-        .position(|id| id == b"\x42\x82")
-        .and_then(|at| {
-            // The length is a number of variable size, as many bytes as its first has leading zeros, and one.
-            let width = header.get(at + 2)?.leading_zeros() as usize + 1;
-            header.get(at + 2 + width..)
-        });
+    let doc_type = header.windows(2).position(|id| id == b"\x42\x82").and_then(|at| {
+        // The length is a number of variable size, as many bytes as its first has leading zeros, and one.
+        let width = header.get(at + 2)?.leading_zeros() as usize + 1;
+        header.get(at + 2 + width..)
+    });
     match doc_type {
         Some(name) if name.starts_with(b"webm") => Some(Format::WebM),
         Some(name) if name.starts_with(b"matroska") => Some(Format::Matroska),
@@ -179,15 +162,11 @@ fn matroska(bytes: &[u8]) -> Option<Format> {
 fn is_text(bytes: &[u8]) -> bool {
     !bytes.is_empty()
         && std::str::from_utf8(bytes).is_ok()
-        && !bytes
-            .iter()
-            .any(|byte| matches!(byte, 0..=0x08 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f))
+        && !bytes.iter().any(|byte| matches!(byte, 0..=0x08 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f))
 }
 
 fn at(bytes: &[u8], offset: usize, magic: &[u8]) -> bool {
-    bytes
-        .get(offset..)
-        .is_some_and(|rest| rest.starts_with(magic))
+    bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic))
 }
 
 /// An EBML header is some 40 bytes; a `DocType` further in than this is taken for none.

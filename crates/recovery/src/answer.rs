@@ -65,12 +65,7 @@ pub struct Answer<T> {
 impl<T> Answer<T> {
     /// Makes an answer of full quality from `source`.
     pub fn full(value: T, source: impl Into<Arc<str>>, attempts: u32) -> Self {
-        Self {
-            value,
-            quality: Quality::FULL,
-            source: source.into(),
-            attempts,
-        }
+        Self { value, quality: Quality::FULL, source: source.into(), attempts }
     }
 
     /// Says whether the answer is of less than full quality.
@@ -80,11 +75,6 @@ impl<T> Answer<T> {
 
     /// Changes the value and keeps the rest.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
-        Answer {
-            value: change(self.value),
-            quality: self.quality,
-            source: self.source,
-            attempts: self.attempts,
-        }
+        Answer { value: change(self.value), quality: self.quality, source: self.source, attempts: self.attempts }
     }
 }

@@ -107,11 +107,7 @@ impl Backoff {
     }
 
     fn of(kind: BackoffKind, base: Duration) -> Self {
-        Self {
-            kind,
-            base,
-            ..Self::default()
-        }
+        Self { kind, base, ..Self::default() }
     }
 
     /// Sets the shape.
@@ -144,12 +140,7 @@ impl Backoff {
 
     /// Draws the delays, the first one first.
     pub const fn delays<R: Random>(self, random: R) -> Delays<R> {
-        Delays {
-            rule: self,
-            random,
-            steps: 0,
-            previous: 0.0,
-        }
+        Delays { rule: self, random, steps: 0, previous: 0.0 }
     }
 
     /// Draws the delay that follows `step` earlier ones, for rules that need no memory of them.
@@ -167,11 +158,7 @@ impl Backoff {
         }
         positive("backoff.max", self.max)?;
         if !(1.0..=100.0).contains(&self.factor) {
-            return Err(ConfigError::new(
-                "backoff.factor",
-                self.factor,
-                "1.0 to 100.0",
-            ));
+            return Err(ConfigError::new("backoff.factor", self.factor, "1.0 to 100.0"));
         }
         if let Jitter::Shave(share) | Jitter::Spread(share) = self.jitter
             && !(0.0..=1.0).contains(&share)
@@ -245,11 +232,7 @@ impl<R: Random> Delays<R> {
         let next = 2.0_f64.powf(t) * (4.0 * t).sqrt().tanh();
         let grown = next - self.previous;
         self.previous = next;
-        if grown.is_nan() {
-            f64::INFINITY
-        } else {
-            grown * SCALE
-        }
+        if grown.is_nan() { f64::INFINITY } else { grown * SCALE }
     }
 }
 
@@ -263,10 +246,7 @@ impl<R: Random> Iterator for Delays<R> {
 
 /// Nanoseconds hold every whole number of them up to 104 days without loss, which seconds in `f64` would not.
 fn nanos(duration: Duration) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "beyond 104 days a nanosecond more or less is no matter"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "beyond 104 days a nanosecond more or less is no matter")]
     let nanos = duration.as_nanos() as f64;
     nanos
 }
@@ -321,16 +301,14 @@ mod tests {
             (0.0..=1.0).prop_map(Jitter::Spread),
             (0..1_000_000_000_u64).prop_map(|ns| Jitter::SpreadBy(Duration::from_nanos(ns))),
         ];
-        (kind, jitter, 0..u64::MAX, 1..u64::MAX, 1.0..100.0).prop_map(
-            |(kind, jitter, base, max, factor)| {
-                Backoff::default()
-                    .kind(kind)
-                    .jitter(jitter)
-                    .factor(factor)
-                    .max(Duration::from_nanos(max))
-                    .base(Duration::from_nanos(base))
-            },
-        )
+        (kind, jitter, 0..u64::MAX, 1..u64::MAX, 1.0..100.0).prop_map(|(kind, jitter, base, max, factor)| {
+            Backoff::default()
+                .kind(kind)
+                .jitter(jitter)
+                .factor(factor)
+                .max(Duration::from_nanos(max))
+                .base(Duration::from_nanos(base))
+        })
     }
 
     impl Backoff {

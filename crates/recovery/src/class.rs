@@ -36,10 +36,7 @@ impl ErrorClass {
     /// Says whether repeating the same call can help.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::Transient | Self::Throttled { .. } | Self::Overload | Self::Timeout
-        )
+        matches!(self, Self::Transient | Self::Throttled { .. } | Self::Overload | Self::Timeout)
     }
 
     /// Returns the delay that the other side asked for, if any.

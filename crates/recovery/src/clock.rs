@@ -17,10 +17,7 @@ pub trait Clock: Send + Sync {
 
 /// Tokio's clock: it obeys `tokio::time::pause`, so that a test runs in virtual time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "a unit struct is its own constructor"
-)]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct is its own constructor")]
 pub struct TokioClock;
 
 impl Clock for TokioClock {

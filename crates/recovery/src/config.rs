@@ -16,11 +16,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(field: &'static str, value: impl Display, expected: &'static str) -> Self {
-        Self {
-            field,
-            value: value.to_string(),
-            expected,
-        }
+        Self { field, value: value.to_string(), expected }
     }
 }
 
@@ -30,22 +26,13 @@ pub(crate) const LONGEST: Duration = Duration::from_hours(366 * 24);
 /// Accepts durations above zero and up to [`LONGEST`].
 pub(crate) fn positive(field: &'static str, value: Duration) -> Result<(), ConfigError> {
     if value.is_zero() || value > LONGEST {
-        return Err(ConfigError::new(
-            field,
-            format_args!("{value:?}"),
-            "more than zero and at most 366 days",
-        ));
+        return Err(ConfigError::new(field, format_args!("{value:?}"), "more than zero and at most 366 days"));
     }
     Ok(())
 }
 
 /// Accepts whole numbers in `1..=most`.
-pub(crate) fn count(
-    field: &'static str,
-    value: u32,
-    most: u32,
-    expected: &'static str,
-) -> Result<(), ConfigError> {
+pub(crate) fn count(field: &'static str, value: u32, most: u32, expected: &'static str) -> Result<(), ConfigError> {
     if value == 0 || value > most {
         return Err(ConfigError::new(field, value, expected));
     }
@@ -58,9 +45,5 @@ pub(crate) fn rate(field: &'static str, value: f64) -> Result<(), ConfigError> {
     if value > 0.0 && value <= 1.0 {
         return Ok(());
     }
-    Err(ConfigError::new(
-        field,
-        value,
-        "a rate above 0.0 and at most 1.0",
-    ))
+    Err(ConfigError::new(field, value, "a rate above 0.0 and at most 1.0"))
 }

@@ -64,11 +64,7 @@ impl<E> Failure<E> {
     /// Wraps an error of the call with its class.
     #[must_use]
     pub const fn inner(error: E, class: ErrorClass) -> Self {
-        Self::Inner {
-            error,
-            class,
-            attempts: 1,
-        }
+        Self::Inner { error, class, attempts: 1 }
     }
 
     /// Returns the class of the failure; a refusal is [`ErrorClass::Overload`].
@@ -134,31 +130,9 @@ impl<E> Failure<E> {
     #[must_use]
     pub fn map<F>(self, change: impl FnOnce(E) -> F) -> Failure<F> {
         match self {
-            Self::Inner {
-                error,
-                class,
-                attempts,
-            } => Failure::Inner {
-                error: change(error),
-                class,
-                attempts,
-            },
-            Self::TimedOut {
-                scope,
-                after,
-                attempts,
-            } => Failure::TimedOut {
-                scope,
-                after,
-                attempts,
-            },
-            Self::BreakerOpen {
-                breaker,
-                retry_after,
-            } => Failure::BreakerOpen {
-                breaker,
-                retry_after,
-            },
+            Self::Inner { error, class, attempts } => Failure::Inner { error: change(error), class, attempts },
+            Self::TimedOut { scope, after, attempts } => Failure::TimedOut { scope, after, attempts },
+            Self::BreakerOpen { breaker, retry_after } => Failure::BreakerOpen { breaker, retry_after },
         }
     }
 

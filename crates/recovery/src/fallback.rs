@@ -42,10 +42,7 @@ pub struct Fallback<O = NoObserver> {
 impl Fallback {
     /// Creates a chain without a floor.
     pub const fn new() -> Self {
-        Self {
-            floor: Quality::NONE,
-            observer: NoObserver,
-        }
+        Self { floor: Quality::NONE, observer: NoObserver }
     }
 }
 
@@ -64,10 +61,7 @@ impl<O: Observer> Fallback<O> {
 
     /// Tells `observer` which source answers.
     pub fn observer<O2: Observer>(self, observer: O2) -> Fallback<O2> {
-        Fallback {
-            floor: self.floor,
-            observer,
-        }
+        Fallback { floor: self.floor, observer }
     }
 
     /// Begins a call with the best source, named `source`, of full quality.
@@ -88,10 +82,7 @@ impl<O: Observer> Fallback<O> {
     where
         F: Future<Output = Result<Answer<T>, Failure<E>>> + Send,
     {
-        FallbackChain {
-            settings: self,
-            call,
-        }
+        FallbackChain { settings: self, call }
     }
 }
 
@@ -107,11 +98,7 @@ pub struct Source {
 impl Source {
     /// Describes a source that may answer every failure but the caller's own.
     pub fn new(name: impl Into<Arc<str>>, quality: Quality) -> Self {
-        Self {
-            name: name.into(),
-            quality,
-            applies: |_| true,
-        }
+        Self { name: name.into(), quality, applies: |_| true }
     }
 
     /// Lets the source answer only failures of the classes for which `applies` holds.
@@ -123,10 +110,7 @@ impl Source {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source")
-            .field("name", &self.name)
-            .field("quality", &self.quality)
-            .finish_non_exhaustive()
+        f.debug_struct("Source").field("name", &self.name).field("quality", &self.quality).finish_non_exhaustive()
     }
 }
 
@@ -169,8 +153,7 @@ where
                     Err(failure) => failure,
                 };
                 let class = failure.class();
-                if !may_answer(class) || source.quality < settings.floor || !(source.applies)(class)
-                {
+                if !may_answer(class) || source.quality < settings.floor || !(source.applies)(class) {
                     return Err(failure);
                 }
                 match call(class).await {
@@ -201,9 +184,7 @@ where
 
 impl<O, F> fmt::Debug for FallbackChain<'_, O, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FallbackChain")
-            .field("floor", &self.settings.floor)
-            .finish_non_exhaustive()
+        f.debug_struct("FallbackChain").field("floor", &self.settings.floor).finish_non_exhaustive()
     }
 }
 
@@ -212,31 +193,11 @@ fn may_answer(class: ErrorClass) -> bool {
 }
 
 impl<O: Observer> Fallback<O> {
-    fn fell_back<T>(
-        &self,
-        source: Source,
-        class: ErrorClass,
-        value: T,
-        attempts: u32,
-    ) -> Answer<T> {
+    fn fell_back<T>(&self, source: Source, class: ErrorClass, value: T, attempts: u32) -> Answer<T> {
         let Source { name, quality, .. } = source;
-        tracing::info!(
-            source = &*name,
-            quality = quality.get(),
-            class = class.as_str(),
-            "fell back"
-        );
-        self.observer.observe(&RecoveryEvent::FellBack {
-            source: &name,
-            quality,
-            class,
-        });
-        Answer {
-            value,
-            quality,
-            source: name,
-            attempts,
-        }
+        tracing::info!(source = &*name, quality = quality.get(), class = class.as_str(), "fell back");
+        self.observer.observe(&RecoveryEvent::FellBack { source: &name, quality, class });
+        Answer { value, quality, source: name, attempts }
     }
 
     fn source_failed<T, E>(
@@ -246,15 +207,8 @@ impl<O: Observer> Fallback<O> {
         own: Failure<E>,
     ) -> Result<Answer<T>, Failure<E>> {
         let class = own.class();
-        tracing::info!(
-            source = &*source.name,
-            class = class.as_str(),
-            "fall-back source failed"
-        );
-        self.observer.observe(&RecoveryEvent::SourceFailed {
-            source: &source.name,
-            class,
-        });
+        tracing::info!(source = &*source.name, class = class.as_str(), "fall-back source failed");
+        self.observer.observe(&RecoveryEvent::SourceFailed { source: &source.name, class });
         if may_answer(class) {
             let made = first.attempts().saturating_add(1);
             Err(first.with_attempts(made))

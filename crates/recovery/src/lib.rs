@@ -18,9 +18,8 @@ mod timeout;
 pub use answer::{Answer, Quality};
 pub use backoff::{Backoff, BackoffKind, Delays, Jitter};
 pub use breaker::{
-    Abandoned, BreakerBuilder, BreakerConfig, BreakerMachine, BreakerState, BreakerStats,
-    CircuitBreaker, HalfOpen, Outcome, OutcomeWindow, Permit, Refused, Semantics, Ticket,
-    Transition, TripRule, WindowCounts, WindowKind,
+    Abandoned, BreakerBuilder, BreakerConfig, BreakerMachine, BreakerState, BreakerStats, CircuitBreaker, HalfOpen,
+    Outcome, OutcomeWindow, Permit, Refused, Semantics, Ticket, Transition, TripRule, WindowCounts, WindowKind,
 };
 pub use class::{Classify, ErrorClass};
 pub use clock::{Clock, TokioClock};

@@ -88,10 +88,7 @@ pub enum RecoveryEvent<'a> {
 
 /// The observer that hears nothing and costs nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "a unit struct is its own constructor"
-)]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct is its own constructor")]
 pub struct NoObserver;
 
 impl Observer for NoObserver {

@@ -89,12 +89,7 @@ pub struct PipelineStats {
 impl Pipeline<Identity> {
     /// Starts a pipeline; the name appears in events and logs.
     pub fn builder(name: impl Into<Arc<str>>) -> PipelineBuilder<Identity> {
-        PipelineBuilder {
-            name: name.into(),
-            policy: Identity,
-            clock: TokioClock,
-            observer: NoObserver,
-        }
+        PipelineBuilder { name: name.into(), policy: Identity, clock: TokioClock, observer: NoObserver }
     }
 }
 
@@ -182,9 +177,7 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
             let left = deadline.saturating_duration_since(self.shared.clock.now());
             let op = &op;
             Timeout::total(left)
-                .run(self.env(), Cx::first(), |cx| async move {
-                    self.counted(cx, E::class, op).await.0
-                })
+                .run(self.env(), Cx::first(), |cx| async move { self.counted(cx, E::class, op).await.0 })
                 .await
         }
     }
@@ -236,11 +229,7 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
     }
 
     fn env(&self) -> Env<'_, C, O> {
-        Env {
-            name: &self.shared.name,
-            clock: &self.shared.clock,
-            observer: &self.shared.observer,
-        }
+        Env { name: &self.shared.name, clock: &self.shared.clock, observer: &self.shared.observer }
     }
 
     fn counted<T, E, J, Op, Fut>(
@@ -306,9 +295,7 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
 
 impl<P, C, O> Clone for Pipeline<P, C, O> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -348,10 +335,7 @@ impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
     }
 
     /// Asks `breaker` before what follows, and tells it the results.
-    pub fn breaker(
-        self,
-        breaker: CircuitBreaker,
-    ) -> PipelineBuilder<Stack<P, CircuitBreaker>, C, O> {
+    pub fn breaker(self, breaker: CircuitBreaker) -> PipelineBuilder<Stack<P, CircuitBreaker>, C, O> {
         self.then(breaker)
     }
 
@@ -367,22 +351,12 @@ impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
 
     /// Tells `observer` what the policies decide.
     pub fn observer<O2: Observer>(self, observer: O2) -> PipelineBuilder<P, C, O2> {
-        PipelineBuilder {
-            name: self.name,
-            policy: self.policy,
-            clock: self.clock,
-            observer,
-        }
+        PipelineBuilder { name: self.name, policy: self.policy, clock: self.clock, observer }
     }
 
     /// Reads the time from `clock` instead of tokio's.
     pub fn clock<C2: Clock>(self, clock: C2) -> PipelineBuilder<P, C2, O> {
-        PipelineBuilder {
-            name: self.name,
-            policy: self.policy,
-            clock,
-            observer: self.observer,
-        }
+        PipelineBuilder { name: self.name, policy: self.policy, clock, observer: self.observer }
     }
 
     /// Checks all settings and builds the pipeline.

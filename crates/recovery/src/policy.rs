@@ -51,10 +51,7 @@ pub struct Cx {
 
 impl Cx {
     pub(crate) const fn first() -> Self {
-        Self {
-            attempt: 1,
-            deadline: None,
-        }
+        Self { attempt: 1, deadline: None }
     }
 
     /// Returns the number of this attempt, from 1.
@@ -78,8 +75,7 @@ impl Cx {
     /// Returns what is left until the deadline, for passing on to a callee.
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Option<Duration> {
-        self.deadline
-            .map(|deadline| deadline.saturating_duration_since(now))
+        self.deadline.map(|deadline| deadline.saturating_duration_since(now))
     }
 
     /// Returns the context of attempt number `attempt`.
@@ -137,19 +133,11 @@ impl<C, O> Copy for Env<'_, C, O> {}
 
 /// The policy that does nothing; every stack starts from it.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "a unit struct is its own constructor"
-)]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct is its own constructor")]
 pub struct Identity;
 
 impl Policy for Identity {
-    async fn run<C, O, T, E, Op, Fut>(
-        &self,
-        _env: Env<'_, C, O>,
-        cx: Cx,
-        op: Op,
-    ) -> Result<T, Failure<E>>
+    async fn run<C, O, T, E, Op, Fut>(&self, _env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,
         O: Observer,
@@ -182,12 +170,7 @@ impl<Outer: Policy, Inner: Policy> Policy for Stack<Outer, Inner> {
         self.inner.validate()
     }
 
-    async fn run<C, O, T, E, Op, Fut>(
-        &self,
-        env: Env<'_, C, O>,
-        cx: Cx,
-        op: Op,
-    ) -> Result<T, Failure<E>>
+    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,
         O: Observer,
@@ -197,8 +180,6 @@ impl<Outer: Policy, Inner: Policy> Policy for Stack<Outer, Inner> {
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
         let op = &op;
-        self.outer
-            .run(env, cx, move |cx| self.inner.run(env, cx, op))
-            .await
+        self.outer.run(env, cx, move |cx| self.inner.run(env, cx, op)).await
     }
 }

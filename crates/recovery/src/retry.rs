@@ -61,10 +61,7 @@ impl Retry {
     /// Waits by `backoff`; three attempts in all unless set otherwise.
     #[must_use]
     pub fn new(backoff: Backoff) -> Self {
-        Self::from(RetryConfig {
-            backoff,
-            ..RetryConfig::default()
-        })
+        Self::from(RetryConfig { backoff, ..RetryConfig::default() })
     }
 
     /// Waits `base`, twice that and so on, with full jitter.
@@ -127,21 +124,13 @@ impl Retry {
 
 impl From<RetryConfig> for Retry {
     fn from(config: RetryConfig) -> Self {
-        Self {
-            config,
-            seed: None,
-            draws: AtomicU64::new(0),
-        }
+        Self { config, seed: None, draws: AtomicU64::new(0) }
     }
 }
 
 impl Clone for Retry {
     fn clone(&self) -> Self {
-        Self {
-            config: self.config,
-            seed: self.seed,
-            draws: AtomicU64::new(self.draws.load(Ordering::Relaxed)),
-        }
+        Self { config: self.config, seed: self.seed, draws: AtomicU64::new(self.draws.load(Ordering::Relaxed)) }
     }
 }
 
@@ -210,11 +199,7 @@ impl RetryConfig {
 impl<R: Random> RetryPlan<R> {
     /// Plans the retries of a call whose first attempt began at `started`.
     pub fn new(config: RetryConfig, started: Option<Instant>, random: R) -> Self {
-        Self {
-            config,
-            delays: config.backoff.delays(random),
-            started,
-        }
+        Self { config, delays: config.backoff.delays(random), started }
     }
 
     /// Decides what follows on the failure of attempt number `attempt`.
@@ -232,9 +217,7 @@ impl<R: Random> RetryPlan<R> {
             ErrorClass::Throttled { .. } => self.config.throttled_base,
             _ => None,
         };
-        let own = self
-            .delays
-            .draw_from(base.unwrap_or(self.config.backoff.base));
+        let own = self.delays.draw_from(base.unwrap_or(self.config.backoff.base));
         let asked = class.retry_after().unwrap_or_default();
         let after = own.max(asked.min(self.config.max_server_delay));
         let Some(next) = now.checked_add(after) else {
@@ -243,10 +226,7 @@ impl<R: Random> RetryPlan<R> {
         if deadline.is_some_and(|deadline| next >= deadline) {
             return RetryDecision::GiveUp(GiveUp::Deadline);
         }
-        let last = self
-            .started
-            .zip(self.config.max_elapsed)
-            .and_then(|(start, most)| start.checked_add(most));
+        let last = self.started.zip(self.config.max_elapsed).and_then(|(start, most)| start.checked_add(most));
         if last.is_some_and(|last| next > last) {
             return RetryDecision::GiveUp(GiveUp::Elapsed);
         }
@@ -257,12 +237,7 @@ impl<R: Random> RetryPlan<R> {
 impl Policy for Retry {
     fn validate(&self) -> Result<(), ConfigError> {
         let config = &self.config;
-        count(
-            "retry.max_attempts",
-            config.max_attempts,
-            1_000,
-            "1 to 1000",
-        )?;
+        count("retry.max_attempts", config.max_attempts, 1_000, "1 to 1000")?;
         if let Some(elapsed) = config.max_elapsed {
             positive("retry.max_elapsed", elapsed)?;
         }
@@ -273,12 +248,7 @@ impl Policy for Retry {
         config.backoff.check()
     }
 
-    async fn run<C, O, T, E, Op, Fut>(
-        &self,
-        env: Env<'_, C, O>,
-        cx: Cx,
-        op: Op,
-    ) -> Result<T, Failure<E>>
+    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,
         O: Observer,
@@ -297,20 +267,20 @@ impl Policy for Retry {
             };
             let class = failure.class();
             let attempt = cx.attempt();
-            let final_anyway = if failure.is_refusal() {
-                Some(GiveUp::NotRetryable)
-            } else {
-                self.config.rules_out(attempt, class)
-            };
+            let final_anyway =
+                if failure.is_refusal() { Some(GiveUp::NotRetryable) } else { self.config.rules_out(attempt, class) };
             // The clock and the randomness cost more than all the rest: not for a failure that ends the call.
             if let Some(reason) = final_anyway {
                 give_up(env, attempt, class, reason);
                 return Err(failure);
             }
             let now = env.clock.now();
-            let decision = plan
-                .get_or_insert_with(|| RetryPlan::new(self.config, started, self.random()))
-                .decide(now, attempt, class, cx.deadline());
+            let decision = plan.get_or_insert_with(|| RetryPlan::new(self.config, started, self.random())).decide(
+                now,
+                attempt,
+                class,
+                cx.deadline(),
+            );
             match decision {
                 RetryDecision::GiveUp(reason) => {
                     give_up(env, attempt, class, reason);
@@ -330,38 +300,11 @@ impl Policy for Retry {
 }
 
 fn give_up<C, O: Observer>(env: Env<'_, C, O>, attempts: u32, class: ErrorClass, reason: GiveUp) {
-    tracing::debug!(
-        pipeline = env.name,
-        attempts,
-        class = class.as_str(),
-        reason = reason.as_str(),
-        "gave up"
-    );
-    env.observer.observe(&RecoveryEvent::GaveUp {
-        pipeline: env.name,
-        attempts,
-        class,
-        reason,
-    });
+    tracing::debug!(pipeline = env.name, attempts, class = class.as_str(), reason = reason.as_str(), "gave up");
+    env.observer.observe(&RecoveryEvent::GaveUp { pipeline: env.name, attempts, class, reason });
 }
 
-fn will_retry<C, O: Observer>(
-    env: Env<'_, C, O>,
-    attempt: u32,
-    class: ErrorClass,
-    retry_in: Duration,
-) {
-    tracing::debug!(
-        pipeline = env.name,
-        attempt,
-        class = class.as_str(),
-        ?retry_in,
-        "attempt failed, will retry"
-    );
-    env.observer.observe(&RecoveryEvent::AttemptFailed {
-        pipeline: env.name,
-        attempt,
-        class,
-        retry_in,
-    });
+fn will_retry<C, O: Observer>(env: Env<'_, C, O>, attempt: u32, class: ErrorClass, retry_in: Duration) {
+    tracing::debug!(pipeline = env.name, attempt, class = class.as_str(), ?retry_in, "attempt failed, will retry");
+    env.observer.observe(&RecoveryEvent::AttemptFailed { pipeline: env.name, attempt, class, retry_in });
 }

@@ -34,10 +34,7 @@ pub struct TimeoutConfig {
 
 impl Default for TimeoutConfig {
     fn default() -> Self {
-        Self {
-            limit: Duration::from_secs(30),
-            scope: TimeoutScope::Total,
-        }
+        Self { limit: Duration::from_secs(30), scope: TimeoutScope::Total }
     }
 }
 
@@ -45,23 +42,13 @@ impl Timeout {
     /// Limits the whole call; it belongs outside of retry.
     #[must_use]
     pub const fn total(limit: Duration) -> Self {
-        Self {
-            config: TimeoutConfig {
-                limit,
-                scope: TimeoutScope::Total,
-            },
-        }
+        Self { config: TimeoutConfig { limit, scope: TimeoutScope::Total } }
     }
 
     /// Limits each attempt; it belongs inside of retry.
     #[must_use]
     pub const fn attempt(limit: Duration) -> Self {
-        Self {
-            config: TimeoutConfig {
-                limit,
-                scope: TimeoutScope::Attempt,
-            },
-        }
+        Self { config: TimeoutConfig { limit, scope: TimeoutScope::Attempt } }
     }
 }
 
@@ -76,12 +63,7 @@ impl Policy for Timeout {
         positive("timeout.limit", self.config.limit)
     }
 
-    async fn run<C, O, T, E, Op, Fut>(
-        &self,
-        env: Env<'_, C, O>,
-        cx: Cx,
-        op: Op,
-    ) -> Result<T, Failure<E>>
+    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,
         O: Observer,
@@ -104,32 +86,15 @@ impl Policy for Timeout {
             // Dropped here, so that what it held is settled before anybody hears of the end.
         };
         done.unwrap_or_else(|| {
-            tracing::debug!(
-                pipeline = env.name,
-                scope = scope.as_str(),
-                ?limit,
-                "timed out"
-            );
-            env.observer.observe(&RecoveryEvent::TimedOut {
-                pipeline: env.name,
-                scope,
-                after: limit,
-            });
-            Err(Failure::TimedOut {
-                scope,
-                after: limit,
-                attempts: cx.attempt(),
-            })
+            tracing::debug!(pipeline = env.name, scope = scope.as_str(), ?limit, "timed out");
+            env.observer.observe(&RecoveryEvent::TimedOut { pipeline: env.name, scope, after: limit });
+            Err(Failure::TimedOut { scope, after: limit, attempts: cx.attempt() })
         })
     }
 }
 
 /// Polls `call` until it is ready or `deadline` is over; the timer is made only once the call has to wait.
-async fn before<C: Clock, F: Future>(
-    clock: &C,
-    deadline: Instant,
-    mut call: Pin<&mut F>,
-) -> Option<F::Output> {
+async fn before<C: Clock, F: Future>(clock: &C, deadline: Instant, mut call: Pin<&mut F>) -> Option<F::Output> {
     let mut timer = pin!(None);
     poll_fn(move |task| {
         if let Poll::Ready(value) = call.as_mut().poll(task) {

@@ -64,16 +64,11 @@ impl Core {
 
     /// Fixes id and deadline; a task that was given back and is submitted again keeps its first ones.
     pub(crate) fn set_up(&self, id: Option<TaskId>, deadline: Option<Instant>) -> Setup {
-        *self.setup.get_or_init(|| Setup {
-            id: id.unwrap_or_else(TaskId::generate),
-            deadline,
-        })
+        *self.setup.get_or_init(|| Setup { id: id.unwrap_or_else(TaskId::generate), deadline })
     }
 
     pub(crate) fn id(&self) -> TaskId {
-        self.setup
-            .get()
-            .map_or_else(|| TaskId::from_uuid(Uuid::nil()), |setup| setup.id)
+        self.setup.get().map_or_else(|| TaskId::from_uuid(Uuid::nil()), |setup| setup.id)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -84,9 +79,7 @@ impl Core {
         let place = REASONS.iter().position(|known| *known == reason);
         let code = place.and_then(|place| u8::try_from(place + 1).ok());
         // The first reason stands.
-        let first =
-            self.cancel
-                .compare_exchange(0, code.unwrap_or(1), Ordering::AcqRel, Ordering::Acquire);
+        let first = self.cancel.compare_exchange(0, code.unwrap_or(1), Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
             self.worker.wake();
         }
@@ -141,14 +134,7 @@ struct Slot<T, E> {
 
 impl<T, E> Cell<T, E> {
     pub(crate) fn new(core: Core) -> Self {
-        Self {
-            core,
-            slot: Mutex::new(Slot {
-                state: TaskState::Pending,
-                result: None,
-                waker: None,
-            }),
-        }
+        Self { core, slot: Mutex::new(Slot { state: TaskState::Pending, result: None, waker: None }) }
     }
 
     /// Settles the task with what it returned; an error of a task that is being cancelled is its cancel.

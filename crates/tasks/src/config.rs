@@ -54,11 +54,7 @@ pub(crate) const LONGEST: Duration = Duration::from_hours(366 * 24);
 impl PoolConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         let whole = |field, value: u32, most: u32, expected| {
-            if (1..=most).contains(&value) {
-                Ok(())
-            } else {
-                Err(ConfigError::new(field, value, expected))
-            }
+            if (1..=most).contains(&value) { Ok(()) } else { Err(ConfigError::new(field, value, expected)) }
         };
         whole("pool.workers", self.workers, 10_000, "1 to 10000")?;
         whole("pool.queue", self.queue, 1_000_000, "1 to 1000000")?;
@@ -73,10 +69,7 @@ impl PoolConfig {
                 "more than zero and at most 366 days",
             ));
         }
-        for (field, time) in [
-            ("pool.age_after", self.age_after),
-            ("pool.stuck_after", self.stuck_after),
-        ] {
+        for (field, time) in [("pool.age_after", self.age_after), ("pool.stuck_after", self.stuck_after)] {
             if time > LONGEST {
                 let value = format_args!("{time:?}");
                 return Err(ConfigError::new(field, value, "at most 366 days"));
@@ -101,11 +94,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     fn new(field: &'static str, value: impl Display, expected: &'static str) -> Self {
-        Self {
-            field,
-            value: value.to_string(),
-            expected,
-        }
+        Self { field, value: value.to_string(), expected }
     }
 }
 
@@ -119,11 +108,7 @@ pub struct PoolBuilder {
 
 impl PoolBuilder {
     pub(crate) fn new(name: Arc<str>) -> Self {
-        Self {
-            name,
-            config: PoolConfig::default(),
-            observer: None,
-        }
+        Self { name, config: PoolConfig::default(), observer: None }
     }
 
     /// Replaces all settings.
@@ -184,20 +169,12 @@ impl PoolBuilder {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(ConfigError::new("runtime", "none", "a tokio runtime"));
         };
-        Ok(TaskPool::start(
-            self.name,
-            self.config,
-            self.observer,
-            &runtime,
-        ))
+        Ok(TaskPool::start(self.name, self.config, self.observer, &runtime))
     }
 }
 
 impl std::fmt::Debug for PoolBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PoolBuilder")
-            .field("name", &self.name)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("PoolBuilder").field("name", &self.name).field("config", &self.config).finish_non_exhaustive()
     }
 }

@@ -50,9 +50,7 @@ impl TaskContext {
     /// Returns [`Cancelled`], which the task's error type converts `From`.
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.is_cancelled() {
-            return Err(Cancelled {
-                reason: self.control.core().cancel_reason(),
-            });
+            return Err(Cancelled { reason: self.control.core().cancel_reason() });
         }
         Ok(())
     }

@@ -121,12 +121,7 @@ impl<T> SubmitError<T> {
 impl<T> Classify for SubmitError<T> {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Full {
-                retry_after: Some(after),
-                ..
-            } => ErrorClass::Throttled {
-                after: Some(*after),
-            },
+            Self::Full { retry_after: Some(after), .. } => ErrorClass::Throttled { after: Some(*after) },
             Self::Full { .. } => ErrorClass::Overload,
             Self::Closed { .. } => ErrorClass::Permanent,
         }

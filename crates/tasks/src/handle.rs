@@ -32,12 +32,7 @@ pub struct TaskHandle<T: Send + 'static, E: Send + 'static> {
 
 impl<T: Send + 'static, E: Send + 'static> TaskHandle<T, E> {
     pub(crate) const fn new(cell: Arc<Cell<T, E>>, pool: Arc<Shared>, ticket: Ticket) -> Self {
-        Self {
-            cell,
-            pool,
-            ticket,
-            cancel_on_drop: false,
-        }
+        Self { cell, pool, ticket, cancel_on_drop: false }
     }
 
     /// Returns the task's id.
@@ -86,8 +81,7 @@ impl<T: Send + 'static, E: Send + 'static> TaskHandle<T, E> {
     /// A waiting task ends at once and frees its slot. A running one is dropped at its present await, a blocking
     /// one is told by [`TaskContext::check`](crate::TaskContext::check). A task that has ended stays as it is.
     pub fn cancel(&self) {
-        self.pool
-            .cancel(&*self.cell, self.ticket, CancelReason::Requested);
+        self.pool.cancel(&*self.cell, self.ticket, CancelReason::Requested);
     }
 
     /// Cancels the task when this handle is dropped before the task has ended.

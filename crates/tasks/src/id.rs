@@ -25,9 +25,7 @@ impl TaskId {
         let clock = unix_millis() << COUNTER_BITS;
         // Runs into the next millisecond rather than repeat when 4,096 ids of one millisecond are used up.
         let next = |last: u64| Some(clock.max(last.wrapping_add(1)));
-        let last = LAST
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
-            .unwrap_or(clock);
+        let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(clock);
         let tick = clock.max(last.wrapping_add(1));
         let (millis, counter) = (tick >> COUNTER_BITS, tick & ((1 << COUNTER_BITS) - 1));
         let high = (millis << 16) | 0x7000 | counter;
@@ -71,10 +69,7 @@ impl From<Uuid> for TaskId {
 const COUNTER_BITS: u32 = 12;
 
 fn unix_millis() -> u64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an id carries the wall clock by its definition and decides nothing"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "an id carries the wall clock by its definition and decides nothing")]
     let now = SystemTime::now();
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(0)
@@ -87,11 +82,8 @@ mod tests {
     #[test]
     fn ids_are_version_7_and_rise_strictly_across_threads() {
         let mut all: Vec<TaskId> = std::thread::scope(|scope| {
-            let made: Vec<_> = (0..4)
-                .map(|_| {
-                    scope.spawn(|| (0..10_000).map(|_| TaskId::generate()).collect::<Vec<_>>())
-                })
-                .collect();
+            let made: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| (0..10_000).map(|_| TaskId::generate()).collect::<Vec<_>>())).collect();
             made.into_iter()
                 .flat_map(|thread| {
                     let ids = thread.join().unwrap();
@@ -101,10 +93,7 @@ mod tests {
                 .collect()
         });
         assert_eq!(all.first().unwrap().as_uuid().get_version_num(), 7);
-        assert_eq!(
-            all.first().unwrap().as_uuid().get_variant(),
-            uuid::Variant::RFC4122
-        );
+        assert_eq!(all.first().unwrap().as_uuid().get_variant(), uuid::Variant::RFC4122);
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 40_000);

@@ -14,11 +14,7 @@ pub struct Progress {
 
 impl Progress {
     pub(crate) fn new(fraction: f64, message: Arc<str>) -> Self {
-        let fraction = if fraction.is_nan() {
-            0.0
-        } else {
-            fraction.clamp(0.0, 1.0)
-        };
+        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
         Self { fraction, message }
     }
 }

@@ -84,14 +84,7 @@ impl<T: Send + 'static, E: Send + 'static> Task<T, E> {
     }
 
     fn of(cell: Arc<Cell<T, E>>, body: Body) -> Self {
-        Self {
-            cell,
-            body,
-            id: None,
-            priority: Priority::default(),
-            timeout: None,
-            deadline: None,
-        }
+        Self { cell, body, id: None, priority: Priority::default(), timeout: None, deadline: None }
     }
 }
 

@@ -28,13 +28,8 @@ pub(crate) enum Storage {
 
 impl LoadContext {
     pub(crate) fn new() -> Self {
-        let directives = Directives {
-            options: EntryOptions::new(),
-            storage: Storage::Store,
-        };
-        Self {
-            directives: Arc::new(Mutex::new(directives)),
-        }
+        let directives = Directives { options: EntryOptions::new(), storage: Storage::Store };
+        Self { directives: Arc::new(Mutex::new(directives)) }
     }
 
     pub(crate) fn directives(&self) -> Directives {

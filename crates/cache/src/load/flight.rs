@@ -49,9 +49,7 @@ impl<K, V> fmt::Debug for Slot<K, V> {
 
 impl<K, V> Default for FlightTable<K, V> {
     fn default() -> Self {
-        Self {
-            slots: HashTable::new(),
-        }
+        Self { slots: HashTable::new() }
     }
 }
 
@@ -66,18 +64,12 @@ impl<K: Eq, V> FlightTable<K, V> {
         if self.slots.is_empty() {
             return None;
         }
-        let slot = self
-            .slots
-            .find_entry(hash, |slot| {
-                slot.hash == hash && slot.lead.key.borrow() == key
-            })
-            .ok()?;
+        let slot = self.slots.find_entry(hash, |slot| slot.hash == hash && slot.lead.key.borrow() == key).ok()?;
         Some(slot.remove().0)
     }
 
     fn find(&self, hash: u64, key: &K) -> Option<&Slot<K, V>> {
-        self.slots
-            .find(hash, |slot| slot.hash == hash && slot.lead.key == *key)
+        self.slots.find(hash, |slot| slot.hash == hash && slot.lead.key == *key)
     }
 
     fn add(&mut self, slot: Slot<K, V>) {
@@ -86,10 +78,7 @@ impl<K: Eq, V> FlightTable<K, V> {
 
     /// Takes exactly this load out, unless it was detached before.
     fn take(&mut self, hash: u64, lead: &Arc<Lead<K>>) -> Option<Slot<K, V>> {
-        let slot = self
-            .slots
-            .find_entry(hash, |slot| Arc::ptr_eq(&slot.lead, lead))
-            .ok()?;
+        let slot = self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.lead, lead)).ok()?;
         Some(slot.remove().0)
     }
 }
@@ -133,19 +122,11 @@ where
     let entered = if let Some(slot) = shard.core.flights.find(hash, &key) {
         let (identity, landing) = (lineage::identity(&slot.lead), Arc::clone(&slot.landing));
         shard.core.counts.coalesced += 1;
-        Entered::Join {
-            identity,
-            landing,
-            key,
-        }
+        Entered::Join { identity, landing, key }
     } else {
         let lead = Arc::new(Lead { key });
         let landing = Arc::new(Landing::new());
-        shard.core.flights.add(Slot {
-            hash,
-            lead: Arc::clone(&lead),
-            landing: Arc::clone(&landing),
-        });
+        shard.core.flights.add(Slot { hash, lead: Arc::clone(&lead), landing: Arc::clone(&landing) });
         shard.core.counts.loads += 1;
         Entered::Lead {
             flight: Flight {
@@ -161,10 +142,7 @@ where
     drop(shard);
     inner.tell_miss(found);
     match entered {
-        Entered::Lead {
-            mut flight,
-            landing,
-        } => {
+        Entered::Lead { mut flight, landing } => {
             flight.started = inner.read_clock();
             inner.emit(CacheEvent::LoadStarted);
             Entered::Lead { flight, landing }
@@ -228,12 +206,7 @@ where
         self.landing.end(outcome);
     }
 
-    fn finish_value(
-        &self,
-        lead: Arc<Lead<K>>,
-        value: V,
-        directives: Directives,
-    ) -> (Outcome<V>, LoadOutcome) {
+    fn finish_value(&self, lead: Arc<Lead<K>>, value: V, directives: Directives) -> (Outcome<V>, LoadOutcome) {
         // Both are the user's code; neither may end this task without word to those who wait.
         let prepared = catch_unwind(AssertUnwindSafe(|| match directives.storage {
             Storage::Store => Some((self.inner.weigh(&lead.key, &value), value.clone())),
@@ -245,41 +218,22 @@ where
                 (Outcome::Value(value), how)
             }
             Ok(None) => {
-                let slot = self
-                    .inner
-                    .shard(self.hash)
-                    .lock()
-                    .core
-                    .flights
-                    .take(self.hash, &lead);
+                let slot = self.inner.shard(self.hash).lock().core.flights.take(self.hash, &lead);
                 drop(slot);
                 (Outcome::Value(value), LoadOutcome::NotStored)
             }
             Err(panic) => {
                 self.close(&lead);
-                (
-                    Outcome::Panicked(panic_message(&*panic)),
-                    LoadOutcome::Panicked,
-                )
+                (Outcome::Panicked(panic_message(&*panic)), LoadOutcome::Panicked)
             }
         }
     }
 
-    fn store(
-        &self,
-        lead: Arc<Lead<K>>,
-        value: V,
-        weight: u64,
-        directives: Directives,
-    ) -> LoadOutcome {
+    fn store(&self, lead: Arc<Lead<K>>, value: V, weight: u64, directives: Directives) -> LoadOutcome {
         let inner = &*self.inner;
         let limit = inner.budget().max_entry();
         let (deadline, _) = inner.deadline(directives.options.ttl);
-        let entry = Entry {
-            value,
-            weight,
-            deadline,
-        };
+        let entry = Entry { value, weight, deadline };
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
         let slot = shard.core.flights.take(self.hash, &lead);
@@ -287,18 +241,10 @@ where
         // The slot held the only other handle of the key, so the key can be taken out of its `Arc`
         // now.
         drop(slot);
-        let key = if entitled {
-            Arc::into_inner(lead).map(|lead| lead.key)
-        } else {
-            None
-        };
+        let key = if entitled { Arc::into_inner(lead).map(|lead| lead.key) } else { None };
         // What is not stored is bound here, to be dropped after the lock.
         let (stored, _displaced, _refused) = match key {
-            Some(key) if weight <= limit => (
-                true,
-                shard.put(inner.budget(), self.hash, key, entry, &mut out),
-                None,
-            ),
+            Some(key) if weight <= limit => (true, shard.put(inner.budget(), self.hash, key, entry, &mut out), None),
             other => {
                 shard.core.counts.refusals += u64::from(entitled);
                 (false, None, other)
@@ -328,8 +274,7 @@ where
 
     fn tell(&self, outcome: LoadOutcome) {
         let elapsed = self.inner.read_clock().since(self.started);
-        self.inner
-            .emit(CacheEvent::LoadFinished { outcome, elapsed });
+        self.inner.emit(CacheEvent::LoadFinished { outcome, elapsed });
     }
 }
 

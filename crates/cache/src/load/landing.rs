@@ -23,10 +23,7 @@ pub(crate) struct Landing<V> {
 
 impl<V> Landing<V> {
     pub(crate) fn new() -> Self {
-        Self {
-            outcome: OnceLock::new(),
-            ended: Notify::new(),
-        }
+        Self { outcome: OnceLock::new(), ended: Notify::new() }
     }
 
     /// Ends the load for all who wait; the first end counts.

@@ -33,10 +33,7 @@ pub(crate) fn identity<T>(of: &Arc<T>) -> Identity {
 /// Returns the lineage of a load that starts here.
 pub(crate) fn extend(load: &Identified) -> Arc<Lineage> {
     let parent = CURRENT.try_with(Arc::clone).ok();
-    Arc::new(Lineage {
-        load: Weak::clone(load),
-        parent,
-    })
+    Arc::new(Lineage { load: Weak::clone(load), parent })
 }
 
 pub(crate) fn scope<F: Future>(lineage: Arc<Lineage>, run: F) -> impl Future<Output = F::Output> {

@@ -78,11 +78,7 @@ where
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn get_or_load<F, Fut, E>(
-        &self,
-        key: K,
-        loader: F,
-    ) -> Result<Fetched<V>, LoadError<E>>
+    pub async fn get_or_load<F, Fut, E>(&self, key: K, loader: F) -> Result<Fetched<V>, LoadError<E>>
     where
         F: FnOnce(LoadContext) -> Fut + Send + 'static,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
@@ -101,14 +97,9 @@ where
                     let load = lineage::scope(lineage, task::run(flight, loader));
                     start(&runtime, load.in_current_span()).await;
                     // The error is of this caller's own loader, so it is of this caller's type.
-                    return receive(landing.outcome().await, Source::Loaded)
-                        .unwrap_or(Err(LoadError::Aborted));
+                    return receive(landing.outcome().await, Source::Loaded).unwrap_or(Err(LoadError::Aborted));
                 }
-                Entered::Join {
-                    identity,
-                    landing,
-                    key: given_back,
-                } => {
+                Entered::Join { identity, landing, key: given_back } => {
                     if lineage::contains(identity) {
                         return Err(LoadError::Reentrant);
                     }
@@ -145,13 +136,8 @@ fn receive<V: Clone, E: Send + Sync + 'static>(
 ) -> Option<Result<Fetched<V>, LoadError<E>>> {
     match outcome {
         Outcome::Value(value) => Some(Ok(Fetched::new(value.clone(), source))),
-        Outcome::Failed(error) => Arc::clone(error)
-            .downcast()
-            .ok()
-            .map(|error| Err(LoadError::Loader(error))),
+        Outcome::Failed(error) => Arc::clone(error).downcast().ok().map(|error| Err(LoadError::Loader(error))),
         Outcome::Aborted => None,
-        Outcome::Panicked(message) => Some(Err(LoadError::Panicked {
-            message: Arc::clone(message),
-        })),
+        Outcome::Panicked(message) => Some(Err(LoadError::Panicked { message: Arc::clone(message) })),
     }
 }

@@ -116,10 +116,7 @@ impl Numbered for NodeRef {
 
 impl<K> Numbered for Keyed<K> {
     fn number(&self) -> NodeRef {
-        NodeRef {
-            hash: self.hash,
-            node: self.node,
-        }
+        NodeRef { hash: self.hash, node: self.node }
     }
 }
 

@@ -24,10 +24,7 @@ impl<K, V> fmt::Debug for Lru<K, V> {
 
 impl<K: Eq, V> Default for Lru<K, V> {
     fn default() -> Self {
-        Self {
-            map: LruCache::unbounded_with_hasher(BuildFinished::default()),
-            nodes: 0,
-        }
+        Self { map: LruCache::unbounded_with_hasher(BuildFinished::default()), nodes: 0 }
     }
 }
 
@@ -49,14 +46,7 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
 
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
         self.nodes = self.nodes.wrapping_add(1);
-        let displaced = self.map.push(
-            Keyed {
-                hash,
-                node: self.nodes,
-                key,
-            },
-            entry,
-        );
+        let displaced = self.map.push(Keyed { hash, node: self.nodes, key }, entry);
         displaced.map(|(keyed, entry)| (keyed.key, entry))
     }
 
@@ -64,27 +54,17 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.map
-            .pop_entry::<dyn HashedKey<Q> + '_>(lookup)
-            .map(|(keyed, entry)| (keyed.key, entry))
+        self.map.pop_entry::<dyn HashedKey<Q> + '_>(lookup).map(|(keyed, entry)| (keyed.key, entry))
     }
 
     fn evict(&mut self) -> Option<(K, Entry<V>)> {
         self.map.pop_lru().map(|(keyed, entry)| (keyed.key, entry))
     }
 
-    fn extract(
-        &mut self,
-        mut fits: impl FnMut(&Entry<V>) -> bool,
-        mut each: impl FnMut((K, Entry<V>)),
-    ) {
+    fn extract(&mut self, mut fits: impl FnMut(&Entry<V>) -> bool, mut each: impl FnMut((K, Entry<V>))) {
         // `LruCache::retain` would drop keys and values here and now, under the lock.
-        let leaving: Vec<NodeRef> = self
-            .map
-            .iter()
-            .filter(|(_, entry)| fits(entry))
-            .map(|(keyed, _)| keyed.number())
-            .collect();
+        let leaving: Vec<NodeRef> =
+            self.map.iter().filter(|(_, entry)| fits(entry)).map(|(keyed, _)| keyed.number()).collect();
         for node in leaving {
             if let Some((keyed, entry)) = self.map.pop_entry::<dyn Numbered + '_>(&node) {
                 each((keyed.key, entry));
@@ -103,20 +83,13 @@ mod tests {
     use crate::expiry::Deadline;
 
     fn entry(value: u32) -> Entry<u32> {
-        Entry {
-            value,
-            weight: 1,
-            deadline: Deadline::NEVER,
-        }
+        Entry { value, weight: 1, deadline: Deadline::NEVER }
     }
 
     fn filled() -> Lru<String, u32> {
         let mut lru = Lru::default();
         for (hash, value) in [(1, 10), (1, 20), (2, 30)] {
-            assert!(
-                lru.insert(hash, format!("key {value}"), entry(value))
-                    .is_none()
-            );
+            assert!(lru.insert(hash, format!("key {value}"), entry(value)).is_none());
         }
         lru
     }
@@ -124,18 +97,9 @@ mod tests {
     #[test]
     fn keys_of_one_hash_are_told_apart() {
         let mut lru = filled();
-        assert_eq!(
-            lru.hit(&Lookup::new(1, "key 20")).map(|entry| entry.value),
-            Some(20)
-        );
-        assert_eq!(
-            lru.hit(&Lookup::new(1, "key 10")).map(|entry| entry.value),
-            Some(10)
-        );
-        assert!(
-            lru.hit(&Lookup::new(1, "key 30")).is_none(),
-            "found by hash alone"
-        );
+        assert_eq!(lru.hit(&Lookup::new(1, "key 20")).map(|entry| entry.value), Some(20));
+        assert_eq!(lru.hit(&Lookup::new(1, "key 10")).map(|entry| entry.value), Some(10));
+        assert!(lru.hit(&Lookup::new(1, "key 30")).is_none(), "found by hash alone");
     }
 
     #[test]
@@ -143,9 +107,7 @@ mod tests {
         let mut lru = filled();
         assert!(lru.hit(&Lookup::new(1, "key 10")).is_some());
         assert!(lru.peek(&Lookup::new(1, "key 20")).is_some());
-        let order: Vec<u32> = std::iter::from_fn(|| lru.evict())
-            .map(|(_, entry)| entry.value)
-            .collect();
+        let order: Vec<u32> = std::iter::from_fn(|| lru.evict()).map(|(_, entry)| entry.value).collect();
         assert_eq!(order, [20, 30, 10]);
     }
 
@@ -155,24 +117,17 @@ mod tests {
         let mut gone = Vec::new();
         lru.extract(|entry| entry.value == 20, |(key, _)| gone.push(key));
         assert_eq!(gone, ["key 20"]);
-        let order: Vec<u32> = std::iter::from_fn(|| lru.evict())
-            .map(|(_, entry)| entry.value)
-            .collect();
+        let order: Vec<u32> = std::iter::from_fn(|| lru.evict()).map(|(_, entry)| entry.value).collect();
         assert_eq!(order, [10, 30]);
     }
 
     #[test]
     fn replacing_gives_the_old_entry_back() {
         let mut lru = filled();
-        let old = lru
-            .insert(1, "key 10".to_owned(), entry(11))
-            .expect("the key was there");
+        let old = lru.insert(1, "key 10".to_owned(), entry(11)).expect("the key was there");
         assert_eq!((old.0.as_str(), old.1.value), ("key 10", 10));
         assert_eq!(lru.len(), 3);
-        assert!(
-            lru.remove(&Lookup::new(1, "key 10"))
-                .is_some_and(|(_, entry)| entry.value == 11)
-        );
+        assert!(lru.remove(&Lookup::new(1, "key 10")).is_some_and(|(_, entry)| entry.value == 11));
         assert_eq!(lru.len(), 2);
     }
 }

@@ -8,22 +8,14 @@ use bedplate_cache::{Cache, Insertion};
 #[test]
 fn an_entry_of_the_greatest_weight_fits_whatever_the_number_of_shards() {
     for shards in [1, 4, 64, 1024] {
-        let cache: Cache<u64, Vec<u8>> = Cache::builder("heavy")
-            .max_bytes(1 << 20)
-            .max_entry_bytes(1 << 20)
-            .shards(shards)
-            .build()
-            .unwrap();
+        let cache: Cache<u64, Vec<u8>> =
+            Cache::builder("heavy").max_bytes(1 << 20).max_entry_bytes(1 << 20).shards(shards).build().unwrap();
         for key in 0..2000 {
             cache.insert(key, vec![0; 400]);
         }
         let inline = 80 + 8 + 24;
         let largest = vec![0; (1 << 20) - inline];
-        assert_eq!(
-            cache.insert(5000, largest.clone()),
-            Insertion::Inserted,
-            "{shards} shards"
-        );
+        assert_eq!(cache.insert(5000, largest.clone()), Insertion::Inserted, "{shards} shards");
         assert_eq!((cache.len(), cache.bytes()), (1, 1 << 20));
         assert_eq!(cache.get(&5000), Some(largest));
     }
@@ -31,34 +23,18 @@ fn an_entry_of_the_greatest_weight_fits_whatever_the_number_of_shards() {
 
 #[test]
 fn an_entry_too_heavy_is_given_back_and_what_it_was_to_replace_is_gone() {
-    let cache: Cache<u64, Vec<u8>> = Cache::builder("refusing")
-        .max_bytes(10_000)
-        .max_entry_bytes(1000)
-        .build()
-        .unwrap();
+    let cache: Cache<u64, Vec<u8>> =
+        Cache::builder("refusing").max_bytes(10_000).max_entry_bytes(1000).build().unwrap();
     cache.insert(1, vec![1]);
-    let Insertion::Refused {
-        value,
-        weight,
-        limit,
-    } = cache.insert(1, vec![2; 1000])
-    else {
-        panic!("it was stored")
-    };
-    assert_eq!(
-        (value.len(), weight, limit),
-        (1000, 1000 + 80 + 8 + 24, 1000)
-    );
+    let Insertion::Refused { value, weight, limit } = cache.insert(1, vec![2; 1000]) else { panic!("it was stored") };
+    assert_eq!((value.len(), weight, limit), (1000, 1000 + 80 + 8 + 24, 1000));
     assert_eq!(cache.get(&1), None, "the old value would be wrong");
     assert_eq!((cache.stats().refusals, cache.bytes()), (1, 0));
 }
 
 #[test]
 fn a_weigher_that_lies_cannot_break_the_counts() {
-    let cache: Cache<u64, u64> = Cache::builder("lying")
-        .weigher(|_: &u64, value: &u64| *value)
-        .build()
-        .unwrap();
+    let cache: Cache<u64, u64> = Cache::builder("lying").weigher(|_: &u64, value: &u64| *value).build().unwrap();
     assert!(!cache.insert(1, u64::MAX).is_stored());
     assert!(cache.insert(2, 0).is_stored());
     assert_eq!(cache.bytes(), 80);
@@ -66,19 +42,13 @@ fn a_weigher_that_lies_cannot_break_the_counts() {
 
 #[test]
 fn the_shares_of_the_shards_follow_the_keys() {
-    let cache: Cache<u64, u64> = Cache::builder("even")
-        .max_bytes(96 * 4096)
-        .shards(8)
-        .build()
-        .unwrap();
+    let cache: Cache<u64, u64> = Cache::builder("even").max_bytes(96 * 4096).shards(8).build().unwrap();
     for key in 0..100_000 {
         cache.insert(key, key);
     }
     assert_eq!(cache.len(), 4096);
     // Were a shard starved, many of the newest keys would be missing.
-    let newest = (100_000 - 2048..100_000)
-        .filter(|key| cache.contains(key))
-        .count();
+    let newest = (100_000 - 2048..100_000).filter(|key| cache.contains(key)).count();
     assert!(newest > 1950, "only {newest} of the 2048 newest are left");
 }
 
@@ -110,12 +80,7 @@ fn values_are_dropped_outside_of_the_locks() {
         .weigher(|_: &u64, _: &Arc<Caller>| 20)
         .build()
         .unwrap();
-    let value = || {
-        Arc::new(Caller {
-            cache: Some(cache.clone()),
-            dropped: Arc::clone(&dropped),
-        })
-    };
+    let value = || Arc::new(Caller { cache: Some(cache.clone()), dropped: Arc::clone(&dropped) });
     for key in 0..50 {
         cache.insert(key, value());
     }
@@ -133,18 +98,11 @@ fn a_panicking_clone_leaves_the_cache_whole() {
     struct Fragile(Arc<AtomicU64>);
     impl Clone for Fragile {
         fn clone(&self) -> Self {
-            assert_ne!(
-                self.0.fetch_add(1, Ordering::Relaxed),
-                0,
-                "the first clone breaks"
-            );
+            assert_ne!(self.0.fetch_add(1, Ordering::Relaxed), 0, "the first clone breaks");
             Self(Arc::clone(&self.0))
         }
     }
-    let cache: Cache<u64, Fragile> = Cache::builder("fragile")
-        .weigher(|_: &u64, _: &Fragile| 8)
-        .build()
-        .unwrap();
+    let cache: Cache<u64, Fragile> = Cache::builder("fragile").weigher(|_: &u64, _: &Fragile| 8).build().unwrap();
     cache.insert(1, Fragile(Arc::new(AtomicU64::new(0))));
     let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cache.get(&1)));
     assert!(broken.is_err());

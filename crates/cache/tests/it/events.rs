@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bedplate_cache::{
-    Cache, CacheEvent, EntryOptions, LoadOutcome, ManualClock, MissCause, Observer,
-};
+use bedplate_cache::{Cache, CacheEvent, EntryOptions, LoadOutcome, ManualClock, MissCause, Observer};
 
 #[derive(Debug, Default)]
 struct Recorder {
@@ -41,13 +39,7 @@ async fn every_step_is_told_once() {
     assert_eq!(cache.get(&1), Some(10));
     assert_eq!(
         recorder.take(),
-        [
-            CacheEvent::Miss {
-                cause: MissCause::Absent
-            },
-            CacheEvent::Inserted { weight: 90 },
-            CacheEvent::Hit
-        ]
+        [CacheEvent::Miss { cause: MissCause::Absent }, CacheEvent::Inserted { weight: 90 }, CacheEvent::Hit]
     );
     cache.insert(2, 20);
     cache.insert(3, 30);
@@ -59,10 +51,7 @@ async fn every_step_is_told_once() {
             CacheEvent::Inserted { weight: 110 },
             CacheEvent::Evicted { weight: 90 },
             CacheEvent::Evicted { weight: 100 },
-            CacheEvent::Refused {
-                weight: 480,
-                limit: 190
-            },
+            CacheEvent::Refused { weight: 480, limit: 190 },
         ]
     );
     cache.remove(&3);
@@ -76,9 +65,7 @@ async fn every_step_is_told_once() {
             CacheEvent::Removed { weight: 110 },
             CacheEvent::Inserted { weight: 130 },
             CacheEvent::Expired { weight: 130 },
-            CacheEvent::Miss {
-                cause: MissCause::Expired
-            },
+            CacheEvent::Miss { cause: MissCause::Expired },
             CacheEvent::Cleared { entries: 0 },
         ]
     );
@@ -91,15 +78,10 @@ async fn every_step_is_told_once() {
     assert_eq!(
         recorder.take(),
         [
-            CacheEvent::Miss {
-                cause: MissCause::Absent
-            },
+            CacheEvent::Miss { cause: MissCause::Absent },
             CacheEvent::LoadStarted,
             CacheEvent::Inserted { weight: 140 },
-            CacheEvent::LoadFinished {
-                outcome: LoadOutcome::Stored,
-                elapsed: Duration::from_secs(3)
-            },
+            CacheEvent::LoadFinished { outcome: LoadOutcome::Stored, elapsed: Duration::from_secs(3) },
         ]
     );
 }

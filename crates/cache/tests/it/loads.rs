@@ -27,11 +27,7 @@ struct Origin {
 
 impl Origin {
     fn closed() -> Self {
-        Self {
-            calls: Arc::default(),
-            gate: Arc::new(Semaphore::new(0)),
-            entered: Arc::default(),
-        }
+        Self { calls: Arc::default(), gate: Arc::new(Semaphore::new(0)), entered: Arc::default() }
     }
 
     async fn pass(&self) {
@@ -48,10 +44,7 @@ impl Origin {
         self.calls.load(Ordering::Relaxed)
     }
 
-    async fn load(
-        self,
-        answer: fn() -> Result<&'static str, io::Error>,
-    ) -> Result<String, io::Error> {
+    async fn load(self, answer: fn() -> Result<&'static str, io::Error>) -> Result<String, io::Error> {
         self.pass().await;
         answer().map(str::to_owned)
     }
@@ -68,10 +61,7 @@ async fn herd(
     for _ in 0..count {
         let (cache, origin) = (cache.clone(), origin.clone());
         callers.spawn(async move {
-            cache
-                .get_or_load(1, move |_| origin.load(answer))
-                .await
-                .map(bedplate_cache::Fetched::into_parts)
+            cache.get_or_load(1, move |_| origin.load(answer)).await.map(bedplate_cache::Fetched::into_parts)
         });
     }
     while cache.stats().coalesced + 1 < count {
@@ -86,34 +76,15 @@ async fn five_hundred_callers_make_one_call() {
     let callers = herd(&cache, &origin, 500, || Ok("page")).await;
     origin.open();
     let answers = callers.join_all().await;
-    let loaded = answers
-        .iter()
-        .filter(|answer| matches!(answer, Ok((value, Source::Loaded)) if value == "page"))
-        .count();
-    let coalesced = answers
-        .iter()
-        .filter(|answer| matches!(answer, Ok((value, Source::Coalesced)) if value == "page"))
-        .count();
+    let loaded =
+        answers.iter().filter(|answer| matches!(answer, Ok((value, Source::Loaded)) if value == "page")).count();
+    let coalesced =
+        answers.iter().filter(|answer| matches!(answer, Ok((value, Source::Coalesced)) if value == "page")).count();
     assert_eq!((origin.calls(), loaded, coalesced), (1, 1, 499));
-    let again = cache
-        .get_or_load(1, |_| async { Err::<String, _>(offline()) })
-        .await
-        .unwrap();
-    assert_eq!(
-        (again.value().as_str(), again.source()),
-        ("page", Source::Fresh)
-    );
+    let again = cache.get_or_load(1, |_| async { Err::<String, _>(offline()) }).await.unwrap();
+    assert_eq!((again.value().as_str(), again.source()), ("page", Source::Fresh));
     let stats = cache.stats();
-    assert_eq!(
-        (
-            stats.loads,
-            stats.coalesced,
-            stats.load_failures,
-            stats.hits,
-            stats.misses()
-        ),
-        (1, 499, 0, 1, 500)
-    );
+    assert_eq!((stats.loads, stats.coalesced, stats.load_failures, stats.hits, stats.misses()), (1, 499, 0, 1, 500));
 }
 
 #[tokio::test]
@@ -123,24 +94,17 @@ async fn a_failing_origin_is_called_once_and_the_error_is_one() {
     origin.open();
     let mut errors = Vec::new();
     for answer in callers.join_all().await {
-        let Err(LoadError::Loader(error)) = answer else {
-            panic!("{answer:?}")
-        };
+        let Err(LoadError::Loader(error)) = answer else { panic!("{answer:?}") };
         errors.push(error);
     }
     assert_eq!((origin.calls(), errors.len()), (1, 500));
     assert!(
-        errors
-            .windows(2)
-            .all(|pair| Arc::ptr_eq(pair.first().unwrap(), pair.last().unwrap())),
+        errors.windows(2).all(|pair| Arc::ptr_eq(pair.first().unwrap(), pair.last().unwrap())),
         "not one shared error"
     );
     assert_eq!(cache.stats().load_failures, 1);
     // A failure is not cached: the next caller tries again.
-    let recovered = cache
-        .get_or_load(1, |_| async { Ok::<_, io::Error>("back".to_owned()) })
-        .await
-        .unwrap();
+    let recovered = cache.get_or_load(1, |_| async { Ok::<_, io::Error>("back".to_owned()) }).await.unwrap();
     assert_eq!(recovered.source(), Source::Loaded);
 }
 
@@ -152,9 +116,7 @@ async fn a_panicking_loader_is_an_error_for_all() {
     let answers = callers.join_all().await;
     assert_eq!(answers.len(), 100);
     for answer in answers {
-        let Err(LoadError::Panicked { message, .. }) = answer else {
-            panic!("{answer:?}")
-        };
+        let Err(LoadError::Panicked { message, .. }) = answer else { panic!("{answer:?}") };
         assert_eq!(&*message, "out of cheese");
     }
 }
@@ -165,14 +127,8 @@ async fn a_panic_in_the_future_or_the_weigher_is_an_error_too() {
         .weigher(|_: &u64, _: &String| -> u64 { panic!("cannot weigh {}", 1) })
         .build()
         .unwrap();
-    let in_weigher = cache
-        .get_or_load(1, |_| async { Ok::<_, io::Error>(String::new()) })
-        .await
-        .unwrap_err();
-    assert_eq!(
-        in_weigher.to_string(),
-        "the loader panicked: cannot weigh 1"
-    );
+    let in_weigher = cache.get_or_load(1, |_| async { Ok::<_, io::Error>(String::new()) }).await.unwrap_err();
+    assert_eq!(in_weigher.to_string(), "the loader panicked: cannot weigh 1");
     let in_future = cache
         .get_or_load(1, |_| async {
             tokio::task::yield_now().await;
@@ -181,10 +137,7 @@ async fn a_panic_in_the_future_or_the_weigher_is_an_error_too() {
         })
         .await
         .unwrap_err();
-    assert!(
-        matches!(&in_future, LoadError::Panicked { message, .. } if &**message == "late"),
-        "{in_future}"
-    );
+    assert!(matches!(&in_future, LoadError::Panicked { message, .. } if &**message == "late"), "{in_future}");
     assert_eq!(cache.stats().load_failures, 2);
 }
 
@@ -193,12 +146,7 @@ async fn a_caller_that_leaves_harms_nobody() {
     let (cache, origin) = (cache(), Origin::closed());
     let leader = tokio::spawn({
         let (cache, origin) = (cache.clone(), origin.clone());
-        async move {
-            cache
-                .get_or_load(1, move |_| origin.load(|| Ok("page")))
-                .await
-                .map(|fetched| fetched.source())
-        }
+        async move { cache.get_or_load(1, move |_| origin.load(|| Ok("page"))).await.map(|fetched| fetched.source()) }
     });
     origin.entered.notified().await;
     let follower = tokio::spawn({
@@ -216,48 +164,28 @@ async fn a_caller_that_leaves_harms_nobody() {
     leader.abort();
     assert!(leader.await.unwrap_err().is_cancelled());
     origin.open();
-    assert_eq!(
-        follower.await.unwrap().unwrap(),
-        ("page".to_owned(), Source::Coalesced)
-    );
-    assert_eq!(
-        (origin.calls(), cache.get(&1)),
-        (1, Some("page".to_owned()))
-    );
+    assert_eq!(follower.await.unwrap().unwrap(), ("page".to_owned(), Source::Coalesced));
+    assert_eq!((origin.calls(), cache.get(&1)), (1, Some("page".to_owned())));
 }
 
 #[tokio::test]
 async fn a_load_goes_on_when_all_callers_have_left() {
     let (cache, origin) = (cache(), Origin::closed());
     let loader = origin.clone();
-    let impatient = tokio::time::timeout(
-        Duration::from_millis(1),
-        cache.get_or_load(1, move |_| loader.load(|| Ok("late"))),
-    );
+    let impatient =
+        tokio::time::timeout(Duration::from_millis(1), cache.get_or_load(1, move |_| loader.load(|| Ok("late"))));
     assert!(impatient.await.is_err());
     origin.open();
-    let late = cache
-        .get_or_load(1, |_| async { Err::<String, _>(offline()) })
-        .await
-        .unwrap();
+    let late = cache.get_or_load(1, |_| async { Err::<String, _>(offline()) }).await.unwrap();
     assert_eq!((late.value().as_str(), origin.calls()), ("late", 1));
 }
 
 /// Runs `between` while a load of key 1 is under way, and returns what its caller got.
-async fn interrupted(
-    cache: &Cache<u64, String>,
-    between: impl FnOnce(&Cache<u64, String>),
-) -> String {
+async fn interrupted(cache: &Cache<u64, String>, between: impl FnOnce(&Cache<u64, String>)) -> String {
     let origin = Origin::closed();
     let caller = tokio::spawn({
         let (cache, origin) = (cache.clone(), origin.clone());
-        async move {
-            cache
-                .get_or_load(1, move |_| origin.load(|| Ok("old")))
-                .await
-                .unwrap()
-                .into_value()
-        }
+        async move { cache.get_or_load(1, move |_| origin.load(|| Ok("old"))).await.unwrap().into_value() }
     });
     origin.entered.notified().await;
     between(cache);
@@ -267,16 +195,10 @@ async fn interrupted(
 
 #[tokio::test]
 async fn what_was_loaded_before_an_invalidation_is_not_stored_after_it() {
-    for invalidate in [
-        |cache: &Cache<u64, String>| drop(cache.remove(&1)),
-        |cache: &Cache<u64, String>| cache.clear(),
-    ] {
+    for invalidate in [|cache: &Cache<u64, String>| drop(cache.remove(&1)), |cache: &Cache<u64, String>| cache.clear()]
+    {
         let cache = cache();
-        assert_eq!(
-            interrupted(&cache, invalidate).await,
-            "old",
-            "the caller asked before"
-        );
+        assert_eq!(interrupted(&cache, invalidate).await, "old", "the caller asked before");
         assert_eq!((cache.get(&1), cache.bytes()), (None, 0));
     }
 }
@@ -284,13 +206,7 @@ async fn what_was_loaded_before_an_invalidation_is_not_stored_after_it() {
 #[tokio::test]
 async fn a_load_never_overwrites_a_newer_value() {
     let cache = cache();
-    assert_eq!(
-        interrupted(&cache, |cache| assert!(
-            cache.insert(1, "new".to_owned()).is_stored()
-        ))
-        .await,
-        "old"
-    );
+    assert_eq!(interrupted(&cache, |cache| assert!(cache.insert(1, "new".to_owned()).is_stored())).await, "old");
     assert_eq!(cache.get(&1).as_deref(), Some("new"));
 }
 
@@ -299,24 +215,12 @@ async fn who_asks_after_an_invalidation_does_not_join_the_old_load() {
     let (cache, old) = (cache(), Origin::closed());
     let before = tokio::spawn({
         let (cache, old) = (cache.clone(), old.clone());
-        async move {
-            cache
-                .get_or_load(1, move |_| old.load(|| Ok("old")))
-                .await
-                .unwrap()
-                .into_value()
-        }
+        async move { cache.get_or_load(1, move |_| old.load(|| Ok("old"))).await.unwrap().into_value() }
     });
     old.entered.notified().await;
     cache.remove(&1);
-    let after = cache
-        .get_or_load(1, |_| async { Ok::<_, io::Error>("new".to_owned()) })
-        .await
-        .unwrap();
-    assert_eq!(
-        (after.value().as_str(), after.source()),
-        ("new", Source::Loaded)
-    );
+    let after = cache.get_or_load(1, |_| async { Ok::<_, io::Error>("new".to_owned()) }).await.unwrap();
+    assert_eq!((after.value().as_str(), after.source()), ("new", Source::Loaded));
     old.open();
     assert_eq!(before.await.unwrap(), "old");
     assert_eq!(cache.get(&1).as_deref(), Some("new"));
@@ -332,14 +236,7 @@ async fn a_loader_can_keep_its_value_out_of_the_cache() {
         });
         assert_eq!(degraded.await.unwrap().source(), Source::Loaded);
     }
-    assert_eq!(
-        (
-            cache.len(),
-            cache.stats().loads,
-            cache.stats().load_failures
-        ),
-        (0, 2, 0)
-    );
+    assert_eq!((cache.len(), cache.stats().loads, cache.stats().load_failures), (0, 2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -354,11 +251,7 @@ async fn a_loader_can_set_the_time_to_live() {
     };
     assert_eq!(load(10).await.unwrap().source(), Source::Loaded);
     tokio::time::advance(Duration::from_millis(9_990)).await;
-    assert_eq!(
-        load(10).await.unwrap().source(),
-        Source::Fresh,
-        "counted from the end of the load"
-    );
+    assert_eq!(load(10).await.unwrap().source(), Source::Fresh, "counted from the end of the load");
     tokio::time::advance(Duration::from_millis(10)).await;
     assert_eq!(load(10).await.unwrap().source(), Source::Loaded);
 }
@@ -366,34 +259,18 @@ async fn a_loader_can_set_the_time_to_live() {
 #[tokio::test]
 async fn a_value_too_heavy_is_handed_out_and_refused() {
     let cache: Cache<u64, Vec<u8>> = Cache::builder("small").max_bytes(500).build().unwrap();
-    let fetched = cache
-        .get_or_load(1, |_| async { Ok::<_, io::Error>(vec![0; 1000]) })
-        .await
-        .unwrap();
-    assert_eq!(
-        (fetched.value().len(), cache.len(), cache.stats().refusals),
-        (1000, 0, 1)
-    );
+    let fetched = cache.get_or_load(1, |_| async { Ok::<_, io::Error>(vec![0; 1000]) }).await.unwrap();
+    assert_eq!((fetched.value().len(), cache.len(), cache.stats().refusals), (1000, 0, 1));
 }
 
 #[tokio::test]
 async fn what_is_loaded_keeps_the_budget_of_all_shards() {
-    let cache: Cache<u64, Vec<u8>> = Cache::builder("shared")
-        .max_bytes(4000)
-        .max_entry_bytes(3000)
-        .shards(64)
-        .build()
-        .unwrap();
+    let cache: Cache<u64, Vec<u8>> =
+        Cache::builder("shared").max_bytes(4000).max_entry_bytes(3000).shards(64).build().unwrap();
     for key in 0..100 {
-        let fetched = cache
-            .get_or_load(key, |_| async { Ok::<_, io::Error>(vec![0; 2000]) })
-            .await;
+        let fetched = cache.get_or_load(key, |_| async { Ok::<_, io::Error>(vec![0; 2000]) }).await;
         assert_eq!(fetched.unwrap().source(), Source::Loaded);
-        assert!(
-            cache.bytes() <= 4000 && cache.contains(&key),
-            "{:?}",
-            cache.stats()
-        );
+        assert!(cache.bytes() <= 4000 && cache.contains(&key), "{:?}", cache.stats());
     }
 }
 
@@ -405,9 +282,7 @@ async fn a_loader_that_waits_for_itself_is_told() {
         // Through the load of another key, so that the caller itself does not see it.
         inner
             .get_or_load(2, move |_| async move {
-                let own = innermost
-                    .get_or_load(1, |_| async { Ok::<_, io::Error>(String::new()) })
-                    .await;
+                let own = innermost.get_or_load(1, |_| async { Ok::<_, io::Error>(String::new()) }).await;
                 assert!(matches!(own, Err(LoadError::Reentrant)), "{own:?}");
                 Ok::<_, io::Error>("inner".to_owned())
             })
@@ -423,47 +298,30 @@ async fn an_error_of_another_type_makes_a_caller_load_for_itself() {
     let (cache, origin) = (cache(), Origin::closed());
     let first = tokio::spawn({
         let (cache, origin) = (cache.clone(), origin.clone());
-        async move {
-            cache
-                .get_or_load(1, move |_| origin.load(|| Err(offline())))
-                .await
-        }
+        async move { cache.get_or_load(1, move |_| origin.load(|| Err(offline()))).await }
     });
     origin.entered.notified().await;
     let second = tokio::spawn({
         let cache = cache.clone();
-        async move {
-            cache
-                .get_or_load(1, |_| async { Err::<String, _>(std::fmt::Error) })
-                .await
-        }
+        async move { cache.get_or_load(1, |_| async { Err::<String, _>(std::fmt::Error) }).await }
     });
     while cache.stats().coalesced == 0 {
         tokio::task::yield_now().await;
     }
     origin.open();
     assert!(matches!(first.await.unwrap(), Err(LoadError::Loader(_))));
-    assert!(
-        matches!(second.await.unwrap(), Err(LoadError::Loader(error)) if *error == std::fmt::Error)
-    );
+    assert!(matches!(second.await.unwrap(), Err(LoadError::Loader(error)) if *error == std::fmt::Error));
 }
 
 #[test]
 fn a_runtime_that_ends_cuts_its_loads_off_and_the_next_caller_loads() {
     let cache = cache();
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (dying, origin) = (runtime(), Origin::closed());
     dying.block_on(async {
         let loader = origin.clone();
-        let cut = tokio::time::timeout(
-            Duration::from_millis(1),
-            cache.get_or_load(1, move |_| loader.load(|| Ok("never"))),
-        );
+        let cut =
+            tokio::time::timeout(Duration::from_millis(1), cache.get_or_load(1, move |_| loader.load(|| Ok("never"))));
         assert!(cut.await.is_err());
     });
     let waiting = runtime();
@@ -481,15 +339,9 @@ fn a_runtime_that_ends_cuts_its_loads_off_and_the_next_caller_loads() {
             tokio::task::yield_now().await;
         }
         dying.shutdown_background();
-        assert_eq!(
-            caller.await.unwrap().unwrap(),
-            ("own".to_owned(), Source::Loaded)
-        );
+        assert_eq!(caller.await.unwrap().unwrap(), ("own".to_owned(), Source::Loaded));
     });
-    assert_eq!(
-        (cache.stats().load_failures, cache.get(&1).as_deref()),
-        (1, Some("own"))
-    );
+    assert_eq!((cache.stats().load_failures, cache.get(&1).as_deref()), (1, Some("own")));
 }
 
 #[test]
@@ -499,14 +351,10 @@ fn without_a_runtime_a_hit_is_served_and_a_miss_is_an_error() {
     let cache = cache();
     cache.insert(1, "stored".to_owned());
     let poll = |key| {
-        let mut load =
-            Box::pin(cache.get_or_load(key, |_| async { Ok::<_, io::Error>(String::new()) }));
+        let mut load = Box::pin(cache.get_or_load(key, |_| async { Ok::<_, io::Error>(String::new()) }));
         load.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     };
     assert!(matches!(poll(1), Poll::Ready(Ok(fetched)) if fetched.value() == "stored"));
     assert!(matches!(poll(2), Poll::Ready(Err(LoadError::NoRuntime))));
-    assert!(
-        matches!(poll(2), Poll::Ready(Err(LoadError::NoRuntime))),
-        "the first miss left nothing behind"
-    );
+    assert!(matches!(poll(2), Poll::Ready(Err(LoadError::NoRuntime))), "the first miss left nothing behind");
 }

@@ -86,11 +86,7 @@ impl Model {
         if stored.weight() > MAX_ENTRY {
             self.take(stored.key);
             self.refusals += 1;
-            return Insertion::Refused {
-                value: stored.value,
-                weight: stored.weight(),
-                limit: MAX_ENTRY,
-            };
+            return Insertion::Refused { value: stored.value, weight: stored.weight(), limit: MAX_ENTRY };
         }
         let previous = self.take_live(stored.key);
         self.inserts += 1;
@@ -99,9 +95,7 @@ impl Model {
             self.entries.remove(0);
             self.evictions += 1;
         }
-        previous.map_or(Insertion::Inserted, |previous| Insertion::Replaced {
-            previous: previous.value,
-        })
+        previous.map_or(Insertion::Inserted, |previous| Insertion::Replaced { previous: previous.value })
     }
 
     fn get(&mut self, key: u8) -> Option<(u32, u16)> {
@@ -121,8 +115,7 @@ impl Model {
     fn maintain(&mut self) -> usize {
         let before = self.entries.len();
         let now = self.now;
-        self.entries
-            .retain(|stored| stored.deadline.is_none_or(|deadline| now < deadline));
+        self.entries.retain(|stored| stored.deadline.is_none_or(|deadline| now < deadline));
         let swept = before - self.entries.len();
         self.expirations += u64::try_from(swept).unwrap();
         swept

@@ -30,13 +30,8 @@ fn the_budget_and_every_count_hold_after_a_storm() {
         .clock(Arc::<ManualClock>::clone(&clock))
         .build()
         .unwrap();
-    let (inserted, refused, looked_up, replaced, removed) = (
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-    );
+    let (inserted, refused, looked_up, replaced, removed) =
+        (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for seed in 1..=4u64 {
             let (cache, clock) = (cache.clone(), Arc::clone(&clock));
@@ -50,11 +45,7 @@ fn the_budget_and_every_count_hold_after_a_storm() {
                         0..50 => {
                             looked_up.fetch_add(1, Ordering::Relaxed);
                             if let Some(value) = cache.get(&key) {
-                                assert_eq!(
-                                    u64::from(*value.first().unwrap()),
-                                    key % 251,
-                                    "the value of another key"
-                                );
+                                assert_eq!(u64::from(*value.first().unwrap()), key % 251, "the value of another key");
                             }
                         }
                         50..95 => {
@@ -71,9 +62,7 @@ fn the_budget_and_every_count_hold_after_a_storm() {
                                 options.ttl(Duration::from_millis(random.below(50)))
                             };
                             match cache.insert_with(key, value, options) {
-                                Insertion::Refused { .. } => {
-                                    refused.fetch_add(1, Ordering::Relaxed)
-                                }
+                                Insertion::Refused { .. } => refused.fetch_add(1, Ordering::Relaxed),
                                 Insertion::Replaced { .. } => {
                                     replaced.fetch_add(1, Ordering::Relaxed);
                                     inserted.fetch_add(1, Ordering::Relaxed)
@@ -82,10 +71,7 @@ fn the_budget_and_every_count_hold_after_a_storm() {
                             };
                         }
                         95..97 => {
-                            removed.fetch_add(
-                                u64::from(cache.remove(&key).is_some()),
-                                Ordering::Relaxed,
-                            );
+                            removed.fetch_add(u64::from(cache.remove(&key).is_some()), Ordering::Relaxed);
                         }
                         97..99 => clock.advance(Duration::from_millis(1)),
                         _ => {
@@ -98,27 +84,17 @@ fn the_budget_and_every_count_hold_after_a_storm() {
     });
     let stats = cache.stats();
     assert!(cache.bytes() <= BUDGET, "{} bytes at rest", cache.bytes());
-    assert_eq!(
-        stats.bytes,
-        cache.bytes(),
-        "the sum over the shards is the total"
-    );
+    assert_eq!(stats.bytes, cache.bytes(), "the sum over the shards is the total");
     assert_eq!(stats.inserts, inserted.load(Ordering::Relaxed));
     assert!(stats.refusals >= 1 && stats.refusals == refused.load(Ordering::Relaxed));
-    assert_eq!(
-        stats.hits + stats.misses(),
-        looked_up.load(Ordering::Relaxed)
-    );
+    assert_eq!(stats.hits + stats.misses(), looked_up.load(Ordering::Relaxed));
     // A refusal also takes out what was stored under its key, which nobody counts.
     let left = stats.entries
         + stats.evictions
         + stats.expirations
         + replaced.load(Ordering::Relaxed)
         + removed.load(Ordering::Relaxed);
-    assert!(
-        (left..=left + stats.refusals).contains(&stats.inserts),
-        "{stats:?}"
-    );
+    assert!((left..=left + stats.refusals).contains(&stats.inserts), "{stats:?}");
     let weights: u64 = (0..500)
         .filter_map(|key| cache.get(&key))
         .map(|value| u64::try_from(value.capacity()).unwrap() + 80 + 8 + 24)
@@ -154,8 +130,5 @@ async fn one_load_per_key_and_round_under_contention() {
     }
     assert_eq!(calls.load(Ordering::Relaxed), 25);
     let stats = cache.stats();
-    assert_eq!(
-        (stats.loads, stats.hits + stats.loads + stats.coalesced),
-        (25, 400 * 25)
-    );
+    assert_eq!((stats.loads, stats.hits + stats.loads + stats.coalesced), (25, 400 * 25));
 }

@@ -14,11 +14,7 @@ use crate::support::Support;
 use crate::{Depth, Format, Limits, MediaError, Warning, WarningKind, boxes};
 
 /// Describes the audio track by its header.
-pub(super) fn describe(
-    bytes: &[u8],
-    format: Format,
-    limits: &Limits,
-) -> Result<AudioReport, MediaError> {
+pub(super) fn describe(bytes: &[u8], format: Format, limits: &Limits) -> Result<AudioReport, MediaError> {
     catching(format, || Ok(open(bytes, format, limits)?.report))
 }
 
@@ -29,14 +25,8 @@ pub(super) fn measure(
     limits: &Limits,
 ) -> Result<(AudioReport, Option<Measured>), MediaError> {
     catching(format, || {
-        let Opened {
-            mut report,
-            mut reader,
-            track_id,
-            params,
-        } = open(bytes, format, limits)?;
-        let made = symphonia::default::get_codecs()
-            .make_audio_decoder(&params, &AudioDecoderOptions::default());
+        let Opened { mut report, mut reader, track_id, params } = open(bytes, format, limits)?;
+        let made = symphonia::default::get_codecs().make_audio_decoder(&params, &AudioDecoderOptions::default());
         let mut decoder = match made {
             Ok(decoder) => decoder,
             Err(Error::Unsupported(reason)) => {
@@ -60,26 +50,17 @@ struct Opened<'a> {
 
 fn open<'a>(bytes: &'a [u8], format: Format, limits: &Limits) -> Result<Opened<'a>, MediaError> {
     let mut warnings = Vec::new();
-    if matches!(format, Format::Mp4 | Format::M4a | Format::QuickTime)
-        && boxes::check(bytes, format, limits)?.truncated
+    if matches!(format, Format::Mp4 | Format::M4a | Format::QuickTime) && boxes::check(bytes, format, limits)?.truncated
     {
         warnings.push(truncated());
     }
     let source = Box::new(Budgeted::new(bytes, bytes.len()));
     let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
     let reader = symphonia::default::get_probe()
-        .probe(
-            &Hint::new(),
-            stream,
-            FormatOptions::default(),
-            MetadataOptions::default(),
-        )
+        .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
         .map_err(|error| MediaError::decoder(format, error))?;
-    let track = reader
-        .default_track(TrackType::Audio)
-        .or_else(|| reader.first_track(TrackType::Audio));
-    let Some((track, Some(CodecParameters::Audio(params)))) =
-        track.map(|track| (track, track.codec_params.clone()))
+    let track = reader.default_track(TrackType::Audio).or_else(|| reader.first_track(TrackType::Audio));
+    let Some((track, Some(CodecParameters::Audio(params)))) = track.map(|track| (track, track.codec_params.clone()))
     else {
         let detail = "there is no audio track, expected one";
         return Err(MediaError::malformed(format, detail));
@@ -87,12 +68,7 @@ fn open<'a>(bytes: &'a [u8], format: Format, limits: &Limits) -> Result<Opened<'
     let report = header(bytes, format, track, &params, warnings);
     require_limits(&report, limits)?;
     let track_id = track.id;
-    Ok(Opened {
-        report,
-        reader,
-        track_id,
-        params,
-    })
+    Ok(Opened { report, reader, track_id, params })
 }
 
 fn header(
@@ -103,14 +79,8 @@ fn header(
     warnings: Vec<Warning>,
 ) -> AudioReport {
     let rate = params.sample_rate;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "frame counts stay below 2^52 in any real file"
-    )]
-    let by_frames = track
-        .num_frames
-        .zip(rate)
-        .map(|(frames, rate)| frames as f64 / f64::from(rate.max(1)));
+    #[expect(clippy::cast_precision_loss, reason = "frame counts stay below 2^52 in any real file")]
+    let by_frames = track.num_frames.zip(rate).map(|(frames, rate)| frames as f64 / f64::from(rate.max(1)));
     let duration = by_frames.or_else(|| {
         let time = track.time_base?.calc_duration(track.duration?)?;
         Some(time.as_secs_f64())
@@ -123,10 +93,7 @@ fn header(
         bytes: bytes.len() as u64,
         duration_seconds: duration.filter(|seconds| seconds.is_finite()),
         sample_rate_hertz: rate,
-        channels: params
-            .channels
-            .as_ref()
-            .map(|channels| u16::try_from(channels.count()).unwrap_or(u16::MAX)),
+        channels: params.channels.as_ref().map(|channels| u16::try_from(channels.count()).unwrap_or(u16::MAX)),
         bits_per_sample: params.bits_per_sample,
         integrated_loudness_lufs: None,
         loudness_range_lu: None,
@@ -143,10 +110,7 @@ fn header(
 fn codec_name(params: &AudioCodecParameters) -> String {
     symphonia::default::get_codecs()
         .get_audio_decoder(params.codec)
-        .map_or_else(
-            || params.codec.to_string(),
-            |decoder| decoder.codec.info.short_name.to_owned(),
-        )
+        .map_or_else(|| params.codec.to_string(), |decoder| decoder.codec.info.short_name.to_owned())
 }
 
 fn require_limits(report: &AudioReport, limits: &Limits) -> Result<(), MediaError> {
@@ -162,23 +126,11 @@ fn require_limits(report: &AudioReport, limits: &Limits) -> Result<(), MediaErro
     let longest = of.max_duration.as_secs() + u64::from(of.max_duration.subsec_nanos() > 0);
     for (field, value, limit) in [
         ("audio.duration_seconds", seconds, longest),
-        (
-            "audio.sample_rate",
-            u64::from(rate),
-            u64::from(of.max_sample_rate),
-        ),
-        (
-            "audio.channels",
-            u64::from(channels),
-            u64::from(of.max_channels),
-        ),
+        ("audio.sample_rate", u64::from(rate), u64::from(of.max_sample_rate)),
+        ("audio.channels", u64::from(channels), u64::from(of.max_channels)),
     ] {
         if value > limit {
-            return Err(MediaError::LimitExceeded {
-                field,
-                value,
-                limit,
-            });
+            return Err(MediaError::LimitExceeded { field, value, limit });
         }
     }
     Ok(())
@@ -215,12 +167,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn all(
-        &mut self,
-        reader: &mut dyn FormatReader,
-        decoder: &mut dyn AudioDecoder,
-        track_id: u32,
-    ) -> Ended {
+    fn all(&mut self, reader: &mut dyn FormatReader, decoder: &mut dyn AudioDecoder, track_id: u32) -> Ended {
         loop {
             if self.packets_left == 0 {
                 return Ended::Limit;
@@ -254,18 +201,15 @@ impl<'a> Run<'a> {
         if channels == 0 || channels > of.max_channels || rate == 0 || rate > of.max_sample_rate {
             return Some(Ended::Changed);
         }
-        let (meter, known_channels, known_rate) = self
-            .meter
-            .get_or_insert_with(|| (Meter::new(channels, rate), channels, rate));
+        let (meter, known_channels, known_rate) =
+            self.meter.get_or_insert_with(|| (Meter::new(channels, rate), channels, rate));
         if (*known_channels, *known_rate) != (channels, rate) {
             return Some(Ended::Changed);
         }
         let whole = u128::from(rate) * of.max_duration.as_nanos() / 1_000_000_000;
         let by_time = u64::try_from(whole).unwrap_or(u64::MAX);
         let most = by_time.min(of.max_samples / u64::from(channels));
-        let room = most
-            .saturating_sub(meter.frames())
-            .saturating_mul(u64::from(channels));
+        let room = most.saturating_sub(meter.frames()).saturating_mul(u64::from(channels));
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         let over = self.samples.len() > room;
         self.samples.truncate(room);
@@ -300,28 +244,19 @@ impl<'a> Run<'a> {
         report.channels = Some(channels);
         report.sample_rate_hertz = Some(rate);
         if self.damaged > 0 {
-            let message = format!(
-                "{} packets could not be decoded and were left out",
-                self.damaged
-            );
-            report
-                .warnings
-                .push(Warning::new(WarningKind::Damaged, message));
+            let message = format!("{} packets could not be decoded and were left out", self.damaged);
+            report.warnings.push(Warning::new(WarningKind::Damaged, message));
         }
         match ended {
             Ended::Done => {}
             Ended::Broken(Error::ResetRequired) | Ended::Changed => {
                 let message = "the stream changes its form; only the first part was analyzed";
-                report
-                    .warnings
-                    .push(Warning::new(WarningKind::Unsupported, message));
+                report.warnings.push(Warning::new(WarningKind::Unsupported, message));
             }
             Ended::Broken(_) => report.warnings.push(truncated()),
             Ended::Limit => {
                 let message = "the sound is longer than the limit; the rest was not analyzed";
-                report
-                    .warnings
-                    .push(Warning::new(WarningKind::LimitReached, message));
+                report.warnings.push(Warning::new(WarningKind::LimitReached, message));
             }
         }
         let measured = meter.finish();
@@ -335,16 +270,11 @@ impl<'a> Run<'a> {
 }
 
 fn unsupported(reason: &str, codec: &str) -> Support {
-    Support::Unsupported {
-        reason: format!("the decoder of {codec} says: {reason}"),
-    }
+    Support::Unsupported { reason: format!("the decoder of {codec} says: {reason}") }
 }
 
 fn truncated() -> Warning {
-    Warning::new(
-        WarningKind::Truncated,
-        "the file ends before the sound does",
-    )
+    Warning::new(WarningKind::Truncated, "the file ends before the sound does")
 }
 
 /// Encoders pad the last packet, and headers round.

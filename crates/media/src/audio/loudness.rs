@@ -31,16 +31,10 @@ impl LoudnessMeter {
         let finite = |value: f64| value.is_finite().then_some(value);
         let integrated = self.state.loudness_global().ok().and_then(finite);
         let long_enough = frames >= 3 * u64::from(self.rate);
-        let range = (long_enough && integrated.is_some())
-            .then(|| self.state.loudness_range().ok().and_then(finite))
-            .flatten();
-        let peak = (0..self.state.channels())
-            .filter_map(|channel| self.state.true_peak(channel).ok())
-            .fold(0.0, f64::max);
-        Loudness {
-            integrated,
-            range,
-            true_peak: super::meter::decibels(peak),
-        }
+        let range =
+            (long_enough && integrated.is_some()).then(|| self.state.loudness_range().ok().and_then(finite)).flatten();
+        let peak =
+            (0..self.state.channels()).filter_map(|channel| self.state.true_peak(channel).ok()).fold(0.0, f64::max);
+        Loudness { integrated, range, true_peak: super::meter::decibels(peak) }
     }
 }

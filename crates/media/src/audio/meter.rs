@@ -59,20 +59,12 @@ impl Meter {
             self.squares += sample * sample;
         }
         self.frames += (samples.len() / channels) as u64;
-        if self
-            .loudness
-            .as_mut()
-            .is_some_and(|meter| !meter.add(samples))
-        {
+        if self.loudness.as_mut().is_some_and(|meter| !meter.add(samples)) {
             self.loudness = None;
         }
         self.mono.clear();
         let share = 1.0 / f32::from(self.channels.max(1));
-        self.mono.extend(
-            samples
-                .chunks_exact(channels)
-                .map(|frame| frame.iter().sum::<f32>() * share),
-        );
+        self.mono.extend(samples.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() * share));
         self.spectrum.add(&self.mono);
     }
 
@@ -80,19 +72,12 @@ impl Meter {
     pub(super) fn finish(mut self) -> Measured {
         self.spectrum.flush();
         let samples = self.frames as f64 * f64::from(self.channels.max(1));
-        let silent = Loudness {
-            integrated: None,
-            range: None,
-            true_peak: None,
-        };
+        let silent = Loudness { integrated: None, range: None, true_peak: None };
         Measured {
             duration_seconds: self.frames as f64 / f64::from(self.rate.max(1)),
             peak_dbfs: decibels(self.peak),
             rms_dbfs: decibels((self.squares / samples.max(1.0)).sqrt()),
-            loudness: self
-                .loudness
-                .as_ref()
-                .map_or(silent, |meter| meter.finish(self.frames)),
+            loudness: self.loudness.as_ref().map_or(silent, |meter| meter.finish(self.frames)),
             centroid_hertz: self.spectrum.centroid_hertz(),
             onsets_seconds: onsets::pick(self.spectrum.flux(), self.spectrum.hop_seconds())
                 .into_iter()

@@ -44,10 +44,9 @@ pub fn analyze(bytes: &[u8], limits: &Limits) -> Result<AudioReport, MediaError>
     report.onset_count = Some(onsets.len() as u64);
     report.onsets_seconds = onsets.into_iter().take(limits.audio.max_onsets).collect();
     if report.integrated_loudness_lufs.is_none() {
-        report.warnings.push(Warning::new(
-            WarningKind::NotMeasurable,
-            "integrated loudness needs 0.4 s of sound above -70 LUFS",
-        ));
+        report
+            .warnings
+            .push(Warning::new(WarningKind::NotMeasurable, "integrated loudness needs 0.4 s of sound above -70 LUFS"));
     }
     Ok(report)
 }
@@ -62,8 +61,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<AudioReport, MediaError>
 }
 
 fn format_of(bytes: &[u8], limits: &Limits) -> Result<Format, MediaError> {
-    let has_sound = |format: Format| {
-        format.modality() == Modality::Audio || matches!(format, Format::Mp4 | Format::QuickTime)
-    };
+    let has_sound =
+        |format: Format| format.modality() == Modality::Audio || matches!(format, Format::Mp4 | Format::QuickTime);
     require_format(bytes, Modality::Audio, has_sound, limits.audio.max_bytes)
 }

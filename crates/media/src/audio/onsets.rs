@@ -14,12 +14,9 @@ pub(super) fn pick(flux: &[Flux], hop_seconds: f64) -> Vec<f64> {
     for (index, here) in flux.iter().enumerate() {
         let around = |reach: usize| {
             let end = (index + reach + 1).min(flux.len());
-            flux.get(index.saturating_sub(reach)..end)
-                .unwrap_or_default()
+            flux.get(index.saturating_sub(reach)..end).unwrap_or_default()
         };
-        let largest = around(PEAK_REACH)
-            .iter()
-            .all(|other| other.rise <= here.rise);
+        let largest = around(PEAK_REACH).iter().all(|other| other.rise <= here.rise);
         let stands_out = here.rise > FACTOR * mean(around(MEAN_REACH)) + FLOOR * top;
         let is_new = here.rise > NEW_SHARE * here.total;
         let apart = last.is_none_or(|last| index - last > PEAK_REACH);

@@ -29,11 +29,8 @@ pub(super) struct Flux {
 
 impl Spectrum {
     pub(super) fn new(rate: u32) -> Self {
-        let length = usize::try_from(rate / 21)
-            .unwrap_or(usize::MAX)
-            .clamp(256, 16_384)
-            .next_power_of_two()
-            .min(16_384);
+        let length =
+            usize::try_from(rate / 21).unwrap_or(usize::MAX).clamp(256, 16_384).next_power_of_two().min(16_384);
         let transform = RealFftPlanner::<f32>::new().plan_fft_forward(length);
         let (input, output) = (transform.make_input_vec(), transform.make_output_vec());
         let scratch = transform.make_scratch_vec();
@@ -95,34 +92,19 @@ impl Spectrum {
         self.window.len() / 4
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a spectrum has at most 8,193 bins"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a spectrum has at most 8,193 bins")]
     fn step(&mut self, at: usize) {
         let samples = self.pending.iter().skip(at);
         for ((slot, sample), weight) in self.input.iter_mut().zip(samples).zip(&self.window) {
             *slot = sample * weight;
         }
-        let done = self.transform.process_with_scratch(
-            &mut self.input,
-            &mut self.output,
-            &mut self.scratch,
-        );
+        let done = self.transform.process_with_scratch(&mut self.input, &mut self.output, &mut self.scratch);
         if done.is_err() {
             return;
         }
         let bin_hertz = f64::from(self.rate) / self.window.len() as f64;
-        let mut flux = Flux {
-            rise: 0.0,
-            total: 0.0,
-        };
-        let bins = self
-            .output
-            .iter()
-            .zip(&mut self.magnitudes)
-            .enumerate()
-            .skip(1);
+        let mut flux = Flux { rise: 0.0, total: 0.0 };
+        let bins = self.output.iter().zip(&mut self.magnitudes).enumerate().skip(1);
         for (bin, (value, before)) in bins {
             let magnitude = value.norm();
             flux.rise += (magnitude - *before).max(0.0);
@@ -135,13 +117,8 @@ impl Spectrum {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a window has at most 16,384 samples"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a window has at most 16,384 samples")]
 fn hann(length: usize) -> Vec<f32> {
     let step = std::f32::consts::TAU / length as f32;
-    (0..length)
-        .map(|i| 0.5 - 0.5 * (step * i as f32).cos())
-        .collect()
+    (0..length).map(|i| 0.5 - 0.5 * (step * i as f32).cos()).collect()
 }

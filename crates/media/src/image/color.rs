@@ -30,11 +30,7 @@ impl Oklab {
 
 /// The transfer function of sRGB (IEC 61966-2-1).
 fn linear(encoded: f64) -> f64 {
-    if encoded <= 0.040_45 {
-        encoded / 12.92
-    } else {
-        ((encoded + 0.055) / 1.055).powf(2.4)
-    }
+    if encoded <= 0.040_45 { encoded / 12.92 } else { ((encoded + 0.055) / 1.055).powf(2.4) }
 }
 
 #[cfg(test)]

@@ -15,9 +15,7 @@ pub(super) struct Header {
 /// Reads the header and holds it against the limits.
 pub(super) fn header(bytes: &[u8], format: Format, limits: &Limits) -> Result<Header, MediaError> {
     let (width, height, color_type, decoded_bytes) = catching(format, || {
-        let decoder = reader(bytes, format, limits)?
-            .into_decoder()
-            .map_err(|error| refused(format, error, limits))?;
+        let decoder = reader(bytes, format, limits)?.into_decoder().map_err(|error| refused(format, error, limits))?;
         let (width, height) = decoder.dimensions();
         let color_type = format!("{:?}", decoder.original_color_type()).to_lowercase();
         Ok((width, height, color_type, decoder.total_bytes()))
@@ -31,42 +29,22 @@ pub(super) fn header(bytes: &[u8], format: Format, limits: &Limits) -> Result<He
         ("image.decoded_bytes", decoded_bytes, of.max_decoded_bytes),
     ] {
         if value > limit {
-            return Err(MediaError::LimitExceeded {
-                field,
-                value,
-                limit,
-            });
+            return Err(MediaError::LimitExceeded { field, value, limit });
         }
     }
     if pixels == 0 {
         let detail = format!("the picture is {width} × {height} pixels, expected at least 1 × 1");
         return Err(MediaError::malformed(format, detail));
     }
-    Ok(Header {
-        width,
-        height,
-        color_type,
-    })
+    Ok(Header { width, height, color_type })
 }
 
 /// Decodes the pixels of a picture whose header was found within the limits.
-pub(super) fn pixels(
-    bytes: &[u8],
-    format: Format,
-    limits: &Limits,
-) -> Result<DynamicImage, MediaError> {
-    catching(format, || {
-        reader(bytes, format, limits)?
-            .decode()
-            .map_err(|error| refused(format, error, limits))
-    })
+pub(super) fn pixels(bytes: &[u8], format: Format, limits: &Limits) -> Result<DynamicImage, MediaError> {
+    catching(format, || reader(bytes, format, limits)?.decode().map_err(|error| refused(format, error, limits)))
 }
 
-fn reader<'a>(
-    bytes: &'a [u8],
-    format: Format,
-    limits: &Limits,
-) -> Result<ImageReader<Cursor<&'a [u8]>>, MediaError> {
+fn reader<'a>(bytes: &'a [u8], format: Format, limits: &Limits) -> Result<ImageReader<Cursor<&'a [u8]>>, MediaError> {
     let kind = match format {
         Format::Png => ImageFormat::Png,
         Format::Jpeg => ImageFormat::Jpeg,

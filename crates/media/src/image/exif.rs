@@ -12,12 +12,10 @@ pub(super) fn read(bytes: &[u8], format: Format, most: usize) -> Result<Option<E
     if matches!(format, Format::Gif | Format::Bmp) {
         return Ok(None);
     }
-    catching(format, || {
-        match Reader::new().read_from_container(&mut Cursor::new(bytes)) {
-            Ok(exif) => Ok(Some(report(&exif, most))),
-            Err(exif::Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(MediaError::decoder(format, error)),
-        }
+    catching(format, || match Reader::new().read_from_container(&mut Cursor::new(bytes)) {
+        Ok(exif) => Ok(Some(report(&exif, most))),
+        Err(exif::Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(MediaError::decoder(format, error)),
     })
 }
 
@@ -30,17 +28,12 @@ fn report(exif: &exif::Exif, most: usize) -> Exif {
             .filter(|value| (1..=8).contains(value)),
         camera_make: primary(Tag::Make).and_then(text),
         camera_model: primary(Tag::Model).and_then(text),
-        taken_at: primary(Tag::DateTimeOriginal)
-            .or_else(|| primary(Tag::DateTime))
-            .and_then(time),
+        taken_at: primary(Tag::DateTimeOriginal).or_else(|| primary(Tag::DateTime)).and_then(time),
         position: position(exif),
         fields: exif
             .fields()
             .take(most)
-            .map(|field| ExifField {
-                name: field.tag.to_string(),
-                value: shown(field),
-            })
+            .map(|field| ExifField { name: field.tag.to_string(), value: shown(field) })
             .collect(),
     }
 }
@@ -71,11 +64,7 @@ fn position(exif: &exif::Exif) -> Option<Position> {
     if !(-90.0..=90.0).contains(&latitude) || !(-180.0..=180.0).contains(&longitude) {
         return None;
     }
-    Some(Position {
-        latitude,
-        longitude,
-        altitude_meters: altitude(exif),
-    })
+    Some(Position { latitude, longitude, altitude_meters: altitude(exif) })
 }
 
 /// Degrees, minutes and seconds, each a fraction, and a letter for the half of the globe.
@@ -90,11 +79,7 @@ fn degrees(exif: &exif::Exif, value: Tag, reference: Tag, negative: u8) -> Optio
     let Value::Ascii(half) = &exif.get_field(reference, In::PRIMARY)?.value else {
         return None;
     };
-    let sign = if half.first()?.first() == Some(&negative) {
-        -1.0
-    } else {
-        1.0
-    };
+    let sign = if half.first()?.first() == Some(&negative) { -1.0 } else { 1.0 };
     // A denominator of zero makes no place.
     angle.is_finite().then_some(sign * angle)
 }
@@ -108,9 +93,7 @@ fn altitude(exif: &exif::Exif) -> Option<f64> {
         .get_field(Tag::GPSAltitudeRef, In::PRIMARY)
         .and_then(|field| field.value.get_uint(0).or_else(|| byte(&field.value)))
         == Some(1);
-    meters
-        .is_finite()
-        .then_some(if below { -meters } else { meters })
+    meters.is_finite().then_some(if below { -meters } else { meters })
 }
 
 fn byte(value: &Value) -> Option<u32> {
@@ -133,13 +116,8 @@ struct Bounded(String);
 impl fmt::Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = MAX_TEXT.saturating_sub(self.0.chars().count());
-        self.0
-            .extend(text.chars().filter(|c| !c.is_control()).take(room));
-        if self.0.chars().count() < MAX_TEXT {
-            Ok(())
-        } else {
-            Err(fmt::Error)
-        }
+        self.0.extend(text.chars().filter(|c| !c.is_control()).take(room));
+        if self.0.chars().count() < MAX_TEXT { Ok(()) } else { Err(fmt::Error) }
     }
 }
 

@@ -13,10 +13,7 @@ pub(super) fn contrast(luma: &GrayImage) -> Option<f64> {
 /// The variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000).
 ///
 /// Three rows run down the picture side by side, and two integer sums take the place of a second picture.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a rounding in the 53rd bit does not matter to a focus measure"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a rounding in the 53rd bit does not matter to a focus measure")]
 pub(super) fn sharpness(luma: &GrayImage) -> Option<f64> {
     let width = luma.width() as usize;
     if width < 3 || luma.height() < 3 {
@@ -40,22 +37,16 @@ pub(super) fn sharpness(luma: &GrayImage) -> Option<f64> {
     Some(squares as f64 / count as f64 - mean * mean)
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sums over at most 2^32 pixels lose nothing that matters"
-)]
+#[expect(clippy::cast_precision_loss, reason = "sums over at most 2^32 pixels lose nothing that matters")]
 fn moments(luma: &GrayImage) -> Option<(f64, f64)> {
     let count = luma.as_raw().len();
     if count == 0 {
         return None;
     }
-    let (sum, squares) = luma
-        .as_raw()
-        .iter()
-        .fold((0_u64, 0_u64), |(sum, squares), value| {
-            let value = u64::from(*value);
-            (sum + value, squares + value * value)
-        });
+    let (sum, squares) = luma.as_raw().iter().fold((0_u64, 0_u64), |(sum, squares), value| {
+        let value = u64::from(*value);
+        (sum + value, squares + value * value)
+    });
     let mean = sum as f64 / count as f64;
     Some((mean, squares as f64 / count as f64 - mean * mean))
 }

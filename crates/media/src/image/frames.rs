@@ -15,11 +15,7 @@ pub(super) fn count(bytes: &[u8], format: Format) -> Option<u32> {
 /// Walks the blocks of `GIF89a`: images and extensions, each a chain of sub-blocks.
 fn gif(bytes: &[u8]) -> Option<u32> {
     let table = |flags: u8| {
-        if flags & 0x80 == 0 {
-            0
-        } else {
-            3 << (usize::from(flags & 7) + 1)
-        }
+        if flags & 0x80 == 0 { 0 } else { 3 << (usize::from(flags & 7) + 1) }
     };
     let mut at = 13 + table(*bytes.get(10)?);
     let mut frames = 0;
@@ -52,9 +48,7 @@ fn png(bytes: &[u8]) -> Option<u32> {
         let (kind, body) = tail.split_first_chunk::<4>()?;
         match kind {
             b"acTL" => {
-                return body
-                    .first_chunk::<4>()
-                    .map(|count| u32::from_be_bytes(*count));
+                return body.first_chunk::<4>().map(|count| u32::from_be_bytes(*count));
             }
             b"IDAT" | b"IEND" => return None,
             _ => {}

@@ -47,9 +47,7 @@ impl FromStr for PerceptualHash {
         if hex.len() != 16 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(ParsePerceptualHashError);
         }
-        u64::from_str_radix(hex, 16)
-            .map(Self)
-            .map_err(|_| ParsePerceptualHashError)
+        u64::from_str_radix(hex, 16).map(Self).map_err(|_| ParsePerceptualHashError)
     }
 }
 
@@ -73,11 +71,7 @@ impl<'de> Deserialize<'de> for PerceptualHash {
 pub struct ParsePerceptualHashError;
 
 pub(super) fn perceptual_hash(picture: &DynamicImage) -> Option<PerceptualHash> {
-    let hash = HasherConfig::with_bytes_type::<[u8; 8]>()
-        .hash_size(8, 8)
-        .preproc_dct()
-        .to_hasher()
-        .hash_image(picture);
+    let hash = HasherConfig::with_bytes_type::<[u8; 8]>().hash_size(8, 8).preproc_dct().to_hasher().hash_image(picture);
     let bytes = hash.as_bytes().try_into().ok()?;
     Some(PerceptualHash(u64::from_be_bytes(bytes)))
 }
@@ -87,13 +81,8 @@ pub(super) fn blur_hash(picture: &DynamicImage) -> Option<String> {
     let longest = picture.width().max(picture.height()).max(1);
     let side = |length: u32| (u64::from(length) * u64::from(BLUR_SIDE) / u64::from(longest)).max(1);
     let (width, height) = (side(picture.width()), side(picture.height()));
-    let small = picture
-        .resize_exact(
-            u32::try_from(width).ok()?,
-            u32::try_from(height).ok()?,
-            FilterType::Nearest,
-        )
-        .to_rgba8();
+    let small =
+        picture.resize_exact(u32::try_from(width).ok()?, u32::try_from(height).ok()?, FilterType::Nearest).to_rgba8();
     blurhash::encode(4, 3, small.width(), small.height(), small.as_raw()).ok()
 }
 
@@ -108,14 +97,8 @@ mod tests {
         let hash = PerceptualHash::from_bits(0x00ff_0000_0000_0001);
         assert_eq!(hash.to_string(), "00ff000000000001");
         assert_eq!("00ff000000000001".parse(), Ok(hash));
-        assert_eq!(
-            "+0ff000000000001".parse::<PerceptualHash>(),
-            Err(ParsePerceptualHashError)
-        );
+        assert_eq!("+0ff000000000001".parse::<PerceptualHash>(), Err(ParsePerceptualHashError));
         assert_eq!(hash.distance(PerceptualHash::from_bits(0)), 9);
-        assert_eq!(
-            serde_json::to_string(&hash).unwrap(),
-            "\"00ff000000000001\""
-        );
+        assert_eq!(serde_json::to_string(&hash).unwrap(), "\"00ff000000000001\"");
     }
 }

@@ -35,10 +35,7 @@ pub fn analyze(bytes: &[u8], limits: &Limits) -> Result<ImageReport, MediaError>
     report.contrast = focus::contrast(&luma);
     report.sharpness = focus::sharpness(&luma);
     if report.sharpness.is_none() {
-        report.warnings.push(Warning::new(
-            WarningKind::NotMeasurable,
-            "sharpness needs at least 3 × 3 pixels",
-        ));
+        report.warnings.push(Warning::new(WarningKind::NotMeasurable, "sharpness needs at least 3 × 3 pixels"));
     }
     report.palette = palette::extract(&picture);
     report.blurhash = hash::blur_hash(&picture);

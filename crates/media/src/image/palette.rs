@@ -20,32 +20,16 @@ pub(super) fn extract(picture: &DynamicImage) -> Vec<PaletteColor> {
     let mut clusters = Vec::new();
     for _ in 0..ROUNDS {
         clusters = assign(&cells, &centers);
-        let next: Vec<Oklab> = clusters
-            .iter()
-            .map(|c: &Cluster| Oklab::from_srgb(c.srgb()))
-            .collect();
-        let settled = next
-            .iter()
-            .zip(&centers)
-            .all(|(a, b)| a.distance_squared(*b) < 1e-9);
+        let next: Vec<Oklab> = clusters.iter().map(|c: &Cluster| Oklab::from_srgb(c.srgb())).collect();
+        let settled = next.iter().zip(&centers).all(|(a, b)| a.distance_squared(*b) < 1e-9);
         let same = next.len() == centers.len() && settled;
         centers = next;
         if same {
             break;
         }
     }
-    clusters.sort_by(|a, b| {
-        b.count
-            .total_cmp(&a.count)
-            .then_with(|| a.hex().cmp(&b.hex()))
-    });
-    clusters
-        .iter()
-        .map(|cluster| PaletteColor {
-            hex: cluster.hex(),
-            share: cluster.count / total,
-        })
-        .collect()
+    clusters.sort_by(|a, b| b.count.total_cmp(&a.count).then_with(|| a.hex().cmp(&b.hex())));
+    clusters.iter().map(|cluster| PaletteColor { hex: cluster.hex(), share: cluster.count / total }).collect()
 }
 
 /// Pixels that share the upper five bits of each channel, with their mean.
@@ -91,11 +75,7 @@ fn cells(picture: &DynamicImage) -> Vec<Cell> {
     }
     buckets
         .into_values()
-        .map(|bucket| Cell {
-            lab: Oklab::from_srgb(bucket.srgb()),
-            srgb: bucket.srgb(),
-            count: bucket.count,
-        })
+        .map(|bucket| Cell { lab: Oklab::from_srgb(bucket.srgb()), srgb: bucket.srgb(), count: bucket.count })
         .collect()
 }
 

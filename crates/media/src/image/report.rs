@@ -94,11 +94,7 @@ pub struct ExifField {
 
 impl fmt::Display for ImageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, {} × {} pixels, {}",
-            self.format, self.width, self.height, self.color_type
-        )?;
+        write!(f, "{}, {} × {} pixels, {}", self.format, self.width, self.height, self.color_type)?;
         if let Some(frames) = self.frames.filter(|frames| *frames > 1) {
             write!(f, ", {frames} frames")?;
         }
@@ -112,13 +108,8 @@ impl fmt::Display for ImageReport {
                 write!(f, " {} {:.0}%", color.hex, color.share * 100.0)?;
             }
         }
-        if let (Some(sharpness), Some(brightness), Some(contrast)) =
-            (self.sharpness, self.brightness, self.contrast)
-        {
-            write!(
-                f,
-                "\nsharpness {sharpness:.0}, brightness {brightness:.2}, contrast {contrast:.2}"
-            )?;
+        if let (Some(sharpness), Some(brightness), Some(contrast)) = (self.sharpness, self.brightness, self.contrast) {
+            write!(f, "\nsharpness {sharpness:.0}, brightness {brightness:.2}, contrast {contrast:.2}")?;
         }
         if let (Some(blurhash), Some(hash)) = (&self.blurhash, self.perceptual_hash) {
             write!(f, "\nBlurHash {blurhash}, perceptual hash {hash}")?;

@@ -14,26 +14,15 @@ pub(super) fn extract(text: &str, vocabulary: &Vocabulary, most: usize) -> Vec<K
     let scores = rank(&neighbors(&tokens, &vertices));
 
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|a, b| {
-        score(&scores, *b)
-            .total_cmp(&score(&scores, *a))
-            .then(a.cmp(b))
-    });
+    order.sort_by(|a, b| score(&scores, *b).total_cmp(&score(&scores, *a)).then(a.cmp(b)));
     let keep = (order.len() / 3).clamp(most.min(order.len()), MAX_CANDIDATES.max(most));
-    let candidates: HashMap<usize, f64> = order
-        .into_iter()
-        .take(keep)
-        .map(|vertex| (vertex, score(&scores, vertex)))
-        .collect();
+    let candidates: HashMap<usize, f64> =
+        order.into_iter().take(keep).map(|vertex| (vertex, score(&scores, vertex))).collect();
 
     let mut phrases: BTreeMap<Vec<usize>, Phrase> = BTreeMap::new();
     for run in runs(&tokens, &vertices, &candidates) {
         let key: Vec<usize> = run.iter().map(|(vertex, _)| *vertex).collect();
-        let spelled = run
-            .iter()
-            .map(|(_, word)| *word)
-            .collect::<Vec<_>>()
-            .join(" ");
+        let spelled = run.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(" ");
         let phrase = phrases.entry(key).or_default();
         phrase.count += 1;
         *phrase.spellings.entry(spelled).or_default() += 1;
@@ -64,11 +53,7 @@ fn tokens(text: &str, vocabulary: &Vocabulary) -> Vec<Token> {
         end = start + word.len();
         let word = word.to_lowercase();
         let stem = vocabulary.content_stem(&word);
-        tokens.push(Token {
-            word,
-            stem,
-            adjacent,
-        });
+        tokens.push(Token { word, stem, adjacent });
     }
     tokens
 }
@@ -81,19 +66,11 @@ fn vertices(tokens: &[Token]) -> HashMap<&str, usize> {
     }
     let mut stems: Vec<(&str, usize)> = counts.into_iter().collect();
     stems.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-    stems
-        .into_iter()
-        .take(MAX_VERTICES)
-        .enumerate()
-        .map(|(index, (stem, _))| (stem, index))
-        .collect()
+    stems.into_iter().take(MAX_VERTICES).enumerate().map(|(index, (stem, _))| (stem, index)).collect()
 }
 
 fn neighbors(tokens: &[Token], vertices: &HashMap<&str, usize>) -> Graph {
-    let words: Vec<usize> = tokens
-        .iter()
-        .filter_map(|token| vertices.get(token.stem.as_deref()?).copied())
-        .collect();
+    let words: Vec<usize> = tokens.iter().filter_map(|token| vertices.get(token.stem.as_deref()?).copied()).collect();
     let mut weights: BTreeMap<(usize, usize), f64> = BTreeMap::new();
     for window in 1..WINDOW {
         for (a, b) in words.iter().zip(words.iter().skip(window)) {
@@ -122,11 +99,8 @@ fn runs<'a>(
     let mut runs: Vec<Vec<(usize, &str)>> = Vec::new();
     let mut open = false;
     for token in tokens {
-        let vertex = token
-            .stem
-            .as_deref()
-            .and_then(|stem| vertices.get(stem))
-            .filter(|vertex| candidates.contains_key(vertex));
+        let vertex =
+            token.stem.as_deref().and_then(|stem| vertices.get(stem)).filter(|vertex| candidates.contains_key(vertex));
         let Some(vertex) = vertex else {
             open = false;
             continue;
@@ -143,11 +117,7 @@ fn runs<'a>(
 }
 
 /// Scores phrases and drops those that a better one already says.
-fn best(
-    phrases: BTreeMap<Vec<usize>, Phrase>,
-    candidates: &HashMap<usize, f64>,
-    most: usize,
-) -> Vec<Keyword> {
+fn best(phrases: BTreeMap<Vec<usize>, Phrase>, candidates: &HashMap<usize, f64>, most: usize) -> Vec<Keyword> {
     let mut scored: Vec<(f64, Vec<usize>, Phrase)> = phrases
         .into_iter()
         // A phrase that stands once is chance as often as it is a term; its words compete alone.
@@ -166,22 +136,12 @@ fn best(
         if keywords.len() == most {
             break;
         }
-        if said
-            .iter()
-            .any(|other| key.iter().all(|word| other.contains(word)))
-        {
+        if said.iter().any(|other| key.iter().all(|word| other.contains(word))) {
             continue;
         }
-        let spelling = phrase
-            .spellings
-            .into_iter()
-            .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
-            .map(|(spelling, _)| spelling);
-        keywords.push(Keyword {
-            phrase: spelling.unwrap_or_default(),
-            score: score / top,
-            count: phrase.count,
-        });
+        let spelling =
+            phrase.spellings.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0))).map(|(spelling, _)| spelling);
+        keywords.push(Keyword { phrase: spelling.unwrap_or_default(), score: score / top, count: phrase.count });
         said.push(key);
     }
     keywords

@@ -65,16 +65,10 @@ pub fn analyze(text: &str, limits: &Limits) -> Result<TextReport, MediaError> {
     if sentences.len() > limits.text.max_sentences {
         report.warnings.push(Warning::new(
             WarningKind::LimitReached,
-            format!(
-                "the summary weighs the first {} of {} sentences",
-                limits.text.max_sentences,
-                sentences.len()
-            ),
+            format!("the summary weighs the first {} of {} sentences", limits.text.max_sentences, sentences.len()),
         ));
     }
-    let ranked = sentences
-        .get(..limits.text.max_sentences)
-        .unwrap_or(&sentences);
+    let ranked = sentences.get(..limits.text.max_sentences).unwrap_or(&sentences);
     report.summary = summary::summarize(&unwrapped, ranked, &vocabulary);
     Ok(report)
 }

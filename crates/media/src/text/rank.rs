@@ -5,28 +5,17 @@ pub(super) type Graph = Vec<Vec<(usize, f64)>>;
 
 /// Ranks the vertices by power iteration: `S(i) = (1 − d)/n + d · Σ w(j,i) / Σ w(j,·) · S(j)`.
 pub(super) fn rank(graph: &Graph) -> Vec<f64> {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a graph has far fewer than 2^52 vertices"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a graph has far fewer than 2^52 vertices")]
     let share = 1.0 / graph.len().max(1) as f64;
-    let totals: Vec<f64> = graph
-        .iter()
-        .map(|edges| edges.iter().map(|(_, weight)| weight).sum())
-        .collect();
+    let totals: Vec<f64> = graph.iter().map(|edges| edges.iter().map(|(_, weight)| weight).sum()).collect();
     let mut scores = vec![share; graph.len()];
     for _ in 0..MAX_ROUNDS {
-        let flows: Vec<f64> = scores
-            .iter()
-            .zip(&totals)
-            .map(|(score, total)| if *total > 0.0 { score / total } else { 0.0 })
-            .collect();
+        let flows: Vec<f64> =
+            scores.iter().zip(&totals).map(|(score, total)| if *total > 0.0 { score / total } else { 0.0 }).collect();
         let mut change = 0.0;
         for (edges, score) in graph.iter().zip(&mut scores) {
-            let inflow: f64 = edges
-                .iter()
-                .filter_map(|(from, weight)| flows.get(*from).map(|flow| flow * weight))
-                .sum();
+            let inflow: f64 =
+                edges.iter().filter_map(|(from, weight)| flows.get(*from).map(|flow| flow * weight)).sum();
             let next = (1.0 - DAMPING) * share + DAMPING * inflow;
             change += (next - *score).abs();
             *score = next;

@@ -14,9 +14,7 @@ pub(super) fn unwrap_lines(text: &str) -> String {
         let content = line.trim_end_matches(['\r', '\n']);
         out.push_str(content);
         let ending = line.len() - content.len();
-        let joins = lines
-            .peek()
-            .is_some_and(|next| continues(content, next.trim_end()));
+        let joins = lines.peek().is_some_and(|next| continues(content, next.trim_end()));
         if joins {
             out.extend(std::iter::repeat_n(' ', ending));
         } else {
@@ -83,10 +81,7 @@ fn ends_in_abbreviation(sentence: &str) -> bool {
     let Some(body) = sentence.strip_suffix('.') else {
         return false;
     };
-    let word = body
-        .rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '“'))
-        .next()
-        .unwrap_or_default();
+    let word = body.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '“')).next().unwrap_or_default();
     let initial = {
         let mut characters = word.chars();
         characters.next().is_some_and(char::is_uppercase) && characters.next().is_none()
@@ -98,9 +93,8 @@ fn ends_in_abbreviation(sentence: &str) -> bool {
 const SHORT_LINE: usize = 45;
 
 const ABBREVIATIONS: [&str; 30] = [
-    "Mr", "Mrs", "Ms", "Dr", "Prof", "Sr", "Jr", "St", "Mt", "vs", "etc", "e.g", "i.e", "cf", "No",
-    "Fig", "Vol", "pp", "al", "Inc", "Ltd", "Co", "Bd", "Nr", "z.B", "d.h", "bzw", "Mme", "Mlle",
-    "Sra",
+    "Mr", "Mrs", "Ms", "Dr", "Prof", "Sr", "Jr", "St", "Mt", "vs", "etc", "e.g", "i.e", "cf", "No", "Fig", "Vol", "pp",
+    "al", "Inc", "Ltd", "Co", "Bd", "Nr", "z.B", "d.h", "bzw", "Mme", "Mlle", "Sra",
 ];
 
 #[cfg(test)]
@@ -112,12 +106,7 @@ mod tests {
         assert_eq!(unwrapped.len(), text.len());
         split(&unwrapped)
             .into_iter()
-            .map(|range| {
-                unwrapped[range]
-                    .split_whitespace()
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            })
+            .map(|range| unwrapped[range].split_whitespace().collect::<Vec<_>>().join(" "))
             .collect()
     }
 
@@ -138,10 +127,7 @@ mod tests {
         assert_eq!(sentences("Shopping\n- apples\n- pears\n").len(), 3);
         assert_eq!(sentences("Roses are red,\nViolets are blue.\n").len(), 2);
         assert_eq!(
-            sentences(
-                "# A heading that goes on for rather more than forty-five characters\nThen text."
-            )
-            .len(),
+            sentences("# A heading that goes on for rather more than forty-five characters\nThen text.").len(),
             2
         );
     }

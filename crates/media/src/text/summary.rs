@@ -9,21 +9,11 @@ use super::words::Vocabulary;
 
 /// Picks up to three sentences by the paper's section 4: similarity is the count of shared stems over the sum of the
 /// logarithms of both lengths. The sentences come back in the order of the text.
-pub(super) fn summarize(
-    unwrapped: &str,
-    sentences: &[Range<usize>],
-    vocabulary: &Vocabulary,
-) -> Vec<SummarySentence> {
+pub(super) fn summarize(unwrapped: &str, sentences: &[Range<usize>], vocabulary: &Vocabulary) -> Vec<SummarySentence> {
     let mut numbers: HashMap<String, usize> = HashMap::new();
     let bags: Vec<BTreeSet<usize>> = sentences
         .iter()
-        .map(|range| {
-            bag(
-                unwrapped.get(range.clone()).unwrap_or_default(),
-                vocabulary,
-                &mut numbers,
-            )
-        })
+        .map(|range| bag(unwrapped.get(range.clone()).unwrap_or_default(), vocabulary, &mut numbers))
         .collect();
     let scores = rank(&similarities(&bags));
     let mut order: Vec<usize> = (0..sentences.len()).collect();
@@ -37,10 +27,9 @@ pub(super) fn summarize(
             break;
         }
         // Boilerplate repeats itself and would fill the summary with one sentence thrice.
-        let repeats = chosen.iter().any(|other| {
-            bags.get(*other) == bags.get(index)
-                && bags.get(index).is_some_and(|bag| !bag.is_empty())
-        });
+        let repeats = chosen
+            .iter()
+            .any(|other| bags.get(*other) == bags.get(index) && bags.get(index).is_some_and(|bag| !bag.is_empty()));
         if !repeats {
             chosen.push(index);
         }
@@ -60,11 +49,7 @@ pub(super) fn summarize(
         .collect()
 }
 
-fn bag(
-    sentence: &str,
-    vocabulary: &Vocabulary,
-    numbers: &mut HashMap<String, usize>,
-) -> BTreeSet<usize> {
+fn bag(sentence: &str, vocabulary: &Vocabulary, numbers: &mut HashMap<String, usize>) -> BTreeSet<usize> {
     sentence
         .unicode_words()
         .take(MAX_WORDS)

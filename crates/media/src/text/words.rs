@@ -14,11 +14,7 @@ impl Vocabulary {
     /// Without a list for the language, only short words and numbers are left out.
     pub(super) fn new(code: Option<&str>) -> Self {
         Self {
-            stop_words: code
-                .and_then(stop_words::list)
-                .unwrap_or_default()
-                .split_whitespace()
-                .collect(),
+            stop_words: code.and_then(stop_words::list).unwrap_or_default().split_whitespace().collect(),
             stemmer: code.and_then(algorithm).map(Stemmer::create),
         }
     }
@@ -65,10 +61,7 @@ pub(super) fn needs_dictionary(text: &str) -> bool {
 pub(super) fn reading_seconds(text: &str, words: u64) -> f64 {
     let ideographs = text.chars().filter(|c| is_ideograph(*c)).count() as u64;
     let rest = words.saturating_sub(ideographs);
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "word counts stay far below 2^52"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "word counts stay far below 2^52")]
     let minutes = rest as f64 / WORDS_A_MINUTE + ideographs as f64 / IDEOGRAPHS_A_MINUTE;
     minutes * 60.0
 }
@@ -122,10 +115,7 @@ mod tests {
         for word in ["the", "which", "it's", "42", "of"] {
             assert_eq!(english.content_stem(word), None, "{word}");
         }
-        assert_eq!(
-            english.content_stem("harbors"),
-            english.content_stem("harbor")
-        );
+        assert_eq!(english.content_stem("harbors"), english.content_stem("harbor"));
         let french = Vocabulary::new(Some("fra"));
         assert_eq!(french.content_stem("dans"), None);
         assert!(french.content_stem("l'eau").is_some());

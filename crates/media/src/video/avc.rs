@@ -48,11 +48,7 @@ impl Config {
             append(&mut parameter_sets, unit);
             rest = tail;
         }
-        Some(Self {
-            length_size,
-            parameter_sets,
-            picture: picture?,
-        })
+        Some(Self { length_size, parameter_sets, picture: picture? })
     }
 
     /// Iterates over the units of a sample; a length beyond the sample ends it.
@@ -62,9 +58,7 @@ impl Config {
         std::iter::from_fn(move || {
             loop {
                 let (length, tail) = rest.split_at_checked(length_size)?;
-                let length = length
-                    .iter()
-                    .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+                let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
                 let (unit, tail) = tail.split_at_checked(length.min(tail.len()))?;
                 rest = tail;
                 if !unit.is_empty() {
@@ -84,9 +78,7 @@ impl Config {
 
     /// Tells whether the sample holds an instantaneous refresh.
     pub(super) fn is_refresh(&self, sample: &[u8]) -> bool {
-        self.units(sample)
-            .take(MAX_UNITS)
-            .any(|unit| unit.first().is_some_and(|head| head & 0x1f == 5))
+        self.units(sample).take(MAX_UNITS).any(|unit| unit.first().is_some_and(|head| head & 0x1f == 5))
     }
 
     /// Turns a sample into a byte stream, with a budget of slices that it takes from.
@@ -99,9 +91,7 @@ impl Config {
             if (1..=5).contains(&kind) {
                 *slices_left = slices_left.checked_sub(1)?;
             }
-            let fits = |picture: Picture| {
-                picture.pixels() <= self.picture.pixels() && picture.bit_depth == 8
-            };
+            let fits = |picture: Picture| picture.pixels() <= self.picture.pixels() && picture.bit_depth == 8;
             match kind {
                 1..=6 | 8 | 9 => append(&mut out, unit),
                 7 if parse_sps(unit).is_some_and(fits) => append(&mut out, unit),
@@ -129,18 +119,12 @@ fn parse_sps(unit: &[u8]) -> Option<Picture> {
         return None;
     }
     let payload = unescape(payload.get(..payload.len().min(MAX_SPS))?);
-    let mut bits = Bits {
-        bytes: &payload,
-        at: 0,
-    };
+    let mut bits = Bits { bytes: &payload, at: 0 };
     let profile = bits.read(8)?;
     bits.read(16)?;
     bits.golomb()?;
     let (mut chroma_format, mut bit_depth, mut separate_planes) = (1, 8, 0);
-    if matches!(
-        profile,
-        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
-    ) {
+    if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
         chroma_format = bits.golomb()?;
         if chroma_format == 3 {
             separate_planes = bits.read(1)?;
@@ -183,28 +167,16 @@ fn parse_sps(unit: &[u8]) -> Option<Picture> {
     let coded_height = map_units.checked_mul(16)?.checked_mul(2 - frames_only)?;
     let (mut crop_x, mut crop_y) = (0, 0);
     if bits.read(1)? == 1 {
-        let across = if separate_planes == 0 && matches!(chroma_format, 1 | 2) {
-            2
-        } else {
-            1
-        };
-        let down = if separate_planes == 0 && chroma_format == 1 {
-            2
-        } else {
-            1
-        };
+        let across = if separate_planes == 0 && matches!(chroma_format, 1 | 2) { 2 } else { 1 };
+        let down = if separate_planes == 0 && chroma_format == 1 { 2 } else { 1 };
         let (left, right) = (bits.golomb()?, bits.golomb()?);
         let (top, bottom) = (bits.golomb()?, bits.golomb()?);
         crop_x = left.checked_add(right)?.checked_mul(across)?;
-        crop_y = top
-            .checked_add(bottom)?
-            .checked_mul(down * (2 - frames_only))?;
+        crop_y = top.checked_add(bottom)?.checked_mul(down * (2 - frames_only))?;
     }
     Some(Picture {
         width: coded_width.checked_sub(crop_x).filter(|width| *width > 0)?,
-        height: coded_height
-            .checked_sub(crop_y)
-            .filter(|height| *height > 0)?,
+        height: coded_height.checked_sub(crop_y).filter(|height| *height > 0)?,
         chroma_format,
         bit_depth,
     })
@@ -215,11 +187,7 @@ fn skip_scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
     for _ in 0..size {
         if next != 0 {
             let code = i64::from(bits.golomb()?);
-            let delta = if code % 2 == 0 {
-                -(code / 2)
-            } else {
-                code.midpoint(1)
-            };
+            let delta = if code % 2 == 0 { -(code / 2) } else { code.midpoint(1) };
             next = (last + delta).rem_euclid(256);
         }
         last = if next == 0 { last } else { next };
@@ -300,8 +268,7 @@ mod tests {
         bits += &("1".to_owned() + &golomb(0) + &golomb(0) + &golomb(0) + &golomb(crop_bottom));
         bits += "10000000";
         let bytes = bits.as_bytes().chunks_exact(8);
-        let payload =
-            bytes.map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap());
+        let payload = bytes.map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap());
         // Every emulated start code gets its escape, as an encoder writes it.
         let mut unit = vec![0x67];
         for byte in payload {
@@ -342,12 +309,7 @@ mod tests {
             let length = u32::try_from(unit.len()).unwrap();
             [&length.to_be_bytes(), unit].concat()
         };
-        let sample = [
-            sized(&sps(66, 400, 400, 0)),
-            sized(&small),
-            sized(&[0x65, 0x88]),
-        ]
-        .concat();
+        let sample = [sized(&sps(66, 400, 400, 0)), sized(&small), sized(&[0x65, 0x88])].concat();
         let mut slices = 1;
         let stream = config.byte_stream(&sample, &mut slices).unwrap();
         let expected = [&[0, 0, 0, 1], &*small, &[0, 0, 0, 1, 0x65, 0x88]].concat();

@@ -23,11 +23,7 @@ fn encode(bytes: &[u8]) -> String {
         for position in 0..4 {
             let index = (bits >> (18 - 6 * position)) & 63;
             let letter = ALPHABET.get(index as usize).copied().unwrap_or(b'=');
-            out.push(char::from(if position <= chunk.len() {
-                letter
-            } else {
-                b'='
-            }));
+            out.push(char::from(if position <= chunk.len() { letter } else { b'=' }));
         }
     }
     out

@@ -22,22 +22,13 @@ impl Histogram {
 
     /// Half the sum of differences: 0 for the same, 1 for nothing in common.
     pub(super) fn distance(&self, other: &Self) -> f64 {
-        let sum: f64 = self
-            .0
-            .iter()
-            .zip(&other.0)
-            .map(|(a, b)| (a - b).abs())
-            .sum();
+        let sum: f64 = self.0.iter().zip(&other.0).map(|(a, b)| (a - b).abs()).sum();
         sum / 2.0
     }
 
     /// The entropy in bits: 0 for a black frame, up to 6 for one with all tones.
     pub(super) fn entropy(&self) -> f64 {
-        self.0
-            .iter()
-            .filter(|share| **share > 0.0)
-            .map(|share| -share * share.log2())
-            .sum()
+        self.0.iter().filter(|share| **share > 0.0).map(|share| -share * share.log2()).sum()
     }
 }
 
@@ -51,10 +42,7 @@ pub(super) struct CutFinder {
 
 impl CutFinder {
     pub(super) fn add(&mut self, seconds: f64, histogram: Histogram) {
-        let distance = self
-            .before
-            .as_ref()
-            .map_or(0.0, |before| before.distance(&histogram));
+        let distance = self.before.as_ref().map_or(0.0, |before| before.distance(&histogram));
         self.changes.push(Cut { seconds, distance });
         self.before = Some(histogram);
     }
@@ -94,13 +82,7 @@ mod tests {
         for (time, value) in [(0.0, 20), (1.0, 20), (2.0, 200), (3.0, 200)] {
             finder.add(time, flat(value));
         }
-        assert_eq!(
-            finder.finish(),
-            [Cut {
-                seconds: 2.0,
-                distance: 1.0
-            }]
-        );
+        assert_eq!(finder.finish(), [Cut { seconds: 2.0, distance: 1.0 }]);
         let mut finder = CutFinder::default();
         for step in 0..12_u8 {
             finder.add(f64::from(step), flat(step * 20));

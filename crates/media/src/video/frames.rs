@@ -26,18 +26,12 @@ pub(super) fn examine(
 ) -> Result<Result<Found, String>, MediaError> {
     let picture = stream.config.picture;
     if picture.bit_depth != 8 {
-        let reason = format!(
-            "pictures have {} bits a sample, expected 8",
-            picture.bit_depth
-        );
+        let reason = format!("pictures have {} bits a sample, expected 8", picture.bit_depth);
         return Ok(Err(reason));
     }
     if picture.pixels() > limits.video.max_frame_pixels {
         let limit = limits.video.max_frame_pixels;
-        let reason = format!(
-            "a frame has {} pixels, expected at most {limit}",
-            picture.pixels()
-        );
+        let reason = format!("a frame has {} pixels, expected at most {limit}", picture.pixels());
         return Ok(Err(reason));
     }
     let by_pixels = limits.video.max_decoded_pixels / picture.pixels().max(1);
@@ -51,9 +45,7 @@ pub(super) fn examine(
     let mut run = Run::new(stream, limits, sampling, chosen.len());
     match format {
         Format::Matroska | Format::WebM => {
-            matroska::visit(bytes, format, stream, &chosen, |index, sample| {
-                run.add(index, sample)
-            })?;
+            matroska::visit(bytes, format, stream, &chosen, |index, sample| run.add(index, sample))?;
         }
         _ => {
             for index in &chosen {
@@ -61,9 +53,7 @@ pub(super) fn examine(
                     continue;
                 };
                 let range = sample.start..sample.start.saturating_add(sample.length);
-                let going = bytes
-                    .get(range)
-                    .is_some_and(|sample| run.add(*index, sample));
+                let going = bytes.get(range).is_some_and(|sample| run.add(*index, sample));
                 if !going {
                     break;
                 }
@@ -108,16 +98,9 @@ impl<'a> Run<'a> {
         let Some(units) = config.byte_stream(sample, &mut self.slices_left) else {
             return false;
         };
-        let starts = self
-            .stream
-            .samples
-            .get(index)
-            .is_some_and(|sample| sample.key);
-        let data = if starts || self.frames + self.refused == 0 {
-            [&*config.parameter_sets, &units].concat()
-        } else {
-            units
-        };
+        let starts = self.stream.samples.get(index).is_some_and(|sample| sample.key);
+        let data =
+            if starts || self.frames + self.refused == 0 { [&*config.parameter_sets, &units].concat() } else { units };
         if self.isolated {
             // A key frame need not reset the numbering of frames, and a decoder takes the jump from one to the next for loss.
             if self.decoder.flush().is_ok() {
@@ -159,11 +142,7 @@ impl<'a> Run<'a> {
         let histogram = Histogram::of(&luma);
         let score = histogram.entropy();
         // Only a clear gain is worth scaling another frame.
-        if self
-            .best
-            .as_ref()
-            .is_none_or(|(best, ..)| score > best + MIN_GAIN)
-        {
+        if self.best.as_ref().is_none_or(|(best, ..)| score > best + MIN_GAIN) {
             let (across, down) = match picture.chroma_format {
                 1 => (2, 2),
                 2 => (2, 1),
@@ -201,9 +180,7 @@ impl<'a> Run<'a> {
             sampling,
             frames_decoded: self.frames,
             cuts: self.cuts.finish(),
-            thumbnail: self
-                .best
-                .and_then(|(_, seconds, picture)| thumbnail::encode(&picture, seconds)),
+            thumbnail: self.best.and_then(|(_, seconds, picture)| thumbnail::encode(&picture, seconds)),
             warnings,
         })
     }
@@ -228,12 +205,7 @@ impl<'a> Luma<'a> {
             return None;
         }
         let (width, height) = (width.min(stride), height.min(data.len() / stride));
-        (width > 0 && height > 0).then_some(Self {
-            data,
-            stride,
-            width,
-            height,
-        })
+        (width > 0 && height > 0).then_some(Self { data, stride, width, height })
     }
 
     pub(super) const fn width(&self) -> usize {
@@ -246,10 +218,7 @@ impl<'a> Luma<'a> {
 
     pub(super) fn rows(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let width = self.width;
-        self.data
-            .chunks_exact(self.stride)
-            .take(self.height)
-            .filter_map(move |row| row.get(..width))
+        self.data.chunks_exact(self.stride).take(self.height).filter_map(move |row| row.get(..width))
     }
 
     /// The mean of a rectangle.

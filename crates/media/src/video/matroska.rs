@@ -25,10 +25,7 @@ pub(super) fn open(
         });
     }
     let mut tracks: Vec<VideoTrack> = file.tracks().iter().map(describe).collect();
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a time in seconds needs no more than 53 bits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a time in seconds needs no more than 53 bits")]
     let tick = file.info().timestamp_scale().get() as f64 / 1e9;
     let duration = file.info().duration().map(|ticks| ticks * tick);
     let mut stream = file.tracks().iter().find_map(begin);
@@ -86,8 +83,7 @@ pub(super) fn visit(
 }
 
 fn demuxer(bytes: &[u8], format: Format) -> Result<MatroskaFile<Budgeted<'_>>, MediaError> {
-    MatroskaFile::open(Budgeted::new(bytes, bytes.len()))
-        .map_err(|error| MediaError::decoder(format, error))
+    MatroskaFile::open(Budgeted::new(bytes, bytes.len())).map_err(|error| MediaError::decoder(format, error))
 }
 
 fn describe(entry: &TrackEntry) -> VideoTrack {
@@ -101,23 +97,14 @@ fn describe(entry: &TrackEntry) -> VideoTrack {
     let text = |text: &str| text.chars().take(MAX_TEXT).collect::<String>();
     let video = entry.video();
     let audio = entry.audio();
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a rate needs no more than 53 bits"
-    )]
-    let rate = entry
-        .default_duration()
-        .filter(|_| kind == TrackKind::Video)
-        .map(|nanoseconds| 1e9 / nanoseconds.get() as f64);
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
+    let rate =
+        entry.default_duration().filter(|_| kind == TrackKind::Video).map(|nanoseconds| 1e9 / nanoseconds.get() as f64);
     VideoTrack {
         id: entry.track_number().get(),
         kind,
         codec: Some(text(entry.codec_id())),
-        language: entry
-            .language_bcp47()
-            .or_else(|| entry.language())
-            .filter(|language| *language != "und")
-            .map(text),
+        language: entry.language_bcp47().or_else(|| entry.language()).filter(|language| *language != "und").map(text),
         duration_seconds: None,
         width: video.and_then(|video| size(video.pixel_width().get())),
         height: video.and_then(|video| size(video.pixel_height().get())),
@@ -154,11 +141,8 @@ fn scan(
     mut stream: Option<&mut Stream>,
     limits: &Limits,
 ) -> Result<Seen, MediaError> {
-    let mut tracks: BTreeMap<u64, (u64, u64, f64)> = file
-        .tracks()
-        .iter()
-        .map(|track| (track.track_number().get(), (0, 0, 0.0)))
-        .collect();
+    let mut tracks: BTreeMap<u64, (u64, u64, f64)> =
+        file.tracks().iter().map(|track| (track.track_number().get(), (0, 0, 0.0))).collect();
     let mut frame = Frame::default();
     let mut total = 0;
     let broken = loop {
@@ -175,16 +159,10 @@ fn scan(
                 limit: limits.video.max_samples,
             });
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a time in seconds needs no more than 53 bits"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "a time in seconds needs no more than 53 bits")]
         let seconds = frame.timestamp as f64 * tick;
         let mut key = frame.is_keyframe.unwrap_or(false);
-        if let Some(stream) = stream
-            .as_mut()
-            .filter(|stream| stream.track_id == frame.track)
-        {
+        if let Some(stream) = stream.as_mut().filter(|stream| stream.track_id == frame.track) {
             // Blocks in groups say nothing about keys; the units do.
             key |= frame.is_keyframe.is_none() && stream.config.is_refresh(&frame.data);
             stream.samples.push(Sample {

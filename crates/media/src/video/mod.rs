@@ -56,12 +56,8 @@ pub fn analyze(bytes: &[u8], limits: &Limits) -> Result<VideoReport, MediaError>
         Ok(Err(reason)) => Support::Unsupported { reason },
         Err(error) => {
             let message = format!("track {track_id} was left out: {error}");
-            report
-                .warnings
-                .push(Warning::new(WarningKind::Damaged, message));
-            Support::Unsupported {
-                reason: error.to_string(),
-            }
+            report.warnings.push(Warning::new(WarningKind::Damaged, message));
+            Support::Unsupported { reason: error.to_string() }
         }
     };
     if let Some(track) = report.tracks.iter_mut().find(|track| track.id == track_id) {
@@ -96,11 +92,7 @@ struct Sample {
     reference: bool,
 }
 
-fn open(
-    bytes: &[u8],
-    limits: &Limits,
-    depth: Depth,
-) -> Result<(VideoReport, Option<Stream>), MediaError> {
+fn open(bytes: &[u8], limits: &Limits, depth: Depth) -> Result<(VideoReport, Option<Stream>), MediaError> {
     let is_video = |format: Format| format.modality() == Modality::Video || format == Format::M4a;
     let format = require_format(bytes, Modality::Video, is_video, limits.video.max_bytes)?;
     catching(format, || match format {

@@ -36,10 +36,7 @@ impl fmt::Display for FrameSampling {
 /// the whole film, so they come next where there are enough of them to find shots by; else the beginning is watched closely.
 pub(super) fn choose(samples: &[Sample], budget: usize) -> (FrameSampling, Vec<usize>) {
     let of = |keep: fn(&Sample) -> bool| -> Vec<usize> {
-        let kept = samples
-            .iter()
-            .enumerate()
-            .filter(|(_, sample)| keep(sample));
+        let kept = samples.iter().enumerate().filter(|(_, sample)| keep(sample));
         kept.map(|(index, _)| index).collect()
     };
     if samples.len() <= budget {
@@ -82,10 +79,7 @@ mod tests {
         let (sampling, chosen) = choose(&film(100, 10), 100);
         assert_eq!((sampling, chosen.len()), (FrameSampling::EveryFrame, 100));
         let (sampling, chosen) = choose(&film(100, 10), 60);
-        assert_eq!(
-            (sampling, chosen.len()),
-            (FrameSampling::ReferenceFrames, 50)
-        );
+        assert_eq!((sampling, chosen.len()), (FrameSampling::ReferenceFrames, 50));
         let (sampling, chosen) = choose(&film(1_000, 10), 50);
         assert_eq!((sampling, chosen.len()), (FrameSampling::KeyFrames, 50));
         assert_eq!(chosen.last(), Some(&980));

@@ -131,16 +131,8 @@ impl fmt::Display for VideoReport {
             write!(f, "\n{frames} frames decoded ({sampling}), {cuts} cuts")?;
         }
         if let Some(thumbnail) = &self.thumbnail {
-            let Thumbnail {
-                seconds,
-                width,
-                height,
-                ..
-            } = thumbnail;
-            write!(
-                f,
-                "\nthumbnail {width} × {height} pixels from {seconds:.2} s"
-            )?;
+            let Thumbnail { seconds, width, height, .. } = thumbnail;
+            write!(f, "\nthumbnail {width} × {height} pixels from {seconds:.2} s")?;
         }
         for warning in self.warnings.iter().take(1) {
             write!(f, "\nnote: {warning}")?;

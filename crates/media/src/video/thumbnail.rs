@@ -44,20 +44,11 @@ pub(super) fn scale(
 pub(super) fn encode(picture: &RgbImage, seconds: f64) -> Option<Thumbnail> {
     let mut png = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png).ok()?;
-    Some(Thumbnail {
-        seconds,
-        width: picture.width(),
-        height: picture.height(),
-        png: png.into_inner(),
-    })
+    Some(Thumbnail { seconds, width: picture.width(), height: picture.height(), png: png.into_inner() })
 }
 
 fn to_rgb(luma: f64, blue: f64, red: f64, high_definition: bool) -> [u8; 3] {
-    let (kr, kb) = if high_definition {
-        (0.2126, 0.0722)
-    } else {
-        (0.299, 0.114)
-    };
+    let (kr, kb) = if high_definition { (0.2126, 0.0722) } else { (0.299, 0.114) };
     let y = (luma - 16.0) * 255.0 / 219.0;
     let b = (blue - 128.0) * 255.0 / 112.0;
     let r = (red - 128.0) * 255.0 / 112.0;
@@ -87,9 +78,6 @@ mod tests {
         assert_eq!(to_rgb(235.0, 128.0, 128.0, false), [255, 255, 255]);
         // 100% red in BT.601 is Y 81, Cb 90, Cr 240.
         let [red, green, blue] = to_rgb(81.0, 90.0, 240.0, false);
-        assert!(
-            red >= 253 && green <= 2 && blue <= 2,
-            "{red} {green} {blue}"
-        );
+        assert!(red >= 253 && green <= 2 && blue <= 2, "{red} {green} {blue}");
     }
 }

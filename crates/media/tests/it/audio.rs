@@ -29,9 +29,7 @@ fn the_gate_leaves_out_the_quiet_parts() {
     let mut samples = sine(48_000, 2, 1_000.0, -36.0, 10.0);
     samples.extend(sine(48_000, 2, 1_000.0, -23.0, 60.0));
     samples.extend(sine(48_000, 2, 1_000.0, -36.0, 10.0));
-    let loudness = report(&wav(48_000, 2, &samples))
-        .integrated_loudness_lufs
-        .unwrap();
+    let loudness = report(&wav(48_000, 2, &samples)).integrated_loudness_lufs.unwrap();
     assert!((loudness + 23.0).abs() <= 0.1, "{loudness}");
 }
 
@@ -39,8 +37,7 @@ fn the_gate_leaves_out_the_quiet_parts() {
 #[test]
 fn the_true_peak_lies_between_the_samples() {
     let amplitude = 0.5_f32;
-    let quarter =
-        [1.0_f32, 1.0, -1.0, -1.0].map(|sign| sign * amplitude * std::f32::consts::FRAC_1_SQRT_2);
+    let quarter = [1.0_f32, 1.0, -1.0, -1.0].map(|sign| sign * amplitude * std::f32::consts::FRAC_1_SQRT_2);
     let samples: Vec<f32> = quarter.iter().copied().cycle().take(48_000).collect();
     let report = report(&wav(48_000, 1, &samples));
     assert!((report.peak_dbfs.unwrap() + 9.03).abs() < 0.01);
@@ -52,13 +49,8 @@ fn the_true_peak_lies_between_the_samples() {
 fn the_centroid_of_a_sine_is_its_frequency() {
     for (rate, hertz) in [(48_000, 1_000.0), (44_100, 440.0), (16_000, 3_000.0)] {
         let samples = sine(rate, 1, hertz, -6.0, 4.0);
-        let centroid = report(&wav(rate, 1, &samples))
-            .spectral_centroid_hertz
-            .unwrap();
-        assert!(
-            (centroid / hertz - 1.0).abs() < 0.02,
-            "{centroid} for {hertz}"
-        );
+        let centroid = report(&wav(rate, 1, &samples)).spectral_centroid_hertz.unwrap();
+        assert!((centroid / hertz - 1.0).abs() < 0.02, "{centroid} for {hertz}");
     }
 }
 
@@ -101,12 +93,7 @@ fn a_steady_tone_has_one_onset_and_silence_none() {
     ] {
         assert_eq!(level, None);
     }
-    assert!(
-        silence
-            .warnings
-            .iter()
-            .any(|warning| warning.kind == WarningKind::NotMeasurable)
-    );
+    assert!(silence.warnings.iter().any(|warning| warning.kind == WarningKind::NotMeasurable));
     assert!(!serde_json::to_string(&silence).unwrap().contains("inf"));
 }
 
@@ -114,30 +101,15 @@ fn a_steady_tone_has_one_onset_and_silence_none() {
 fn real_sounds_are_described() {
     for bytes in [BELL, COMPLETE] {
         let report = report(bytes);
-        assert_eq!(
-            (report.container, &*report.codec),
-            (Format::OggVorbis, "vorbis")
-        );
-        assert_eq!(
-            (report.sample_rate_hertz, report.channels),
-            (Some(44_100), Some(2))
-        );
-        assert_eq!(
-            (report.depth, &report.support),
-            (Depth::Analyzed, &Support::Analyzed)
-        );
+        assert_eq!((report.container, &*report.codec), (Format::OggVorbis, "vorbis"));
+        assert_eq!((report.sample_rate_hertz, report.channels), (Some(44_100), Some(2)));
+        assert_eq!((report.depth, &report.support), (Depth::Analyzed, &Support::Analyzed));
         // The last page of an Ogg file says how many frames came before its end (RFC 3533, 6).
-        let last = bytes
-            .windows(4)
-            .rposition(|magic| magic == b"OggS")
-            .unwrap();
+        let last = bytes.windows(4).rposition(|magic| magic == b"OggS").unwrap();
         let frames = u64::from_le_bytes(bytes[last + 6..last + 14].try_into().unwrap());
         let promised = f64::from(u32::try_from(frames).unwrap()) / 44_100.0;
         let duration = report.duration_seconds.unwrap();
-        assert!(
-            (duration - promised).abs() < 0.001,
-            "{duration} for {promised}"
-        );
+        assert!((duration - promised).abs() < 0.001, "{duration} for {promised}");
         // The bell is shorter than one block of 0.4 s, which has no loudness.
         let loudness = report.integrated_loudness_lufs;
         assert_eq!(loudness.is_some(), duration >= 0.4);
@@ -146,17 +118,11 @@ fn real_sounds_are_described() {
         assert!(report.onset_count.unwrap() >= 1);
         assert!(report.true_peak_dbtp.unwrap() >= report.peak_dbfs.unwrap() - 0.1);
         let inspected = inspect(bytes, &Limits::default()).unwrap();
-        assert_eq!(
-            (inspected.depth, inspected.support),
-            (Depth::Inspected, Support::Listed)
-        );
+        assert_eq!((inspected.depth, inspected.support), (Depth::Inspected, Support::Listed));
         assert_eq!(inspected.sample_rate_hertz, Some(44_100));
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<AudioReport>(&json).unwrap(), report);
-        assert!(
-            (2..=8).contains(&report.to_string().lines().count()),
-            "{report}"
-        );
+        assert!((2..=8).contains(&report.to_string().lines().count()), "{report}");
     }
 }
 
@@ -164,10 +130,7 @@ fn real_sounds_are_described() {
 fn a_codec_without_a_decoder_is_reported() {
     let report = report(BUNNY);
     assert_eq!(report.codec, "aac");
-    assert!(
-        matches!(&report.support, Support::Unsupported { reason } if reason.contains("aac")),
-        "{report:?}"
-    );
+    assert!(matches!(&report.support, Support::Unsupported { reason } if reason.contains("aac")), "{report:?}");
     assert_eq!(report.integrated_loudness_lufs, None);
 }
 
@@ -177,12 +140,7 @@ fn a_truncated_sound_is_reported_as_far_as_it_goes() {
     let report = report(&whole[..whole.len() / 2]);
     let duration = report.duration_seconds.unwrap();
     assert!((0.8..=1.0).contains(&duration), "{duration}");
-    assert!(
-        report
-            .warnings
-            .iter()
-            .any(|warning| warning.kind == WarningKind::Truncated)
-    );
+    assert!(report.warnings.iter().any(|warning| warning.kind == WarningKind::Truncated));
     assert!(matches!(
         analyze(&whole[..44], &Limits::default()),
         Err(MediaError::Malformed { .. } | MediaError::Decoder { .. })
@@ -194,9 +152,7 @@ fn what_is_no_number_does_not_poison_the_measures() {
     let mut samples = sine(48_000, 2, 1_000.0, -23.0, 5.0);
     samples[1_000] = f32::NAN;
     samples[2_000] = f32::INFINITY;
-    let loudness = report(&wav(48_000, 2, &samples))
-        .integrated_loudness_lufs
-        .unwrap();
+    let loudness = report(&wav(48_000, 2, &samples)).integrated_loudness_lufs.unwrap();
     assert!((loudness + 23.0).abs() <= 0.1, "{loudness}");
 }
 
@@ -207,37 +163,16 @@ fn limits_are_held_against_header_and_stream() {
     limits.audio.max_duration = Duration::from_secs(1);
     let error = analyze(&two_seconds, &limits).unwrap_err();
     assert!(
-        matches!(
-            error,
-            MediaError::LimitExceeded {
-                field: "audio.duration_seconds",
-                value: 2,
-                limit: 1
-            }
-        ),
+        matches!(error, MediaError::LimitExceeded { field: "audio.duration_seconds", value: 2, limit: 1 }),
         "{error}"
     );
     let mut limits = Limits::default();
     limits.audio.max_channels = 1;
     let error = analyze(&two_seconds, &limits).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            MediaError::LimitExceeded {
-                field: "audio.channels",
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, MediaError::LimitExceeded { field: "audio.channels", .. }), "{error}");
     let mut limits = Limits::default();
     limits.audio.max_samples = 8_000;
     let report = analyze(&two_seconds, &limits).unwrap();
     assert!((report.duration_seconds.unwrap() - 0.5).abs() < 1e-9);
-    assert!(
-        report
-            .warnings
-            .iter()
-            .any(|warning| warning.kind == WarningKind::LimitReached)
-    );
+    assert!(report.warnings.iter().any(|warning| warning.kind == WarningKind::LimitReached));
 }

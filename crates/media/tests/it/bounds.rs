@@ -31,8 +31,7 @@ fn reports_of_absent_modalities_say_which_feature_is_missing() {
         (Format::Mp4, cfg!(feature = "video")),
     ] {
         let error = bedplate_media::analyze(format, b"", &Limits::default()).unwrap_err();
-        let disabled =
-            matches!(error, MediaError::Disabled { modality } if modality == format.modality());
+        let disabled = matches!(error, MediaError::Disabled { modality } if modality == format.modality());
         assert_eq!(disabled, !enabled, "{format}: {error}");
     }
 }

@@ -2,9 +2,7 @@
 
 use std::io::Cursor;
 
-use bedplate_media::{
-    Format, Limits, MediaError, Modality, Report, analyze, check, inspect, sniff,
-};
+use bedplate_media::{Format, Limits, MediaError, Modality, Report, analyze, check, inspect, sniff};
 use image::{ImageFormat, Rgb, RgbImage};
 use proptest::prelude::*;
 
@@ -29,11 +27,7 @@ fn survives(bytes: &[u8], as_format: Format) -> Result<Report, MediaError> {
 
 fn corpus() -> Vec<(Format, Vec<u8>)> {
     let picture = RgbImage::from_fn(40, 30, |x, y| {
-        Rgb([
-            (x * 6 % 256).try_into().unwrap(),
-            (y * 8 % 256).try_into().unwrap(),
-            77,
-        ])
+        Rgb([(x * 6 % 256).try_into().unwrap(), (y * 8 % 256).try_into().unwrap(), 77])
     });
     let encoded = |format| {
         let mut out = Cursor::new(Vec::new());
@@ -48,10 +42,7 @@ fn corpus() -> Vec<(Format, Vec<u8>)> {
         (Format::WebP, encoded(ImageFormat::WebP)),
         (Format::Bmp, encoded(ImageFormat::Bmp)),
         (Format::Tiff, encoded(ImageFormat::Tiff)),
-        (
-            Format::Wav,
-            wav(8_000, 2, &sine(8_000, 2, 440.0, -6.0, 0.2)),
-        ),
+        (Format::Wav, wav(8_000, 2, &sine(8_000, 2, 440.0, -6.0, 0.2))),
         (Format::OggVorbis, BELL.to_vec()),
         (Format::Matroska, remuxed(4)),
     ]
@@ -68,11 +59,7 @@ fn every_prefix_is_answered() {
         assert!(survives(&bytes, format).is_ok(), "{format} itself");
         assert!(answered < bytes.len(), "{format}");
     }
-    for (format, bytes) in [
-        (Format::Jpeg, CHINA),
-        (Format::OggVorbis, COMPLETE),
-        (Format::Mp4, BUNNY),
-    ] {
+    for (format, bytes) in [(Format::Jpeg, CHINA), (Format::OggVorbis, COMPLETE), (Format::Mp4, BUNNY)] {
         for part in 0..12 {
             drop(survives(&bytes[..bytes.len() * part / 12], format));
         }
@@ -83,13 +70,10 @@ fn every_prefix_is_answered() {
 fn containers_that_never_end_are_refused_or_reported() {
     // A segment of unknown size whose clusters nest nothing, and an element that claims 2^56 bytes.
     let header = ebml(b"\x1a\x45\xdf\xa3", &ebml(b"\x42\x82", b"webm"));
-    let endless = [
-        &*header,
-        b"\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff",
-        &[0xec, 0x80].repeat(5_000),
-    ]
-    .concat();
-    let greedy = [&*header, b"\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff\x15\x49\xa9\x66\x01\x00\x00\xff\xff\xff\xff\xff"].concat();
+    let endless = [&*header, b"\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff", &[0xec, 0x80].repeat(5_000)].concat();
+    let greedy =
+        [&*header, b"\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff\x15\x49\xa9\x66\x01\x00\x00\xff\xff\xff\xff\xff"]
+            .concat();
     for bytes in [endless, greedy] {
         assert_eq!(sniff(&bytes), Some(Format::WebM));
         assert!(survives(&bytes, Format::WebM).is_err());
@@ -101,10 +85,7 @@ fn containers_that_never_end_are_refused_or_reported() {
     let mut bytes = wav(8_000, 1, &[0.5; 800]);
     bytes[40..44].copy_from_slice(&u32::MAX.to_le_bytes());
     let report = analyze(Format::Wav, &bytes, &Limits::default());
-    assert!(
-        !matches!(report, Err(MediaError::DecoderPanicked { .. })),
-        "{report:?}"
-    );
+    assert!(!matches!(report, Err(MediaError::DecoderPanicked { .. })), "{report:?}");
     bytes[22..24].copy_from_slice(&[0, 0]);
     assert!(survives(&bytes, Format::Wav).is_err());
 }

@@ -17,18 +17,13 @@ fn encoded(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
 }
 
 fn hash(picture: &RgbImage) -> PerceptualHash {
-    report(&encoded(picture, ImageFormat::Png))
-        .perceptual_hash
-        .unwrap()
+    report(&encoded(picture, ImageFormat::Png)).perceptual_hash.unwrap()
 }
 
 #[test]
 fn a_photograph_is_described() {
     let report = report(CHINA);
-    assert_eq!(
-        (report.depth, report.format),
-        (Depth::Analyzed, Format::Jpeg)
-    );
+    assert_eq!((report.depth, report.format), (Depth::Analyzed, Format::Jpeg));
     assert_eq!((report.width, report.height), (640, 427));
     assert_eq!(report.color_type, "rgb8");
     assert!((4..=6).contains(&report.palette.len()));
@@ -39,27 +34,13 @@ fn a_photograph_is_described() {
     assert!((0.2..0.8).contains(&report.brightness.unwrap()));
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<ImageReport>(&json).unwrap(), report);
-    assert!(
-        (2..=8).contains(&report.to_string().lines().count()),
-        "{report}"
-    );
+    assert!((2..=8).contains(&report.to_string().lines().count()), "{report}");
 }
 
 #[test]
 fn the_palette_of_two_colors_has_both_and_their_shares() {
-    let picture = RgbImage::from_fn(100, 40, |x, _| {
-        if x < 75 {
-            Rgb([200, 30, 40])
-        } else {
-            Rgb([20, 60, 220])
-        }
-    });
-    for format in [
-        ImageFormat::Png,
-        ImageFormat::Bmp,
-        ImageFormat::Tiff,
-        ImageFormat::WebP,
-    ] {
+    let picture = RgbImage::from_fn(100, 40, |x, _| if x < 75 { Rgb([200, 30, 40]) } else { Rgb([20, 60, 220]) });
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP] {
         let palette = report(&encoded(&picture, format)).palette;
         let found: Vec<(&str, f64)> = palette.iter().map(|c| (&*c.hex, c.share)).collect();
         assert_eq!(found, [("#c81e28", 0.75), ("#143cdc", 0.25)], "{format:?}");
@@ -68,14 +49,8 @@ fn the_palette_of_two_colors_has_both_and_their_shares() {
 
 #[test]
 fn a_checkerboard_is_sharp_until_it_is_blurred() {
-    let board = RgbImage::from_fn(64, 64, |x, y| {
-        Rgb([if (x / 4 + y / 4) % 2 == 0 { 0 } else { 255 }; 3])
-    });
-    let sharpness = |picture: &RgbImage| {
-        report(&encoded(picture, ImageFormat::Png))
-            .sharpness
-            .unwrap()
-    };
+    let board = RgbImage::from_fn(64, 64, |x, y| Rgb([if (x / 4 + y / 4) % 2 == 0 { 0 } else { 255 }; 3]));
+    let sharpness = |picture: &RgbImage| report(&encoded(picture, ImageFormat::Png)).sharpness.unwrap();
     let sharp = sharpness(&board);
     let soft = sharpness(&::image::imageops::blur(&board, 1.0));
     let flat = sharpness(&RgbImage::from_pixel(64, 64, Rgb([90; 3])));
@@ -93,9 +68,7 @@ fn copies_hash_alike_and_strangers_do_not() {
     let half = china.resize_exact(320, 213, FilterType::Triangle).to_rgb8();
     assert!(original.distance(hash(&half)) <= 6);
     let mut poor = Cursor::new(Vec::new());
-    DynamicImage::ImageRgb8(half)
-        .write_to(&mut poor, ImageFormat::Jpeg)
-        .unwrap();
+    DynamicImage::ImageRgb8(half).write_to(&mut poor, ImageFormat::Jpeg).unwrap();
     assert!(original.distance(report(poor.get_ref()).perceptual_hash.unwrap()) <= 8);
     let stranger = RgbImage::from_fn(300, 200, |x, y| {
         let inside = x.abs_diff(90).pow(2) + y.abs_diff(140).pow(2) < 2_500;
@@ -136,10 +109,7 @@ fn jpeg_with_exif() -> Vec<u8> {
         tiff.extend(u32::to_be_bytes(fraction.0));
         tiff.extend(u32::to_be_bytes(fraction.1));
     }
-    let plain = encoded(
-        &RgbImage::from_pixel(8, 4, Rgb([9, 9, 9])),
-        ImageFormat::Jpeg,
-    );
+    let plain = encoded(&RgbImage::from_pixel(8, 4, Rgb([9, 9, 9])), ImageFormat::Jpeg);
     let mut out = vec![0xff, 0xd8, 0xff, 0xe1];
     out.extend(u16::try_from(2 + 6 + tiff.len()).unwrap().to_be_bytes());
     out.extend(b"Exif\0\0");
@@ -168,11 +138,9 @@ fn exif_is_read_into_typed_fields() {
 
 #[test]
 fn claims_of_a_header_are_refused_before_anything_is_decoded() {
-    for (width, height, field) in [
-        (60_000, 60_000, "image.width"),
-        (1, 60_000, "image.height"),
-        (16_000, 16_000, "image.pixels"),
-    ] {
+    for (width, height, field) in
+        [(60_000, 60_000, "image.width"), (1, 60_000, "image.height"), (16_000, 16_000, "image.pixels")]
+    {
         let error = analyze(&png_claiming(width, height), &Limits::default()).unwrap_err();
         assert!(
             matches!(error, MediaError::LimitExceeded { field: found, .. } if found == field),
@@ -183,14 +151,7 @@ fn claims_of_a_header_are_refused_before_anything_is_decoded() {
     limits.image.max_decoded_bytes = 100_000;
     let error = analyze(CHINA, &limits).unwrap_err();
     assert!(
-        matches!(
-            error,
-            MediaError::LimitExceeded {
-                field: "image.decoded_bytes",
-                value: 819_840,
-                limit: 100_000
-            }
-        ),
+        matches!(error, MediaError::LimitExceeded { field: "image.decoded_bytes", value: 819_840, limit: 100_000 }),
         "{error}"
     );
 }
@@ -200,18 +161,9 @@ fn inspection_reads_the_header_alone() {
     // The pixels are missing, which only decoding finds out.
     let hollow = png_claiming(64, 32);
     let report = inspect(&hollow, &Limits::default()).unwrap();
-    assert_eq!(
-        (report.depth, report.width, report.height),
-        (Depth::Inspected, 64, 32)
-    );
+    assert_eq!((report.depth, report.width, report.height), (Depth::Inspected, 64, 32));
     assert!(report.palette.is_empty() && report.sharpness.is_none());
-    assert!(matches!(
-        analyze(&hollow, &Limits::default()),
-        Err(MediaError::Decoder {
-            format: Format::Png,
-            ..
-        })
-    ));
+    assert!(matches!(analyze(&hollow, &Limits::default()), Err(MediaError::Decoder { format: Format::Png, .. })));
 }
 
 #[test]
@@ -226,29 +178,15 @@ fn frames_of_animations_are_counted() {
         }
     }
     assert_eq!(report(&gif).frames, Some(3));
-    assert_eq!(
-        report(&encoded(&RgbImage::new(3, 3), ImageFormat::Png)).frames,
-        Some(1)
-    );
+    assert_eq!(report(&encoded(&RgbImage::new(3, 3), ImageFormat::Png)).frames, Some(1));
     assert_eq!(report(CHINA).frames, None);
     let header = [0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0];
-    let animated = png(&[
-        (b"IHDR", &header),
-        (b"acTL", &[0, 0, 0, 5, 0, 0, 0, 0]),
-        (b"IDAT", &[]),
-        (b"IEND", &[]),
-    ]);
-    assert_eq!(
-        inspect(&animated, &Limits::default()).unwrap().frames,
-        Some(5)
-    );
+    let animated = png(&[(b"IHDR", &header), (b"acTL", &[0, 0, 0, 5, 0, 0, 0, 0]), (b"IDAT", &[]), (b"IEND", &[])]);
+    assert_eq!(inspect(&animated, &Limits::default()).unwrap().frames, Some(5));
 }
 
 #[test]
 fn other_modalities_are_refused_by_name() {
     let error = analyze(b"just text", &Limits::default()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "image analysis does not read UTF-8 text: expected PNG, JPEG, GIF, WebP, BMP, TIFF"
-    );
+    assert_eq!(error.to_string(), "image analysis does not read UTF-8 text: expected PNG, JPEG, GIF, WebP, BMP, TIFF");
 }

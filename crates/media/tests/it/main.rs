@@ -9,12 +9,7 @@
 mod audio;
 mod bounds;
 mod check;
-#[cfg(all(
-    feature = "text",
-    feature = "image",
-    feature = "audio",
-    feature = "video"
-))]
+#[cfg(all(feature = "text", feature = "image", feature = "audio", feature = "video"))]
 mod hostile;
 #[cfg(feature = "image")]
 mod image;

@@ -11,10 +11,7 @@ pub(crate) const BUNNY: &[u8] = include_bytes!("../data/bigbuckbunny.mp4");
 
 /// A WAV file of 32-bit floats (format tag 3), channels interleaved.
 pub(crate) fn wav(rate: u32, channels: u16, samples: &[f32]) -> Vec<u8> {
-    let data: Vec<u8> = samples
-        .iter()
-        .flat_map(|sample| sample.to_le_bytes())
-        .collect();
+    let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     let length = u32::try_from(data.len()).unwrap();
     let mut out = b"RIFF".to_vec();
     out.extend((36 + length).to_le_bytes());
@@ -38,10 +35,7 @@ pub(crate) fn sine(rate: u32, channels: u16, hertz: f64, dbfs: f64, seconds: f64
     let mut frame = 0.0;
     while frame < frames {
         let value = amplitude * (std::f64::consts::TAU * hertz * frame / f64::from(rate)).sin();
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the file holds 32-bit samples"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "the file holds 32-bit samples")]
         out.extend(std::iter::repeat_n(value as f32, usize::from(channels)));
         frame += 1.0;
     }
@@ -63,13 +57,7 @@ pub(crate) fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
 /// The checksum of PNG (ISO 3309), bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 {
-                0xedb8_8320 ^ (crc >> 1)
-            } else {
-                crc >> 1
-            }
-        })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 })
     })
 }
 
@@ -77,11 +65,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 pub(crate) fn png_claiming(width: u32, height: u32) -> Vec<u8> {
     let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
     header.extend([8, 2, 0, 0, 0]);
-    png(&[
-        (b"IHDR", &header),
-        (b"IDAT", &[0x78, 0x9c, 0x03, 0, 0, 0, 0, 1]),
-        (b"IEND", &[]),
-    ])
+    png(&[(b"IHDR", &header), (b"IDAT", &[0x78, 0x9c, 0x03, 0, 0, 0, 0, 1]), (b"IEND", &[])])
 }
 
 pub(crate) fn ebml(id: &[u8], body: &[u8]) -> Vec<u8> {

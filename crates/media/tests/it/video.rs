@@ -10,18 +10,10 @@ fn report(bytes: &[u8]) -> VideoReport {
 #[test]
 fn a_film_is_described() {
     let report = report(BUNNY);
-    assert_eq!(
-        (report.depth, report.container),
-        (Depth::Analyzed, Format::Mp4)
-    );
+    assert_eq!((report.depth, report.container), (Depth::Analyzed, Format::Mp4));
     assert!((report.duration_seconds.unwrap() - 5.3).abs() < 0.1);
-    let [video, audio] = &*report.tracks else {
-        unreachable_tracks(&report)
-    };
-    assert_eq!(
-        (video.kind, audio.kind),
-        (TrackKind::Video, TrackKind::Audio)
-    );
+    let [video, audio] = &*report.tracks else { unreachable_tracks(&report) };
+    assert_eq!((video.kind, audio.kind), (TrackKind::Video, TrackKind::Audio));
     assert_eq!((video.width, video.height), (Some(1_280), Some(720)));
     assert_eq!((video.samples, video.key_frames), (Some(132), Some(1)));
     assert!((video.frame_rate_hertz.unwrap() - 25.0).abs() < 0.1);
@@ -30,20 +22,13 @@ fn a_film_is_described() {
     assert!(audio.codec.as_deref().unwrap().starts_with("mp4a"));
     assert!(matches!(audio.support, Support::Unsupported { .. }));
     // 64 million pixels make 69 frames of 720p.
-    assert!(
-        report.frames_decoded <= 69 && report.frames_decoded >= 40,
-        "{}",
-        report.frames_decoded
-    );
+    assert!(report.frames_decoded <= 69 && report.frames_decoded >= 40, "{}", report.frames_decoded);
     assert!(report.sampling.is_some());
     // The clip is one shot.
     assert!(report.cuts.is_empty(), "{:?}", report.cuts);
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<VideoReport>(&json).unwrap(), report);
-    assert!(
-        (2..=8).contains(&report.to_string().lines().count()),
-        "{report}"
-    );
+    assert!((2..=8).contains(&report.to_string().lines().count()), "{report}");
     assert!(format!("{report:?}").len() < 4_000, "bytes are dumped");
 }
 
@@ -58,9 +43,7 @@ fn the_thumbnail_is_a_small_picture_with_content() {
     assert_eq!((thumbnail.width, thumbnail.height), (320, 180));
     let picture = image::load_from_memory(&thumbnail.png).unwrap().to_luma8();
     assert_eq!(picture.dimensions(), (320, 180));
-    let (low, high) = picture
-        .iter()
-        .fold((255, 0), |(low, high), v| (low.min(*v), high.max(*v)));
+    let (low, high) = picture.iter().fold((255, 0), |(low, high), v| (low.min(*v), high.max(*v)));
     assert!(high - low > 100, "{low} to {high}");
 }
 
@@ -69,21 +52,11 @@ fn budgets_bound_what_is_decoded() {
     let mut limits = Limits::default();
     limits.video.max_frames_decoded = 5;
     let few = analyze(BUNNY, &limits).unwrap();
-    assert_eq!(
-        (few.frames_decoded, few.sampling),
-        (5, Some(FrameSampling::Beginning))
-    );
-    assert!(
-        few.warnings
-            .iter()
-            .any(|warning| warning.kind == WarningKind::LimitReached)
-    );
+    assert_eq!((few.frames_decoded, few.sampling), (5, Some(FrameSampling::Beginning)));
+    assert!(few.warnings.iter().any(|warning| warning.kind == WarningKind::LimitReached));
     limits.video.max_frames_decoded = 0;
     let none = analyze(BUNNY, &limits).unwrap();
-    assert!(matches!(
-        none.tracks[0].support,
-        Support::Unsupported { .. }
-    ));
+    assert!(matches!(none.tracks[0].support, Support::Unsupported { .. }));
     assert!(none.thumbnail.is_none());
     let mut limits = Limits::default();
     limits.video.max_frame_pixels = 1_000;
@@ -95,28 +68,14 @@ fn budgets_bound_what_is_decoded() {
     let mut limits = Limits::default();
     limits.video.max_samples = 100;
     let error = analyze(BUNNY, &limits).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            MediaError::LimitExceeded {
-                field: "video.samples",
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, MediaError::LimitExceeded { field: "video.samples", .. }), "{error}");
 }
 
 #[test]
 fn inspection_lists_tracks_without_decoding() {
     let report = inspect(BUNNY, &Limits::default()).unwrap();
     assert_eq!((report.depth, report.frames_decoded), (Depth::Inspected, 0));
-    assert!(
-        report
-            .tracks
-            .iter()
-            .all(|track| track.support == Support::Listed)
-    );
+    assert!(report.tracks.iter().all(|track| track.support == Support::Listed));
     assert_eq!(report.tracks[0].samples, Some(132));
 }
 
@@ -131,12 +90,7 @@ pub(crate) fn remuxed(frames: usize) -> Vec<u8> {
 fn muxed(config: &[u8], samples: &[(bool, Vec<u8>)]) -> Vec<u8> {
     let header = ebml(
         b"\x1a\x45\xdf\xa3",
-        &[
-            ebml(b"\x42\x82", b"matroska"),
-            ebml(b"\x42\x87", &[4]),
-            ebml(b"\x42\x85", &[2]),
-        ]
-        .concat(),
+        &[ebml(b"\x42\x82", b"matroska"), ebml(b"\x42\x87", &[4]), ebml(b"\x42\x85", &[2])].concat(),
     );
     let info = ebml(
         b"\x15\x49\xa9\x66",
@@ -148,14 +102,8 @@ fn muxed(config: &[u8], samples: &[(bool, Vec<u8>)]) -> Vec<u8> {
         ]
         .concat(),
     );
-    let video = ebml(
-        b"\xe0",
-        &[
-            ebml(b"\xb0", &1_280_u16.to_be_bytes()),
-            ebml(b"\xba", &720_u16.to_be_bytes()),
-        ]
-        .concat(),
-    );
+    let video =
+        ebml(b"\xe0", &[ebml(b"\xb0", &1_280_u16.to_be_bytes()), ebml(b"\xba", &720_u16.to_be_bytes())].concat());
     let entry = ebml(
         b"\xae",
         &[
@@ -186,11 +134,7 @@ fn muxed(config: &[u8], samples: &[(bool, Vec<u8>)]) -> Vec<u8> {
 /// Finds the configuration and the first samples of the film by the boxes it is known to have.
 fn avc_samples(frames: usize) -> (Vec<u8>, Vec<Vec<u8>>) {
     let mp4 = re_mp4::Mp4::read_bytes(BUNNY).unwrap();
-    let track = mp4
-        .tracks()
-        .values()
-        .find(|track| track.kind == Some(re_mp4::TrackKind::Video))
-        .unwrap();
+    let track = mp4.tracks().values().find(|track| track.kind == Some(re_mp4::TrackKind::Video)).unwrap();
     let samples = track.samples.iter().take(frames);
     let samples = samples.map(|sample| BUNNY[sample.byte_range()].to_vec());
     (track.raw_codec_config(&mp4).unwrap(), samples.collect())
@@ -207,10 +151,7 @@ fn matroska_is_read_like_mp4() {
     assert_eq!((track.samples, track.key_frames), (Some(12), Some(1)));
     assert!((track.frame_rate_hertz.unwrap() - 25.0).abs() < 1e-9);
     assert_eq!(track.support, Support::Analyzed, "{report}");
-    assert_eq!(
-        (report.frames_decoded, report.sampling),
-        (12, Some(FrameSampling::EveryFrame))
-    );
+    assert_eq!((report.frames_decoded, report.sampling), (12, Some(FrameSampling::EveryFrame)));
     assert!((report.duration_seconds.unwrap() - 5.28).abs() < 1e-9);
     let thumbnail = report.thumbnail.unwrap();
     assert_eq!((thumbnail.width, thumbnail.height), (320, 180));
@@ -224,19 +165,11 @@ fn a_truncated_film_is_reported_or_refused() {
     let half = analyze(&BUNNY[..BUNNY.len() / 2], &Limits::default());
     if boxes < BUNNY.len() / 2 {
         let report = half.unwrap();
-        assert!(
-            report
-                .warnings
-                .iter()
-                .any(|warning| warning.kind == WarningKind::Truncated)
-        );
+        assert!(report.warnings.iter().any(|warning| warning.kind == WarningKind::Truncated));
         assert!(report.frames_decoded > 0);
     } else {
         let error = half.unwrap_err();
-        assert!(
-            matches!(&error, MediaError::Malformed { detail, .. } if detail.contains("moov")),
-            "{error}"
-        );
+        assert!(matches!(&error, MediaError::Malformed { detail, .. } if detail.contains("moov")), "{error}");
     }
 }
 
@@ -250,8 +183,5 @@ fn a_long_film_is_sampled_by_its_key_frames() {
     assert_eq!(report.tracks[0].key_frames, Some(20));
     assert_eq!(report.sampling, Some(FrameSampling::KeyFrames));
     assert_eq!(report.frames_decoded, 5, "{report}");
-    assert!(
-        report.cuts.is_empty() && report.warnings.is_empty(),
-        "{report}"
-    );
+    assert!(report.cuts.is_empty() && report.warnings.is_empty(), "{report}");
 }

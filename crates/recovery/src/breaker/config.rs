@@ -153,10 +153,7 @@ impl Semantics {
 impl Default for BreakerConfig {
     fn default() -> Self {
         Self {
-            window: WindowKind::Time {
-                period: Duration::from_secs(10),
-                buckets: 10,
-            },
+            window: WindowKind::Time { period: Duration::from_secs(10), buckets: 10 },
             trip: TripRule::FailureRate(0.5),
             minimum_calls: 20,
             slow_call_rate: None,
@@ -233,29 +230,16 @@ impl BreakerConfig {
         positive("breaker.open_for", self.open_for)?;
         positive("breaker.permit_ttl", self.permit_ttl)?;
         if !(1.0..=100.0).contains(&self.open_growth) {
-            return Err(ConfigError::new(
-                "breaker.open_growth",
-                self.open_growth,
-                "1.0 to 100.0",
-            ));
+            return Err(ConfigError::new("breaker.open_growth", self.open_growth, "1.0 to 100.0"));
         }
         if self.open_max < self.open_for {
-            return Err(ConfigError::new(
-                "breaker.open_max",
-                format_args!("{:?}", self.open_max),
-                "at least open_for",
-            ));
+            return Err(ConfigError::new("breaker.open_max", format_args!("{:?}", self.open_max), "at least open_for"));
         }
         positive("breaker.open_max", self.open_max)?;
         let permits = self.half_open.permits();
         count("breaker.half_open", permits, 10_000, "1 to 10000 calls")?;
         if let HalfOpen::Successes { needed, of } = self.half_open {
-            count(
-                "breaker.half_open.needed",
-                needed,
-                of,
-                "at least 1 and no more than `of`",
-            )?;
+            count("breaker.half_open.needed", needed, of, "at least 1 and no more than `of`")?;
         }
         Ok(())
     }
@@ -268,8 +252,7 @@ impl BreakerConfig {
     /// Says whether results are judged by the clock, so that each of them needs to know the time.
     pub(super) const fn needs_time(&self) -> bool {
         self.times_calls()
-            || (matches!(self.window, WindowKind::Time { .. })
-                && !matches!(self.trip, TripRule::Consecutive(_)))
+            || (matches!(self.window, WindowKind::Time { .. }) && !matches!(self.trip, TripRule::Consecutive(_)))
     }
 }
 
@@ -283,11 +266,7 @@ pub struct BreakerBuilder {
 
 impl BreakerBuilder {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self {
-            name,
-            config: BreakerConfig::default(),
-            listeners: Vec::new(),
-        }
+        Self { name, config: BreakerConfig::default(), listeners: Vec::new() }
     }
 
     /// Replaces all settings.
@@ -304,10 +283,7 @@ impl BreakerBuilder {
 
     /// Counts the results of the last `period`, in 10 buckets.
     pub fn time_window(mut self, period: Duration) -> Self {
-        self.config.window = WindowKind::Time {
-            period,
-            buckets: 10,
-        };
+        self.config.window = WindowKind::Time { period, buckets: 10 };
         self
     }
 
@@ -394,11 +370,7 @@ impl BreakerBuilder {
     /// Returns a [`ConfigError`] naming the first setting that cannot be used.
     pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
         self.config.validate()?;
-        Ok(CircuitBreaker::assemble(
-            self.name,
-            self.config,
-            self.listeners,
-        ))
+        Ok(CircuitBreaker::assemble(self.name, self.config, self.listeners))
     }
 }
 

@@ -63,11 +63,7 @@ impl CircuitBreaker {
         BreakerBuilder::new(name.into())
     }
 
-    pub(super) fn assemble(
-        name: Arc<str>,
-        config: BreakerConfig,
-        listeners: Vec<Listener>,
-    ) -> Self {
+    pub(super) fn assemble(name: Arc<str>, config: BreakerConfig, listeners: Vec<Listener>) -> Self {
         let (needs_time, times_calls) = (config.needs_time(), config.times_calls());
         let abandoned = config.abandoned;
         let machine = BreakerMachine::trusted(config);
@@ -100,10 +96,7 @@ impl CircuitBreaker {
         let (result, transition) = self.admit(|| now);
         self.announce(transition, &NoObserver);
         let ticket = Some(result?);
-        Ok(Permit {
-            breaker: self,
-            ticket,
-        })
+        Ok(Permit { breaker: self, ticket })
     }
 
     /// Makes `call` if the breaker admits it, and records how it ended.
@@ -114,10 +107,7 @@ impl CircuitBreaker {
     /// # Cancel safety
     /// Dropping the future drops the call, which then counts as the setting
     /// [`abandoned`](BreakerBuilder::abandoned) says.
-    pub async fn call<T, E: Classify>(
-        &self,
-        call: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Failure<E>> {
+    pub async fn call<T, E: Classify>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, Failure<E>> {
         let guard = self.guard(&TokioClock, &NoObserver, None)?;
         match call.await {
             Ok(value) => {
@@ -174,29 +164,17 @@ impl CircuitBreaker {
         self.announce(change, &NoObserver);
     }
 
-    fn admit(
-        &self,
-        now: impl FnOnce() -> Instant,
-    ) -> (Result<Ticket, Refused>, Option<Transition>) {
+    fn admit(&self, now: impl FnOnce() -> Instant) -> (Result<Ticket, Refused>, Option<Transition>) {
         let gate = self.shared.gate.load(Ordering::Acquire);
         if gate & FREE != 0 {
-            let ticket = Ticket {
-                generation: gate >> FLAGS,
-                probe: None,
-                admitted: self.shared.times_calls.then(now),
-            };
+            let ticket = Ticket { generation: gate >> FLAGS, probe: None, admitted: self.shared.times_calls.then(now) };
             return (Ok(ticket), None);
         }
         let now = now();
         self.change(|machine| machine.try_acquire(now))
     }
 
-    fn settle(
-        &self,
-        ticket: Ticket,
-        outcome: Outcome,
-        now: impl FnOnce() -> Instant,
-    ) -> Option<Transition> {
+    fn settle(&self, ticket: Ticket, outcome: Outcome, now: impl FnOnce() -> Instant) -> Option<Transition> {
         let quiet = self.shared.gate.load(Ordering::Acquire) & QUIET != 0;
         if outcome == Outcome::Success && quiet && ticket.probe.is_none() {
             return None;
@@ -256,22 +234,10 @@ impl CircuitBreaker {
         let (result, transition) = self.admit(|| clock.now());
         self.announce(transition, observer);
         match result {
-            Ok(ticket) => Ok(Guard {
-                breaker: self,
-                ticket: Some(ticket),
-                clock,
-                observer,
-                deadline,
-            }),
+            Ok(ticket) => Ok(Guard { breaker: self, ticket: Some(ticket), clock, observer, deadline }),
             Err(Refused { retry_after, .. }) => {
-                observer.observe(&RecoveryEvent::BreakerRefused {
-                    breaker: self.name(),
-                    retry_after,
-                });
-                Err(Failure::BreakerOpen {
-                    breaker: Arc::clone(&self.shared.name),
-                    retry_after,
-                })
+                observer.observe(&RecoveryEvent::BreakerRefused { breaker: self.name(), retry_after });
+                Err(Failure::BreakerOpen { breaker: Arc::clone(&self.shared.name), retry_after })
             }
         }
     }
@@ -282,21 +248,12 @@ fn gate_of(machine: &BreakerMachine) -> u64 {
         BreakerState::Closed | BreakerState::Disabled | BreakerState::MetricsOnly => FREE,
         _ => 0,
     };
-    let quiet = if machine.success_is_no_news() {
-        QUIET
-    } else {
-        0
-    };
+    let quiet = if machine.success_is_no_news() { QUIET } else { 0 };
     machine.generation() << FLAGS | free | quiet
 }
 
 impl Policy for CircuitBreaker {
-    async fn run<C, O, T, E, Op, Fut>(
-        &self,
-        env: Env<'_, C, O>,
-        cx: Cx,
-        op: Op,
-    ) -> Result<T, Failure<E>>
+    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,
         O: Observer,

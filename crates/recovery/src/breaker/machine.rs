@@ -61,11 +61,7 @@ impl BreakerMachine {
 
     pub(super) fn trusted(config: BreakerConfig) -> Self {
         let permits = config.half_open.permits();
-        let minimum = if config.semantics.waits_for_all_probes() {
-            permits.min(config.minimum_calls)
-        } else {
-            permits
-        };
+        let minimum = if config.semantics.waits_for_all_probes() { permits.min(config.minimum_calls) } else { permits };
         Self {
             window: OutcomeWindow::new(&config),
             probes: OutcomeWindow::of_probes(&config, permits, minimum),
@@ -88,9 +84,7 @@ impl BreakerMachine {
     /// Asks for leave to make a call; the second value tells a change of state on the way.
     pub fn try_acquire(&mut self, now: Instant) -> (Result<Ticket, Refused>, Option<Transition>) {
         let transition = match self.state {
-            BreakerState::Open if self.until.is_some_and(|until| now >= until) => {
-                self.enter(BreakerState::HalfOpen)
-            }
+            BreakerState::Open if self.until.is_some_and(|until| now >= until) => self.enter(BreakerState::HalfOpen),
             _ => None,
         };
         let probe = match self.state {
@@ -103,11 +97,7 @@ impl BreakerMachine {
                 return (Err(self.refuse(now)), transition);
             }
         };
-        let ticket = Ticket {
-            generation: self.generation,
-            probe,
-            admitted: Some(now),
-        };
+        let ticket = Ticket { generation: self.generation, probe, admitted: Some(now) };
         (Ok(ticket), transition)
     }
 
@@ -115,9 +105,7 @@ impl BreakerMachine {
     ///
     /// A result from before the last change of state is counted as late and changes nothing.
     pub fn record(&mut self, ticket: Ticket, now: Instant, outcome: Outcome) -> Option<Transition> {
-        let took = ticket
-            .admitted
-            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let took = ticket.admitted.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         self.record_timed(ticket, now, outcome, took)
     }
 
@@ -211,9 +199,7 @@ impl BreakerMachine {
     #[must_use]
     pub fn effective_state(&self, now: Instant) -> BreakerState {
         match self.state {
-            BreakerState::Open if self.until.is_some_and(|until| now >= until) => {
-                BreakerState::HalfOpen
-            }
+            BreakerState::Open if self.until.is_some_and(|until| now >= until) => BreakerState::HalfOpen,
             state => state,
         }
     }
@@ -224,11 +210,7 @@ impl BreakerMachine {
         if !self.judged_by_probes {
             self.window.expire(now);
         }
-        let window = if self.judged_by_probes {
-            &self.probes
-        } else {
-            &self.window
-        };
+        let window = if self.judged_by_probes { &self.probes } else { &self.window };
         BreakerStats {
             state: self.state,
             window: window.counts(),
@@ -257,9 +239,7 @@ impl BreakerMachine {
         let before = self.pending.len();
         self.pending.retain(|&(_, expires)| expires > now);
         let gone = before - self.pending.len();
-        self.expired = self
-            .expired
-            .saturating_add(u64::try_from(gone).unwrap_or(0));
+        self.expired = self.expired.saturating_add(u64::try_from(gone).unwrap_or(0));
         let in_flight = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
         let permits = self.config.half_open.permits();
         // A sliding half-open window (k of n) needs results beyond the first n, but never more in flight.
@@ -338,30 +318,20 @@ impl BreakerMachine {
         let counts = self.probes.counts();
         let over = |part: u32, most: f64| {
             let share = f64::from(part) / f64::from(permits.max(1));
-            if self.config.semantics.must_exceed() {
-                share > most
-            } else {
-                share >= most
-            }
+            if self.config.semantics.must_exceed() { share > most } else { share >= most }
         };
         let failed = match self.config.trip {
             super::TripRule::FailureRate(most) => over(counts.failures, most),
             // A rule of counts knows no share: one failed probe shows that the callee is not back.
             super::TripRule::Failures(_) | super::TripRule::Consecutive(_) => counts.failures > 0,
         };
-        failed
-            || self
-                .config
-                .slow_call_rate
-                .is_some_and(|most| over(counts.slow, most))
+        failed || self.config.slow_call_rate.is_some_and(|most| over(counts.slow, most))
     }
 
     fn open(&mut self, now: Instant) -> Option<Transition> {
         let growth = f64::from(self.reopened);
         let grown = self.config.open_for.as_secs_f64() * self.config.open_growth.powf(growth);
-        let pause = Duration::try_from_secs_f64(grown)
-            .unwrap_or(Duration::MAX)
-            .min(self.config.open_max);
+        let pause = Duration::try_from_secs_f64(grown).unwrap_or(Duration::MAX).min(self.config.open_max);
         let change = self.enter(BreakerState::Open);
         if change.is_some() {
             self.until = now.checked_add(pause);
@@ -387,10 +357,7 @@ impl BreakerMachine {
             }
             // What opened the circuit stays readable while it is open.
             BreakerState::Open => {}
-            BreakerState::Closed
-            | BreakerState::Isolated
-            | BreakerState::Disabled
-            | BreakerState::MetricsOnly => {
+            BreakerState::Closed | BreakerState::Isolated | BreakerState::Disabled | BreakerState::MetricsOnly => {
                 self.window.clear();
                 self.judged_by_probes = false;
             }
@@ -402,16 +369,11 @@ impl BreakerMachine {
         self.refused = self.refused.saturating_add(1);
         let retry_after = match self.state {
             BreakerState::Open => self.until.map(|at| at.saturating_duration_since(now)),
-            BreakerState::HalfOpen => self
-                .pending
-                .iter()
-                .map(|&(_, expires)| expires.saturating_duration_since(now))
-                .min(),
+            BreakerState::HalfOpen => {
+                self.pending.iter().map(|&(_, expires)| expires.saturating_duration_since(now)).min()
+            }
             _ => None,
         };
-        Refused {
-            state: self.state,
-            retry_after,
-        }
+        Refused { state: self.state, retry_after }
     }
 }

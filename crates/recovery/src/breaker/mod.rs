@@ -14,9 +14,7 @@ mod machine;
 mod state;
 mod window;
 
-pub use config::{
-    Abandoned, BreakerBuilder, BreakerConfig, HalfOpen, Semantics, TripRule, WindowKind,
-};
+pub use config::{Abandoned, BreakerBuilder, BreakerConfig, HalfOpen, Semantics, TripRule, WindowKind};
 pub use handle::{CircuitBreaker, Permit};
 pub use machine::BreakerMachine;
 pub use state::{BreakerState, BreakerStats, Outcome, Refused, Ticket, Transition};

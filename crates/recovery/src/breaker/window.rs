@@ -49,11 +49,7 @@ impl WindowCounts {
 #[derive(Debug, Clone)]
 enum Ring {
     /// Two bits per call: failed, slow.
-    Calls {
-        bits: Vec<u64>,
-        size: u32,
-        next: u32,
-    },
+    Calls { bits: Vec<u64>, size: u32, next: u32 },
     Time {
         buckets: VecDeque<Bucket>,
         most: usize,
@@ -117,11 +113,7 @@ impl OutcomeWindow {
             Outcome::Failure => true,
             Outcome::Ignored => return,
         };
-        self.consecutive = if failed {
-            self.consecutive.saturating_add(1)
-        } else {
-            0
-        };
+        self.consecutive = if failed { self.consecutive.saturating_add(1) } else { 0 };
         self.ring.make_room(now, &mut self.counts);
         self.ring.add(failed, slow);
         self.counts.add(failed, slow);
@@ -140,11 +132,7 @@ impl OutcomeWindow {
             TripRule::Failures(most) => self.counts.failures >= most,
             TripRule::FailureRate(most) => self.failure_rate().is_some_and(|r| self.over(r, most)),
         };
-        by_failures
-            || self
-                .slow_rate
-                .zip(self.slow_share())
-                .is_some_and(|(most, r)| self.over(r, most))
+        by_failures || self.slow_rate.zip(self.slow_share()).is_some_and(|(most, r)| self.over(r, most))
     }
 
     /// Returns how many results are in the window.
@@ -182,22 +170,14 @@ impl OutcomeWindow {
     }
 
     fn over(&self, share: f64, most: f64) -> bool {
-        if self.must_exceed {
-            share > most
-        } else {
-            share >= most
-        }
+        if self.must_exceed { share > most } else { share >= most }
     }
 }
 
 impl Ring {
     fn of_calls(size: u32) -> Self {
         let words = usize::try_from(size.div_ceil(32)).unwrap_or(1).max(1);
-        Self::Calls {
-            bits: vec![0; words],
-            size: size.max(1),
-            next: 0,
-        }
+        Self::Calls { bits: vec![0; words], size: size.max(1), next: 0 }
     }
 
     /// Makes the place for one more result, which pushes the oldest out of a full window.
@@ -214,29 +194,17 @@ impl Ring {
                     });
                 }
             }
-            Self::Time {
-                buckets,
-                most,
-                length,
-                lazy,
-                origin,
-                ..
-            } => {
+            Self::Time { buckets, most, length, lazy, origin, .. } => {
                 let at = now.saturating_duration_since(*origin.get_or_insert(now));
                 let start = if *lazy { at } else { floor(at, *length) };
-                let fresh = buckets
-                    .back()
-                    .is_none_or(|last| start.saturating_sub(last.start) >= *length);
+                let fresh = buckets.back().is_none_or(|last| start.saturating_sub(last.start) >= *length);
                 if fresh {
                     if buckets.len() >= *most
                         && let Some(old) = buckets.pop_front()
                     {
                         counts.subtract(old.counts);
                     }
-                    buckets.push_back(Bucket {
-                        start,
-                        counts: WindowCounts::default(),
-                    });
+                    buckets.push_back(Bucket { start, counts: WindowCounts::default() });
                 }
             }
             Self::Nothing => {}
@@ -262,13 +230,7 @@ impl Ring {
     }
 
     fn expire(&mut self, now: Instant, counts: &mut WindowCounts) {
-        let Self::Time {
-            buckets,
-            period,
-            origin: Some(origin),
-            ..
-        } = self
-        else {
+        let Self::Time { buckets, period, origin: Some(origin), .. } = self else {
             return;
         };
         let at = now.saturating_duration_since(*origin);
@@ -283,9 +245,7 @@ impl Ring {
     fn clear(&mut self) {
         match self {
             Self::Calls { next, .. } => *next = 0,
-            Self::Time {
-                buckets, origin, ..
-            } => {
+            Self::Time { buckets, origin, .. } => {
                 buckets.clear();
                 *origin = None;
             }

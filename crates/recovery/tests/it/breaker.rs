@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as StdInstant};
 
 use bedplate_recovery::{
-    Abandoned, BreakerConfig, BreakerMachine, BreakerState, CircuitBreaker, Failure, HalfOpen,
-    Outcome, Pipeline, Ticket, TripRule, WindowKind,
+    Abandoned, BreakerConfig, BreakerMachine, BreakerState, CircuitBreaker, Failure, HalfOpen, Outcome, Pipeline,
+    Ticket, TripRule, WindowKind,
 };
 use proptest::prelude::*;
 use tokio::time::{Instant, advance};
@@ -26,10 +26,7 @@ fn tripped() -> CircuitBreaker {
         .permit_ttl(3 * SECOND)
         .build()
         .unwrap();
-    breaker
-        .acquire(now())
-        .unwrap()
-        .record(now(), Outcome::Failure);
+    breaker.acquire(now()).unwrap().record(now(), Outcome::Failure);
     assert_eq!(breaker.state(), BreakerState::Open);
     breaker
 }
@@ -55,10 +52,7 @@ async fn a_dropped_probe_gives_its_place_back() {
     let breaker = tripped();
     advance(SECOND).await;
     for _ in 0..50 {
-        let permits = [
-            breaker.acquire(now()).unwrap(),
-            breaker.acquire(now()).unwrap(),
-        ];
+        let permits = [breaker.acquire(now()).unwrap(), breaker.acquire(now()).unwrap()];
         assert!(breaker.acquire(now()).is_err());
         drop(permits);
     }
@@ -69,21 +63,14 @@ async fn a_dropped_probe_gives_its_place_back() {
 async fn a_hung_probe_expires_and_its_late_result_is_dropped() {
     let breaker = tripped();
     advance(SECOND).await;
-    let hung = [
-        breaker.acquire(now()).unwrap(),
-        breaker.acquire(now()).unwrap(),
-    ];
+    let hung = [breaker.acquire(now()).unwrap(), breaker.acquire(now()).unwrap()];
     assert!(breaker.acquire(now()).is_err());
     advance(3 * SECOND).await;
     let next = breaker.acquire(now()).unwrap();
     for late in hung {
         late.record(now(), Outcome::Failure);
     }
-    assert_eq!(
-        breaker.state(),
-        BreakerState::HalfOpen,
-        "late failures do not reopen"
-    );
+    assert_eq!(breaker.state(), BreakerState::HalfOpen, "late failures do not reopen");
     next.record(now(), Outcome::Success);
     let stats = breaker.stats();
     assert_eq!((stats.expired_probes, stats.late_results), (2, 2));
@@ -91,19 +78,9 @@ async fn a_hung_probe_expires_and_its_late_result_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_result_from_before_the_break_changes_nothing() {
-    let breaker = CircuitBreaker::builder("b")
-        .consecutive_failures(1)
-        .open_for(SECOND)
-        .build()
-        .unwrap();
-    let old = [
-        breaker.acquire(now()).unwrap(),
-        breaker.acquire(now()).unwrap(),
-    ];
-    breaker
-        .acquire(now())
-        .unwrap()
-        .record(now(), Outcome::Failure);
+    let breaker = CircuitBreaker::builder("b").consecutive_failures(1).open_for(SECOND).build().unwrap();
+    let old = [breaker.acquire(now()).unwrap(), breaker.acquire(now()).unwrap()];
+    breaker.acquire(now()).unwrap().record(now(), Outcome::Failure);
     advance(SECOND).await;
     let probe = breaker.acquire(now()).unwrap();
     let [good, bad] = old;
@@ -124,10 +101,7 @@ async fn the_break_grows_while_the_callee_stays_down_and_starts_anew_after_a_clo
         .build()
         .unwrap();
     let fail = || {
-        breaker
-            .acquire(now())
-            .unwrap()
-            .record(now(), Outcome::Failure);
+        breaker.acquire(now()).unwrap().record(now(), Outcome::Failure);
     };
     for expected in [1, 2, 4, 5, 5] {
         fail();
@@ -135,16 +109,10 @@ async fn the_break_grows_while_the_callee_stays_down_and_starts_anew_after_a_clo
         assert_eq!(refused.retry_after, Some(expected * SECOND));
         advance(expected * SECOND).await;
     }
-    breaker
-        .acquire(now())
-        .unwrap()
-        .record(now(), Outcome::Success);
+    breaker.acquire(now()).unwrap().record(now(), Outcome::Success);
     assert_eq!(breaker.state(), BreakerState::Closed);
     fail();
-    assert_eq!(
-        breaker.acquire(now()).unwrap_err().retry_after,
-        Some(SECOND)
-    );
+    assert_eq!(breaker.acquire(now()).unwrap_err().retry_after, Some(SECOND));
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,37 +142,17 @@ async fn listeners_run_outside_the_lock_and_may_panic() {
         .build()
         .unwrap();
     *own.lock().unwrap() = Some(breaker.clone());
-    breaker
-        .acquire(now())
-        .unwrap()
-        .record(now(), Outcome::Failure);
-    assert_eq!(
-        *heard.lock().unwrap(),
-        [(BreakerState::Open, Some(BreakerState::Open))]
-    );
+    breaker.acquire(now()).unwrap().record(now(), Outcome::Failure);
+    assert_eq!(*heard.lock().unwrap(), [(BreakerState::Open, Some(BreakerState::Open))]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panicking_call_is_a_failure_and_leaves_no_permit_behind() {
-    let breaker = CircuitBreaker::builder("b")
-        .consecutive_failures(2)
-        .build()
-        .unwrap();
+    let breaker = CircuitBreaker::builder("b").consecutive_failures(2).build().unwrap();
     for _ in 0..2 {
-        let pipeline = Pipeline::builder("p")
-            .breaker(breaker.clone())
-            .build()
-            .unwrap();
+        let pipeline = Pipeline::builder("p").breaker(breaker.clone()).build().unwrap();
         let call = tokio::spawn(async move {
-            pipeline
-                .run(|_| async {
-                    if true {
-                        panic!("boom")
-                    } else {
-                        Ok::<(), Fault>(())
-                    }
-                })
-                .await
+            pipeline.run(|_| async { if true { panic!("boom") } else { Ok::<(), Fault>(()) } }).await
         });
         assert!(call.await.unwrap_err().is_panic());
     }
@@ -213,43 +161,24 @@ async fn a_panicking_call_is_a_failure_and_leaves_no_permit_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_cut_by_its_deadline_is_a_failure_and_a_cancelled_one_is_not() {
-    let breaker = CircuitBreaker::builder("b")
-        .consecutive_failures(1)
-        .build()
-        .unwrap();
-    let pipeline = Pipeline::builder("p")
-        .timeout(SECOND)
-        .breaker(breaker.clone())
-        .build()
-        .unwrap();
+    let breaker = CircuitBreaker::builder("b").consecutive_failures(1).build().unwrap();
+    let pipeline = Pipeline::builder("p").timeout(SECOND).breaker(breaker.clone()).build().unwrap();
     let call = pipeline.run(|_| pending::<Result<(), Fault>>());
     assert!(tokio::time::timeout(SECOND / 2, call).await.is_err());
-    assert_eq!(
-        breaker.state(),
-        BreakerState::Closed,
-        "the caller went away"
-    );
+    assert_eq!(breaker.state(), BreakerState::Closed, "the caller went away");
     let cut = pipeline.run(|_| pending::<Result<(), Fault>>()).await;
     assert!(matches!(cut, Err(Failure::TimedOut { .. })));
     assert_eq!(breaker.state(), BreakerState::Open, "the callee hung");
 
-    let strict = CircuitBreaker::builder("s")
-        .consecutive_failures(1)
-        .abandoned(Abandoned::Failure)
-        .build()
-        .unwrap();
+    let strict = CircuitBreaker::builder("s").consecutive_failures(1).abandoned(Abandoned::Failure).build().unwrap();
     drop(strict.acquire(now()).unwrap());
     assert_eq!(strict.state(), BreakerState::Open);
 }
 
 #[tokio::test(start_paused = true)]
 async fn slow_calls_open_the_circuit() {
-    let breaker = CircuitBreaker::builder("b")
-        .count_window(4)
-        .minimum_calls(4)
-        .slow_calls(SECOND, 0.5)
-        .build()
-        .unwrap();
+    let breaker =
+        CircuitBreaker::builder("b").count_window(4).minimum_calls(4).slow_calls(SECOND, 0.5).build().unwrap();
     for slow in [false, true, false, true] {
         let permit = breaker.acquire(now()).unwrap();
         if slow {
@@ -262,24 +191,10 @@ async fn slow_calls_open_the_circuit() {
 
 #[tokio::test(start_paused = true)]
 async fn call_guards_a_single_future() {
-    let breaker = CircuitBreaker::builder("b")
-        .consecutive_failures(1)
-        .build()
-        .unwrap();
+    let breaker = CircuitBreaker::builder("b").consecutive_failures(1).build().unwrap();
     assert_eq!(breaker.call(async { Ok::<_, Fault>(5) }).await, Ok(5));
-    assert!(
-        breaker
-            .call(async { Err::<(), _>(TRANSIENT) })
-            .await
-            .is_err()
-    );
-    assert!(
-        breaker
-            .call(async { Ok::<_, Fault>(5) })
-            .await
-            .unwrap_err()
-            .is_refusal()
-    );
+    assert!(breaker.call(async { Err::<(), _>(TRANSIENT) }).await.is_err());
+    assert!(breaker.call(async { Ok::<_, Fault>(5) }).await.unwrap_err().is_refusal());
 }
 
 #[test]
@@ -292,19 +207,13 @@ fn two_threads_never_exceed_the_permits_of_half_open() {
             .build()
             .unwrap();
         let start = StdInstantSource::now();
-        breaker
-            .acquire(start)
-            .unwrap()
-            .record(start, Outcome::Failure);
+        breaker.acquire(start).unwrap().record(start, Outcome::Failure);
         let later = start + SECOND;
         let admitted: usize = std::thread::scope(|scope| {
             let tries: Vec<_> = (0..4)
                 .map(|_| {
                     scope.spawn(|| {
-                        (0..10)
-                            .filter_map(|_| breaker.acquire(later).ok())
-                            .map(std::mem::ManuallyDrop::new)
-                            .count()
+                        (0..10).filter_map(|_| breaker.acquire(later).ok()).map(std::mem::ManuallyDrop::new).count()
                     })
                 })
                 .collect();
@@ -338,11 +247,7 @@ struct Naive {
 enum NaiveState {
     Closed(VecDeque<(u64, bool)>),
     Open(u64),
-    HalfOpen {
-        pending: Vec<(u64, u64)>,
-        good: usize,
-        bad: usize,
-    },
+    HalfOpen { pending: Vec<(u64, u64)>, good: usize, bad: usize },
 }
 
 impl Naive {
@@ -355,11 +260,7 @@ impl Naive {
         if let NaiveState::Open(since) = self.state
             && at >= since + ms(self.open_for)
         {
-            self.enter(NaiveState::HalfOpen {
-                pending: Vec::new(),
-                good: 0,
-                bad: 0,
-            });
+            self.enter(NaiveState::HalfOpen { pending: Vec::new(), good: 0, bad: 0 });
         }
         let (permits, ttl) = (self.permits, ms(self.ttl));
         match &mut self.state {
@@ -394,10 +295,7 @@ impl Naive {
                     results.retain(|(then, _)| at - then < ms(period));
                 }
                 let bad = results.iter().filter(|(_, failed)| *failed).count();
-                if failed
-                    && results.len() >= self.minimum
-                    && bad as f64 >= self.rate * results.len() as f64
-                {
+                if failed && results.len() >= self.minimum && bad as f64 >= self.rate * results.len() as f64 {
                     next = Some(NaiveState::Open(at));
                 }
             }

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bedplate_recovery::{
-    Backoff, BackoffKind, BreakerConfig, BreakerMachine, BreakerState, ErrorClass, HalfOpen,
-    Jitter, Outcome, OutcomeWindow, Random, RetryConfig, RetryDecision, RetryPlan, Semantics,
-    Ticket, TripRule, WindowKind,
+    Backoff, BackoffKind, BreakerConfig, BreakerMachine, BreakerState, ErrorClass, HalfOpen, Jitter, Outcome,
+    OutcomeWindow, Random, RetryConfig, RetryDecision, RetryPlan, Semantics, Ticket, TripRule, WindowKind,
 };
 use serde_json::{Value, json};
 
@@ -45,10 +44,7 @@ const NOT_YET: [&str; 4] = [
 
 #[test]
 fn conformance() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test runner may be told its input"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a test runner may be told its input")]
     let given = std::env::var("BEDPLATE_CONFORMANCE_DIR").ok();
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let dir = given.map_or(own, PathBuf::from);
@@ -82,17 +78,9 @@ fn conformance() {
     }
     for (kind, cases) in &unsupported {
         println!("CONFORMANCE not supported yet: {kind} ({cases} cases)");
-        assert!(
-            NOT_YET.contains(kind),
-            "{kind} is not on the list of known gaps"
-        );
+        assert!(NOT_YET.contains(kind), "{kind} is not on the list of known gaps");
     }
-    assert!(
-        faults.is_empty(),
-        "{} wrong:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "{} wrong:\n{}", faults.len(), faults.join("\n"));
 }
 
 struct Fixed(f64);
@@ -104,33 +92,19 @@ impl Random for Fixed {
 }
 
 fn seconds(value: &Value) -> Option<Duration> {
-    value
-        .as_f64()
-        .map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX))
+    value.as_f64().map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX))
 }
 
 fn millis(value: &Value) -> Option<Duration> {
-    value
-        .as_f64()
-        .map(|ms| Duration::from_nanos((ms * 1e6).round() as u64))
+    value.as_f64().map(|ms| Duration::from_nanos((ms * 1e6).round() as u64))
 }
 
 fn number(value: &Value) -> u32 {
-    u32::try_from(
-        value
-            .as_u64()
-            .unwrap_or_else(|| panic!("{value} is no count")),
-    )
-    .unwrap()
+    u32::try_from(value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))).unwrap()
 }
 
 fn list(value: &Value) -> Vec<u64> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| v.as_u64().unwrap())
-        .collect()
+    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).collect()
 }
 
 fn backoff(case: &Value) -> Replayed {
@@ -147,31 +121,17 @@ fn backoff(case: &Value) -> Replayed {
                 .factor(input["factor"].as_f64().unwrap())
                 .max(nanos("backoff_max_ns"))
                 .jitter(Jitter::None);
-            sequence(
-                rule,
-                &list(&expect["delays_ns"]),
-                Duration::from_nanos(1),
-                0.0,
-            )
+            sequence(rule, &list(&expect["delays_ns"]), Duration::from_nanos(1), 0.0)
         }
         "failsafe_range" => Err(Miss::Unsupported("a delay drawn from a range")),
-        "failsafe_factor" => backoff_failsafe(
-            input,
-            expect,
-            Jitter::Spread(input["factor"].as_f64().unwrap()),
-        ),
+        "failsafe_factor" => backoff_failsafe(input, expect, Jitter::Spread(input["factor"].as_f64().unwrap())),
         "failsafe_duration" => {
             let by = Duration::from_millis(input["jitter"].as_u64().unwrap());
             backoff_failsafe(input, expect, Jitter::SpreadBy(by))
         }
         "constant" => {
             let rule = Backoff::constant(millis(&input["ms"]).unwrap()).jitter(Jitter::None);
-            sequence(
-                rule,
-                &list(&expect["delays_ms"]),
-                Duration::from_millis(1),
-                0.0,
-            )
+            sequence(rule, &list(&expect["delays_ms"]), Duration::from_millis(1), 0.0)
         }
         "list" => Err(Miss::Unsupported("a list of delays")),
         "exponential" => backoff_resilience4j(input, expect),
@@ -182,16 +142,11 @@ fn backoff(case: &Value) -> Replayed {
                 .max(seconds(&input["max_s"]).unwrap())
                 .jitter(Jitter::Spread(0.2));
             let step = number(&input["retry"]) - 1;
-            let (low, high) = (
-                expect["ge_s"].as_f64().unwrap(),
-                expect["le_s"].as_f64().unwrap(),
-            );
+            let (low, high) = (expect["ge_s"].as_f64().unwrap(), expect["le_s"].as_f64().unwrap());
             (0..=100).try_for_each(|r| {
                 let delay = rule.delay(step, Fixed(f64::from(r) / 100.0)).as_secs_f64();
                 let inside = delay >= low - 1e-9 && delay <= high + 1e-9;
-                inside
-                    .then_some(())
-                    .ok_or_else(|| wrong(format!("{delay} out of range")))
+                inside.then_some(()).ok_or_else(|| wrong(format!("{delay} out of range")))
             })
         }
         other => Err(wrong(format!("unknown algorithm {other}"))),
@@ -208,27 +163,20 @@ fn backoff_polly(input: &Value, expect: &Value) -> Replayed {
         ("exponential", true) => Backoff::exponential(base).kind(BackoffKind::DecorrelatedSmooth),
         (other, _) => return Err(wrong(format!("unknown type {other}"))),
     };
-    let rule = rule
-        .max(seconds(&input["max_s"]).unwrap_or(Duration::MAX))
-        .jitter(if jitter {
-            Jitter::Spread(0.25)
-        } else {
-            Jitter::None
-        });
+    let rule = rule.max(seconds(&input["max_s"]).unwrap_or(Duration::MAX)).jitter(if jitter {
+        Jitter::Spread(0.25)
+    } else {
+        Jitter::None
+    });
     let step = number(&input["attempt"]);
     if let Some(above) = expect.get("gt_s") {
         let above = seconds(above).unwrap();
-        let most = expect
-            .get("le_s")
-            .and_then(seconds)
-            .unwrap_or(Duration::MAX);
+        let most = expect.get("le_s").and_then(seconds).unwrap_or(Duration::MAX);
         return (0..100).try_for_each(|r| {
             let delay = rule.delay(step, Fixed(f64::from(r) / 100.0));
             // Zero exactly is drawn only by a random number of exactly zero at the first step.
             let inside = delay <= most && (delay > above || (r == 0 && step == 0));
-            inside
-                .then_some(())
-                .ok_or_else(|| wrong(format!("{delay:?} out of range")))
+            inside.then_some(()).ok_or_else(|| wrong(format!("{delay:?} out of range")))
         });
     }
     let delay = rule.delay(step, Fixed(input["random"].as_f64().unwrap_or(0.0)));
@@ -244,11 +192,7 @@ fn backoff_failsafe(input: &Value, expect: &Value, jitter: Jitter) -> Replayed {
     let base = Duration::from_millis(input["delay"].as_u64().unwrap());
     let rule = Backoff::constant(base).max(Duration::MAX).jitter(jitter);
     let delay = rule.delay(0, Fixed(1.0 - input["random"].as_f64().unwrap()));
-    same(
-        0,
-        delay.as_millis(),
-        u128::from(expect["delay"].as_u64().unwrap()),
-    )
+    same(0, delay.as_millis(), u128::from(expect["delay"].as_u64().unwrap()))
 }
 
 fn backoff_resilience4j(input: &Value, expect: &Value) -> Replayed {
@@ -258,10 +202,7 @@ fn backoff_resilience4j(input: &Value, expect: &Value) -> Replayed {
         .jitter(Jitter::None);
     let at = |attempt: u32| rule.delay(attempt - 1, Fixed(0.0));
     let rising = list(&expect["strictly_increasing_for"]);
-    let (from, to) = (
-        u32::try_from(rising[0]).unwrap(),
-        u32::try_from(rising[1]).unwrap(),
-    );
+    let (from, to) = (u32::try_from(rising[0]).unwrap(), u32::try_from(rising[1]).unwrap());
     for attempt in from..to {
         if at(attempt) >= at(attempt + 1) {
             return Err(wrong(format!("attempt {attempt} does not rise")));
@@ -314,27 +255,18 @@ fn backoff_aws(input: &Value, expect: &Value) -> Replayed {
     let mut config = RetryConfig::default();
     config.backoff = rule;
     config.max_server_delay = Duration::from_millis(
-        input["initial_ms"].as_u64().unwrap()
-            + input["retry_after_max_overshoot_ms"].as_u64().unwrap(),
+        input["initial_ms"].as_u64().unwrap() + input["retry_after_max_overshoot_ms"].as_u64().unwrap(),
     );
     let after = millis(&input["retry_after_ms"]);
     let mut plan = RetryPlan::new(config, None, Fixed(0.0));
-    let decided = plan.decide(
-        start(),
-        number(&input["attempt"]),
-        ErrorClass::Throttled { after },
-        None,
-    );
+    let decided = plan.decide(start(), number(&input["attempt"]), ErrorClass::Throttled { after }, None);
     let after = millis(&expect["delay_ms"]).unwrap();
     same(0, decided, RetryDecision::Retry { after })
 }
 
 fn sequence(rule: Backoff, expected: &[u64], unit: Duration, random: f64) -> Replayed {
     let ours: Vec<_> = rule.delays(Fixed(random)).take(expected.len()).collect();
-    let theirs: Vec<_> = expected
-        .iter()
-        .map(|n| unit * u32::try_from(*n).unwrap())
-        .collect();
+    let theirs: Vec<_> = expected.iter().map(|n| unit * u32::try_from(*n).unwrap()).collect();
     same(0, ours, theirs)
 }
 
@@ -405,10 +337,8 @@ fn polly_config() -> BreakerConfig {
 fn polly_scenario(case: &Value) -> Replayed {
     let given = &case["config"];
     let mut config = polly_config();
-    config.window = WindowKind::Time {
-        period: seconds(&given["sampling_s"]).unwrap(),
-        buckets: number(&given["windows"]),
-    };
+    config.window =
+        WindowKind::Time { period: seconds(&given["sampling_s"]).unwrap(), buckets: number(&given["windows"]) };
     config.trip = TripRule::FailureRate(given["failure_ratio"].as_f64().unwrap());
     config.minimum_calls = number(&given["minimum_throughput"]);
     config.open_for = seconds(&given["break_s"]).unwrap();
@@ -460,16 +390,8 @@ fn polly_transition(case: &Value) -> Replayed {
     let from = state_of(&case["from_state"])?;
     let early = machine.try_acquire(now).0;
     bring(&mut machine, from, now);
-    let ticket = if from == BreakerState::HalfOpen {
-        machine.try_acquire(now).0
-    } else {
-        early
-    };
-    machine.record(
-        ticket.map_err(|_| wrong("not admitted"))?,
-        now,
-        outcome(&case["on"])?,
-    );
+    let ticket = if from == BreakerState::HalfOpen { machine.try_acquire(now).0 } else { early };
+    machine.record(ticket.map_err(|_| wrong("not admitted"))?, now, outcome(&case["on"])?);
     same(0, machine.state(), state_of(&case["to_state"])?)
 }
 
@@ -482,15 +404,7 @@ fn polly_should_break(case: &Value) -> Replayed {
     // The share need not be a whole number of calls; the next one above is the first that reaches it.
     let failures = (case["failure_rate"].as_f64().unwrap() * f64::from(throughput)).ceil() as u32;
     for call in 0..throughput {
-        window.record(
-            start(),
-            if call < failures {
-                Outcome::Failure
-            } else {
-                Outcome::Success
-            },
-            false,
-        );
+        window.record(start(), if call < failures { Outcome::Failure } else { Outcome::Success }, false);
     }
     same(0, window.trips(), case["expect"].as_bool().unwrap())
 }
@@ -507,24 +421,14 @@ fn polly_half_open_attempts(case: &Value) -> Replayed {
     let mut seen = Vec::new();
     for cycles in ["cycles_before_close", "cycles_after_close"] {
         for _ in 0..number(&case[cycles]) {
-            let ticket = machine
-                .try_acquire(now)
-                .0
-                .map_err(|_| wrong("not admitted"))?;
+            let ticket = machine.try_acquire(now).0.map_err(|_| wrong("not admitted"))?;
             machine.record(ticket, now, Outcome::Failure);
-            let refused = machine
-                .try_acquire(now)
-                .0
-                .err()
-                .ok_or_else(|| wrong("not open"))?;
+            let refused = machine.try_acquire(now).0.err().ok_or_else(|| wrong("not open"))?;
             let pause = refused.retry_after.unwrap();
             seen.push(u64::from(pause.as_secs().ilog2()));
             now += pause;
         }
-        let ticket = machine
-            .try_acquire(now)
-            .0
-            .map_err(|_| wrong("not admitted"))?;
+        let ticket = machine.try_acquire(now).0.map_err(|_| wrong("not admitted"))?;
         machine.record(ticket, now, Outcome::Success);
     }
     same(0, seen, list(&case["expect"]))
@@ -542,10 +446,7 @@ fn resilience4j(case: &Value) -> Replayed {
     match given["window"].as_str().unwrap() {
         "time" => {
             let whole = number(&given["window_s"]);
-            config.window = WindowKind::Time {
-                period: Duration::from_secs(whole.into()),
-                buckets: whole,
-            };
+            config.window = WindowKind::Time { period: Duration::from_secs(whole.into()), buckets: whole };
         }
         "count" => {
             let size = number(&given["window_size"]);
@@ -575,10 +476,7 @@ fn resilience4j(case: &Value) -> Replayed {
             "record" => {
                 let ticket = match held.pop_front() {
                     Some(ticket) => ticket,
-                    None => machine
-                        .try_acquire(now)
-                        .0
-                        .map_err(|_| wrong("not admitted"))?,
+                    None => machine.try_acquire(now).0.map_err(|_| wrong("not admitted"))?,
                 };
                 let took = millis(&step["duration_ms"]).unwrap();
                 machine.record_timed(ticket, now, outcome(&step["result"])?, took);
@@ -606,11 +504,7 @@ fn resilience4j(case: &Value) -> Replayed {
                 same(at, stats.failure_rate.map_or(-1.0, |r| r * 100.0), rate)?;
                 same(at, stats.window.calls, number(&step["buffered"]))?;
                 same(at, stats.window.failures, number(&step["failed"]))?;
-                same(
-                    at,
-                    stats.window.calls - stats.window.failures,
-                    number(&step["successes"]),
-                )?;
+                same(at, stats.window.calls - stats.window.failures, number(&step["successes"]))?;
                 same(at, stats.refused, u64::from(number(&step["not_permitted"])))?;
             }
             other => return Err(wrong(format!("unknown operation {other}"))),
@@ -621,33 +515,21 @@ fn resilience4j(case: &Value) -> Replayed {
 
 fn failsafe(case: &Value) -> Replayed {
     let given = &case["config"];
-    let (threshold, capacity) = (
-        number(&given["failure_threshold"]),
-        number(&given["failure_capacity"]),
-    );
+    let (threshold, capacity) = (number(&given["failure_threshold"]), number(&given["failure_capacity"]));
     let mut config = BreakerConfig::default();
     config.semantics = Semantics::Failsafe;
     config.window = WindowKind::Count(capacity);
     config.trip = TripRule::Failures(threshold);
     config.half_open = match given.get("success_threshold") {
-        Some(needed) => HalfOpen::Successes {
-            needed: number(needed),
-            of: number(&given["success_capacity"]),
-        },
+        Some(needed) => HalfOpen::Successes { needed: number(needed), of: number(&given["success_capacity"]) },
         // The pair of the failures decides in both directions.
-        None => HalfOpen::Successes {
-            needed: capacity - threshold + 1,
-            of: capacity,
-        },
+        None => HalfOpen::Successes { needed: capacity - threshold + 1, of: capacity },
     };
     let mut machine = machine(config);
     let now = start();
     bring(&mut machine, state_of(&case["start"])?, now);
     for (at, step) in case["steps"].as_array().unwrap().iter().enumerate() {
-        let ticket = machine
-            .try_acquire(now)
-            .0
-            .map_err(|_| wrong(format!("step {at}: not admitted")))?;
+        let ticket = machine.try_acquire(now).0.map_err(|_| wrong(format!("step {at}: not admitted")))?;
         machine.record(ticket, now, outcome(&step["record"])?);
         if let Some(expected) = step.get("state") {
             same(at, machine.state(), state_of(expected)?)?;
@@ -689,8 +571,8 @@ fn cockatiel(case: &Value) -> Replayed {
                 "semantics": "cockatiel",
             });
             // A number that is no count is refused when it is read, the others when they are checked.
-            let accepted = serde_json::from_value::<BreakerConfig>(data)
-                .is_ok_and(|config| BreakerMachine::new(config).is_ok());
+            let accepted =
+                serde_json::from_value::<BreakerConfig>(data).is_ok_and(|config| BreakerMachine::new(config).is_ok());
             same(0, accepted, false)
         }
         other => Err(wrong(format!("unknown kind {other}"))),
@@ -715,17 +597,8 @@ fn feed(window: &mut OutcomeWindow, case: &Value) -> Replayed {
 fn window_contents(mut window: OutcomeWindow, expect: &Value) -> Replayed {
     let counts = window.counts();
     same(0, counts.failures, number(&expect["failures"]))?;
-    same(
-        0,
-        counts.calls - counts.failures,
-        number(&expect["successes"]),
-    )?;
-    let slots: Vec<bool> = expect["samples_by_slot"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| v.as_bool().unwrap())
-        .collect();
+    same(0, counts.calls - counts.failures, number(&expect["successes"]))?;
+    let slots: Vec<bool> = expect["samples_by_slot"].as_array().unwrap().iter().map(|v| v.as_bool().unwrap()).collect();
     let next = number(&expect["next_slot"]) as usize;
     for at in 0..slots.len() {
         let before = window.counts().failures;
@@ -776,12 +649,7 @@ fn windows(case: &Value) -> Replayed {
             "snapshot" => {}
             other => return Err(wrong(format!("unknown operation {other}"))),
         }
-        for (field, expected) in step
-            .get("expect")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        for (field, expected) in step.get("expect").and_then(Value::as_object).into_iter().flatten() {
             window_field(&window, field, expected, at)?;
         }
     }
@@ -795,9 +663,7 @@ fn window_field(window: &OutcomeWindow, field: &str, expected: &Value, at: usize
     let near = |ours: f64, tolerance: f64| {
         let theirs = expected.as_f64().unwrap();
         let close = (ours - theirs).abs() <= tolerance;
-        close
-            .then_some(())
-            .ok_or_else(|| wrong(format!("step {at}: {field} {ours}, expected {theirs}")))
+        close.then_some(()).ok_or_else(|| wrong(format!("step {at}: {field} {ours}, expected {theirs}")))
     };
     match field {
         "total" => same(at, counts.calls, number(expected)),

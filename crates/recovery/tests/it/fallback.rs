@@ -25,15 +25,7 @@ async fn the_first_source_answers_alone() {
         .run()
         .await
         .unwrap();
-    assert_eq!(
-        (
-            answer.value,
-            &*answer.source,
-            answer.is_degraded(),
-            answer.attempts
-        ),
-        (1, "live", false, 1)
-    );
+    assert_eq!((answer.value, &*answer.source, answer.is_degraded(), answer.attempts), (1, "live", false, 1));
     assert_eq!(others.get(), 0);
 }
 
@@ -45,19 +37,12 @@ async fn sources_are_asked_in_order_until_one_answers() {
             assert_eq!(why, ErrorClass::Timeout);
             Err::<u8, _>(TRANSIENT)
         })
-        .then(Source::new("static", quality(0.2)), |_| async {
-            Ok::<_, Fault>(3)
-        })
-        .then(Source::new("never", quality(0.1)), |_| async {
-            Ok::<_, Fault>(4)
-        })
+        .then(Source::new("static", quality(0.2)), |_| async { Ok::<_, Fault>(3) })
+        .then(Source::new("never", quality(0.1)), |_| async { Ok::<_, Fault>(4) })
         .run()
         .await
         .unwrap();
-    assert_eq!(
-        (answer.value, &*answer.source, answer.attempts),
-        (3, "static", 3)
-    );
+    assert_eq!((answer.value, &*answer.source, answer.attempts), (3, "static", 3));
 }
 
 #[tokio::test]
@@ -98,13 +83,8 @@ async fn a_source_answers_only_what_it_applies_to() {
     for (class, value) in [(ErrorClass::Timeout, 2), (ErrorClass::Permanent, 3)] {
         let answer = Fallback::new()
             .first("live", fail(class))
-            .then(
-                Source::new("stale", quality(0.7)).when(ErrorClass::is_transient),
-                |_| async { Ok::<_, Fault>(2) },
-            )
-            .then(Source::new("static", quality(0.1)), |_| async {
-                Ok::<_, Fault>(3)
-            })
+            .then(Source::new("stale", quality(0.7)).when(ErrorClass::is_transient), |_| async { Ok::<_, Fault>(2) })
+            .then(Source::new("static", quality(0.1)), |_| async { Ok::<_, Fault>(3) })
             .run()
             .await
             .unwrap();
@@ -116,12 +96,8 @@ async fn a_source_answers_only_what_it_applies_to() {
 async fn a_fault_of_the_caller_found_by_a_source_ends_the_chain() {
     let failure = Fallback::new()
         .first("live", fail(ErrorClass::Timeout))
-        .then(Source::new("second", quality(0.7)), |_| async {
-            Err::<u8, _>(Fault(ErrorClass::CallerFault))
-        })
-        .then(Source::new("third", quality(0.1)), |_| async {
-            Ok::<_, Fault>(3)
-        })
+        .then(Source::new("second", quality(0.7)), |_| async { Err::<u8, _>(Fault(ErrorClass::CallerFault)) })
+        .then(Source::new("third", quality(0.1)), |_| async { Ok::<_, Fault>(3) })
         .run()
         .await
         .unwrap_err();
@@ -130,26 +106,17 @@ async fn a_fault_of_the_caller_found_by_a_source_ends_the_chain() {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_are_counted_over_pipelines_and_sources() {
-    let live = Pipeline::builder("live")
-        .retry(Retry::constant(Duration::from_millis(1)))
-        .build()
-        .unwrap();
+    let live = Pipeline::builder("live").retry(Retry::constant(Duration::from_millis(1))).build().unwrap();
     let spare = live.clone();
     let answer = Fallback::new()
         .after(live.answer("live", |_| async { Err::<u8, _>(TRANSIENT) }))
         .then(Source::new("spare", quality(0.5)), |_| async move {
-            spare
-                .run(|cx| async move { if cx.is_retry() { Ok(9) } else { Err(TRANSIENT) } })
-                .await
+            spare.run(|cx| async move { if cx.is_retry() { Ok(9) } else { Err(TRANSIENT) } }).await
         })
         .run()
         .await
         .unwrap();
     assert_eq!((answer.value, answer.attempts), (9, 4));
-    let quick = live
-        .answer("live", |cx| async move {
-            if cx.is_retry() { Ok(1) } else { Err(TRANSIENT) }
-        })
-        .await;
+    let quick = live.answer("live", |cx| async move { if cx.is_retry() { Ok(1) } else { Err(TRANSIENT) } }).await;
     assert_eq!(quick.unwrap().attempts, 2);
 }

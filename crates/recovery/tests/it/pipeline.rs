@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bedplate_recovery::{
-    Backoff, CircuitBreaker, ErrorClass, Failure, FnObserver, GiveUp, Jitter, Pipeline,
-    RecoveryEvent, Retry, TimeoutScope,
+    Backoff, CircuitBreaker, ErrorClass, Failure, FnObserver, GiveUp, Jitter, Pipeline, RecoveryEvent, Retry,
+    TimeoutScope,
 };
 use tokio::time::Instant;
 
@@ -16,34 +16,18 @@ const MS: Duration = Duration::from_millis(1);
 #[tokio::test(start_paused = true)]
 async fn waits_follow_the_backoff_and_the_value_comes_through() {
     let backoff = Backoff::exponential(100 * MS).jitter(Jitter::None);
-    let pipeline = Pipeline::builder("p")
-        .retry(Retry::new(backoff).max_attempts(4))
-        .build()
-        .unwrap();
+    let pipeline = Pipeline::builder("p").retry(Retry::new(backoff).max_attempts(4)).build().unwrap();
     let start = Instant::now();
-    let value = pipeline
-        .run(|cx| async move {
-            if cx.attempt() < 4 {
-                Err(TRANSIENT)
-            } else {
-                Ok(cx.attempt())
-            }
-        })
-        .await;
+    let value =
+        pipeline.run(|cx| async move { if cx.attempt() < 4 { Err(TRANSIENT) } else { Ok(cx.attempt()) } }).await;
     assert_eq!(value, Ok(4));
     assert_eq!(start.elapsed(), 700 * MS);
-    assert_eq!(
-        (pipeline.stats().succeeded, pipeline.stats().retried),
-        (1, 3)
-    );
+    assert_eq!((pipeline.stats().succeeded, pipeline.stats().retried), (1, 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn gives_up_with_the_last_real_error() {
-    let pipeline = Pipeline::builder("p")
-        .retry(Retry::constant(MS).max_attempts(3))
-        .build()
-        .unwrap();
+    let pipeline = Pipeline::builder("p").retry(Retry::constant(MS).max_attempts(3)).build().unwrap();
     let calls = Count::default();
     let failure = pipeline
         .run(|_| async {
@@ -52,28 +36,14 @@ async fn gives_up_with_the_last_real_error() {
         })
         .await
         .unwrap_err();
-    assert_eq!(
-        failure,
-        Failure::Inner {
-            error: TRANSIENT,
-            class: ErrorClass::Transient,
-            attempts: 3
-        }
-    );
+    assert_eq!(failure, Failure::Inner { error: TRANSIENT, class: ErrorClass::Transient, attempts: 3 });
     assert_eq!(calls.get(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_helped_is_tried_once() {
-    for class in [
-        ErrorClass::Permanent,
-        ErrorClass::CallerFault,
-        ErrorClass::Cancelled,
-    ] {
-        let pipeline = Pipeline::builder("p")
-            .retry(Retry::constant(MS))
-            .build()
-            .unwrap();
+    for class in [ErrorClass::Permanent, ErrorClass::CallerFault, ErrorClass::Cancelled] {
+        let pipeline = Pipeline::builder("p").retry(Retry::constant(MS)).build().unwrap();
         let calls = Count::default();
         let failed = pipeline
             .run(|_| async {
@@ -94,13 +64,7 @@ async fn a_servers_year_is_cut_and_a_servers_second_is_honored() {
         let start = Instant::now();
         let after = Some(Duration::from_secs(asked));
         pipeline
-            .run(|cx| async move {
-                if cx.is_retry() {
-                    Ok(())
-                } else {
-                    Err(Fault(ErrorClass::Throttled { after }))
-                }
-            })
+            .run(|cx| async move { if cx.is_retry() { Ok(()) } else { Err(Fault(ErrorClass::Throttled { after })) } })
             .await
             .unwrap();
         assert_eq!(start.elapsed(), Duration::from_secs(slept));
@@ -109,34 +73,18 @@ async fn a_servers_year_is_cut_and_a_servers_second_is_honored() {
 
 #[tokio::test(start_paused = true)]
 async fn no_wait_runs_past_the_deadline() {
-    let pipeline = Pipeline::builder("p")
-        .timeout(50 * MS)
-        .retry(Retry::constant(60 * MS))
-        .build()
-        .unwrap();
+    let pipeline = Pipeline::builder("p").timeout(50 * MS).retry(Retry::constant(60 * MS)).build().unwrap();
     let start = Instant::now();
-    let failure = pipeline
-        .run(|_| async { Err::<(), _>(TRANSIENT) })
-        .await
-        .unwrap_err();
-    assert_eq!(
-        failure.error(),
-        Some(&TRANSIENT),
-        "the real error, not a time-out"
-    );
+    let failure = pipeline.run(|_| async { Err::<(), _>(TRANSIENT) }).await.unwrap_err();
+    assert_eq!(failure.error(), Some(&TRANSIENT), "the real error, not a time-out");
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn max_elapsed_bounds_the_attempts() {
-    let retry = Retry::constant(40 * MS)
-        .max_attempts(100)
-        .max_elapsed(100 * MS);
+    let retry = Retry::constant(40 * MS).max_attempts(100).max_elapsed(100 * MS);
     let pipeline = Pipeline::builder("p").retry(retry).build().unwrap();
-    let failure = pipeline
-        .run(|_| async { Err::<(), _>(TRANSIENT) })
-        .await
-        .unwrap_err();
+    let failure = pipeline.run(|_| async { Err::<(), _>(TRANSIENT) }).await.unwrap_err();
     assert_eq!(failure.attempts(), 3);
 }
 
@@ -149,54 +97,29 @@ async fn a_hung_attempt_is_cut_and_retried_and_the_total_holds() {
         .build()
         .unwrap();
     let start = Instant::now();
-    let failure = pipeline
-        .run(|_| pending::<Result<(), Fault>>())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        failure,
-        Failure::TimedOut {
-            scope: TimeoutScope::Total,
-            after: 250 * MS,
-            attempts: 3
-        }
-    );
+    let failure = pipeline.run(|_| pending::<Result<(), Fault>>()).await.unwrap_err();
+    assert_eq!(failure, Failure::TimedOut { scope: TimeoutScope::Total, after: 250 * MS, attempts: 3 });
     assert!(start.elapsed() >= 250 * MS && start.elapsed() < 252 * MS);
     assert_eq!(pipeline.stats().timed_out, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_of_the_caller_counts_and_is_seen_by_the_call() {
-    let pipeline = Pipeline::builder("p")
-        .timeout(Duration::from_mins(1))
-        .build()
-        .unwrap();
+    let pipeline = Pipeline::builder("p").timeout(Duration::from_mins(1)).build().unwrap();
     let deadline = (Instant::now() + 20 * MS).into_std();
-    let seen = pipeline
-        .run_until(deadline, |cx| async move { Ok::<_, Fault>(cx.deadline()) })
-        .await;
+    let seen = pipeline.run_until(deadline, |cx| async move { Ok::<_, Fault>(cx.deadline()) }).await;
     assert_eq!(seen.unwrap(), Some(deadline));
     let start = Instant::now();
-    let failure = pipeline
-        .run_until(deadline, |_| pending::<Result<(), Fault>>())
-        .await
-        .unwrap_err();
+    let failure = pipeline.run_until(deadline, |_| pending::<Result<(), Fault>>()).await.unwrap_err();
     assert!(matches!(failure, Failure::TimedOut { .. }));
     assert!(start.elapsed() < 30 * MS);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_open_breaker_is_not_retried_and_says_when_to_come_back() {
-    let breaker = CircuitBreaker::builder("b")
-        .consecutive_failures(2)
-        .open_for(Duration::from_secs(9))
-        .build()
-        .unwrap();
-    let pipeline = Pipeline::builder("p")
-        .retry(Retry::constant(MS).max_attempts(5))
-        .breaker(breaker)
-        .build()
-        .unwrap();
+    let breaker =
+        CircuitBreaker::builder("b").consecutive_failures(2).open_for(Duration::from_secs(9)).build().unwrap();
+    let pipeline = Pipeline::builder("p").retry(Retry::constant(MS).max_attempts(5)).breaker(breaker).build().unwrap();
     let calls = Count::default();
     let failure = pipeline
         .run(|_| async {
@@ -205,32 +128,18 @@ async fn an_open_breaker_is_not_retried_and_says_when_to_come_back() {
         })
         .await
         .unwrap_err();
-    assert_eq!(
-        calls.get(),
-        2,
-        "the third attempt was refused and ended the retries"
-    );
+    assert_eq!(calls.get(), 2, "the third attempt was refused and ended the retries");
     assert!(failure.is_refusal() && failure.retry_after().unwrap() <= Duration::from_secs(9));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_foreign_error_is_judged_by_a_closure() {
-    let pipeline = Pipeline::builder("p")
-        .retry(Retry::constant(MS))
-        .build()
-        .unwrap();
+    let pipeline = Pipeline::builder("p").retry(Retry::constant(MS)).build().unwrap();
     let judge = |error: &String| {
-        if error == "busy" {
-            ErrorClass::Overload
-        } else {
-            ErrorClass::Permanent
-        }
+        if error == "busy" { ErrorClass::Overload } else { ErrorClass::Permanent }
     };
     for (told, made) in [("busy", 3), ("broken", 1)] {
-        let failure = pipeline
-            .run_classified(judge, |_| async { Err::<(), _>(told.to_owned()) })
-            .await
-            .unwrap_err();
+        let failure = pipeline.run_classified(judge, |_| async { Err::<(), _>(told.to_owned()) }).await.unwrap_err();
         assert_eq!(failure.attempts(), made);
     }
 }
@@ -249,26 +158,16 @@ async fn the_observer_hears_in_order() {
             other => format!("{other:?}"),
         });
     });
-    let breaker = CircuitBreaker::builder("b")
-        .consecutive_failures(2)
-        .build()
-        .unwrap();
+    let breaker = CircuitBreaker::builder("b").consecutive_failures(2).build().unwrap();
     let pipeline = Pipeline::builder("p")
         .retry(Retry::constant(MS).max_attempts(2))
         .breaker(breaker)
         .observer(observer)
         .build()
         .unwrap();
-    let failure = pipeline
-        .run(|_| async { Err::<(), _>(TRANSIENT) })
-        .await
-        .unwrap_err();
+    let failure = pipeline.run(|_| async { Err::<(), _>(TRANSIENT) }).await.unwrap_err();
     assert_eq!(failure.attempts(), 2);
-    let expected = [
-        "failed 1",
-        "closed to open",
-        &format!("gave up: {}", GiveUp::Attempts.as_str()),
-    ];
+    let expected = ["failed 1", "closed to open", &format!("gave up: {}", GiveUp::Attempts.as_str())];
     assert_eq!(*heard.lock().unwrap(), expected);
 }
 

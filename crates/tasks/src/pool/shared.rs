@@ -50,11 +50,7 @@ const HALT_SHUTDOWN: u8 = 1;
 const HALT_DROPPED: u8 = 2;
 
 impl Shared {
-    pub(super) fn new(
-        name: Arc<str>,
-        config: PoolConfig,
-        observer: Option<Arc<dyn Observer>>,
-    ) -> Self {
+    pub(super) fn new(name: Arc<str>, config: PoolConfig, observer: Option<Arc<dyn Observer>>) -> Self {
         let whole = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         let queue = QueueConfig::new(whole(config.queue)).age_after(config.age_after);
         Self {
@@ -103,13 +99,7 @@ impl Shared {
         if !matches!(state, TaskState::Completed) {
             tracing::debug!(pool = &*self.name, task = %core.id(), kind = &*core.kind, state = state.as_str(), "task ended without a value");
         }
-        self.observe(|| TaskEvent::Finished {
-            pool: &self.name,
-            id: core.id(),
-            kind: &core.kind,
-            state,
-            ran,
-        });
+        self.observe(|| TaskEvent::Finished { pool: &self.name, id: core.id(), kind: &core.kind, state, ran });
     }
 
     /// Cuts everything off: what waits is cancelled now, what runs by its worker.
@@ -141,10 +131,7 @@ impl Shared {
     }
 
     pub(super) fn at_work(&self) -> Vec<Arc<dyn Control>> {
-        self.desks
-            .iter()
-            .filter_map(|desk| desk.lock().as_ref().map(|desk| Arc::clone(&desk.control)))
-            .collect()
+        self.desks.iter().filter_map(|desk| desk.lock().as_ref().map(|desk| Arc::clone(&desk.control))).collect()
     }
 
     pub(super) fn worker_stats(&self, now: Instant) -> Vec<WorkerStats> {

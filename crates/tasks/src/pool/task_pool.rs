@@ -61,9 +61,7 @@ impl TaskPool {
             drop(shared.workers.spawn_on(work, runtime));
         }
         shared.workers.close();
-        Self {
-            owner: Arc::new(Owner(shared)),
-        }
+        Self { owner: Arc::new(Owner(shared)) }
     }
 
     /// Hands a task over, waiting for a slot in the queue if there is none: that is the backpressure.
@@ -75,19 +73,12 @@ impl TaskPool {
     ///
     /// # Cancel safety
     /// Dropping the future before it is ready drops the task; it was not submitted.
-    pub async fn submit<T, E>(
-        &self,
-        task: Task<T, E>,
-    ) -> Result<TaskHandle<T, E>, SubmitError<Task<T, E>>>
+    pub async fn submit<T, E>(&self, task: Task<T, E>) -> Result<TaskHandle<T, E>, SubmitError<Task<T, E>>>
     where
         T: Send + 'static,
         E: Send + 'static,
     {
-        if self.shared().queue.reserve().await {
-            self.insert(task)
-        } else {
-            Err(SubmitError::Closed { task })
-        }
+        if self.shared().queue.reserve().await { self.insert(task) } else { Err(SubmitError::Closed { task }) }
     }
 
     /// Hands a task over if the queue has a slot.
@@ -95,10 +86,7 @@ impl TaskPool {
     /// # Errors
     /// Returns the task in [`SubmitError::Full`] if the queue has none, in [`SubmitError::Closed`] once the pool is
     /// shut down.
-    pub fn try_submit<T, E>(
-        &self,
-        task: Task<T, E>,
-    ) -> Result<TaskHandle<T, E>, SubmitError<Task<T, E>>>
+    pub fn try_submit<T, E>(&self, task: Task<T, E>) -> Result<TaskHandle<T, E>, SubmitError<Task<T, E>>>
     where
         T: Send + 'static,
         E: Send + 'static,
@@ -109,10 +97,7 @@ impl TaskPool {
             Err(TryAcquireError::Closed) => Err(SubmitError::Closed { task }),
             Err(TryAcquireError::NoPermits) => {
                 shared.counters.rejected.fetch_add(1, Ordering::Relaxed);
-                shared.observe(|| TaskEvent::Rejected {
-                    pool: &shared.name,
-                    kind: task.kind(),
-                });
+                shared.observe(|| TaskEvent::Rejected { pool: &shared.name, kind: task.kind() });
                 let retry_after = shared.next_slot();
                 Err(SubmitError::Full { task, retry_after })
             }
@@ -187,14 +172,7 @@ impl TaskPool {
         E: Send + 'static,
     {
         let shared = self.shared();
-        let Task {
-            cell,
-            body,
-            id,
-            priority,
-            timeout,
-            deadline,
-        } = task;
+        let Task { cell, body, id, priority, timeout, deadline } = task;
         let setup = cell.core.set_up(id, deadline);
         let submitted = now();
         let job = Job {
@@ -205,25 +183,13 @@ impl TaskPool {
             submitted,
             span: Span::current(),
         };
-        shared.observe(|| TaskEvent::Submitted {
-            pool: &shared.name,
-            id: setup.id,
-            kind: &cell.core.kind,
-            priority,
-        });
+        shared.observe(|| TaskEvent::Submitted { pool: &shared.name, id: setup.id, kind: &cell.core.kind, priority });
         match shared.queue.push_reserved(submitted, priority, job) {
             Ok(ticket) => Ok(TaskHandle::new(cell, Arc::clone(shared), ticket)),
             Err(PushError::Full(job) | PushError::Closed(job)) => {
                 let Job { claim, body, .. } = job;
                 claim.defuse();
-                let task = Task {
-                    cell,
-                    body,
-                    id,
-                    priority,
-                    timeout,
-                    deadline,
-                };
+                let task = Task { cell, body, id, priority, timeout, deadline };
                 Err(SubmitError::Closed { task })
             }
         }

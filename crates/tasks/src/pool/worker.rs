@@ -34,12 +34,7 @@ pub(super) fn now() -> Instant {
 }
 
 async fn run(shared: &Arc<Shared>, worker: usize, claimed: Claimed<Job>) {
-    let Claimed {
-        item: job,
-        lease,
-        waited,
-        ..
-    } = claimed;
+    let Claimed { item: job, lease, waited, .. } = claimed;
     let control = Arc::clone(job.claim.control());
     let since = job.submitted.checked_add(waited).unwrap_or(job.submitted);
     if control.start() {
@@ -48,12 +43,7 @@ async fn run(shared: &Arc<Shared>, worker: usize, claimed: Claimed<Job>) {
             control.core().request_cancel(reason);
         }
         let core = control.core();
-        shared.observe(|| TaskEvent::Started {
-            pool: &shared.name,
-            id: core.id(),
-            kind: &core.kind,
-            waited,
-        });
+        shared.observe(|| TaskEvent::Started { pool: &shared.name, id: core.id(), kind: &core.kind, waited });
         perform(shared, job, since).await;
         set_desk(shared, worker, None, since);
     }
@@ -71,14 +61,7 @@ fn set_desk(shared: &Shared, worker: usize, task: Option<Arc<dyn Control>>, sinc
 }
 
 async fn perform(shared: &Arc<Shared>, job: Job, started: Instant) {
-    let Job {
-        claim,
-        body,
-        limit,
-        deadline,
-        submitted,
-        span,
-    } = job;
+    let Job { claim, body, limit, deadline, submitted, span } = job;
     let control = &**claim.control();
     let core = control.core();
     let limit = limit.map(|limit| limit.min(LONGEST));
@@ -157,11 +140,7 @@ async fn asynchronous(
 /// Polls `work` inside `span` until it is ready, panics, is cancelled or out of time.
 ///
 /// The timer is made only once the work has to wait.
-async fn unless_ended<F: Future + Unpin>(
-    mut work: F,
-    end: &End<'_>,
-    span: &Span,
-) -> Result<F::Output, Stop> {
+async fn unless_ended<F: Future + Unpin>(mut work: F, end: &End<'_>, span: &Span) -> Result<F::Output, Stop> {
     let mut timer = pin!(None);
     poll_fn(move |task| {
         if let Some(reason) = end.core.cancel_reason() {
@@ -229,11 +208,7 @@ async fn blocking(
         shared.counters.stuck.fetch_add(1, Ordering::Relaxed);
         let core = control.core();
         tracing::warn!(pool = &*shared.name, task = %core.id(), kind = &*core.kind, "blocking task is stuck");
-        shared.observe(|| TaskEvent::Stuck {
-            pool: &shared.name,
-            id: core.id(),
-            kind: &core.kind,
-        });
+        shared.observe(|| TaskEvent::Stuck { pool: &shared.name, id: core.id(), kind: &core.kind });
     }
     Ok(None)
 }

@@ -79,13 +79,7 @@ impl NewJob {
     /// Describes a job with a new id.
     #[must_use]
     pub fn new(kind: impl Into<Cow<'static, str>>, payload: Vec<u8>) -> Self {
-        Self {
-            id: TaskId::generate(),
-            kind: kind.into(),
-            payload,
-            priority: Priority::default(),
-            max_attempts: 3,
-        }
+        Self { id: TaskId::generate(), kind: kind.into(), payload, priority: Priority::default(), max_attempts: 3 }
     }
 
     /// Lets the job overtake those of lower priority.
@@ -119,11 +113,7 @@ impl ClaimRequest {
     /// Asks for up to `most` jobs under leases of `term`, without waiting.
     #[must_use]
     pub const fn new(most: usize, term: Duration) -> Self {
-        Self {
-            most,
-            term,
-            wait: Duration::ZERO,
-        }
+        Self { most, term, wait: Duration::ZERO }
     }
 
     /// Waits this long for the first job.

@@ -33,22 +33,14 @@ struct Held<H> {
 
 impl<H> Leases<H> {
     pub(crate) const fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            next: 1,
-        }
+        Self { slots: Vec::new(), free: Vec::new(), next: 1 }
     }
 
     /// Gives a lease out; without a term it holds until it is taken back.
     pub(crate) fn grant(&mut self, now: Instant, term: Option<Duration>, holder: H) -> Lease {
         let token = self.next;
         self.next += 1;
-        let held = Some(Held {
-            token,
-            expires: term.and_then(|term| now.checked_add(term)),
-            holder,
-        });
+        let held = Some(Held { token, expires: term.and_then(|term| now.checked_add(term)), holder });
         let slot = self.free.pop().unwrap_or(self.slots.len());
         match self.slots.get_mut(slot) {
             Some(place) => *place = held,
@@ -70,11 +62,7 @@ impl<H> Leases<H> {
 
     /// Returns when the next lease is over.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.slots
-            .iter()
-            .flatten()
-            .filter_map(|held| held.expires)
-            .min()
+        self.slots.iter().flatten().filter_map(|held| held.expires).min()
     }
 
     /// Takes a lease back; `None` if it is no longer held.
@@ -92,9 +80,7 @@ impl<H> Leases<H> {
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<H> {
         let mut over = Vec::new();
         for (slot, place) in self.slots.iter_mut().enumerate() {
-            let expired = place
-                .as_ref()
-                .is_some_and(|held| held.expires.is_some_and(|at| at <= now));
+            let expired = place.as_ref().is_some_and(|held| held.expires.is_some_and(|at| at <= now));
             if expired && let Some(held) = place.take() {
                 self.free.push(slot);
                 over.push(held.holder);
@@ -108,9 +94,6 @@ impl<H> Leases<H> {
     }
 
     fn held_mut(&mut self, lease: Lease) -> Option<&mut Held<H>> {
-        self.slots
-            .get_mut(lease.slot)?
-            .as_mut()
-            .filter(|held| held.token == lease.token)
+        self.slots.get_mut(lease.slot)?.as_mut().filter(|held| held.token == lease.token)
     }
 }

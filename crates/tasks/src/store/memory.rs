@@ -8,9 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use crate::id::TaskId;
-use crate::store::job::{
-    Claim, ClaimRequest, JobRecord, JobState, JobStore, NewJob, Settlement, StoreError,
-};
+use crate::store::job::{Claim, ClaimRequest, JobRecord, JobState, JobStore, NewJob, Settlement, StoreError};
 use crate::store::lease::{Lease, Leases};
 use crate::store::ready::{ReadyQueue, Ticket};
 
@@ -75,11 +73,7 @@ impl MemoryStore {
                 kept.place = Place::Held(lease);
                 kept.record.state = JobState::Running;
                 kept.record.attempts += 1;
-                claims.push(Claim {
-                    job: kept.record.job.clone(),
-                    lease,
-                    attempt: kept.record.attempts,
-                });
+                claims.push(Claim { job: kept.record.job.clone(), lease, attempt: kept.record.attempts });
             }
         }
         if !inner.ready.is_empty() {
@@ -146,13 +140,7 @@ impl JobStore for MemoryStore {
             }
             let ticket = ready.push(now(), job.priority, id);
             free.insert(Kept {
-                record: JobRecord {
-                    job,
-                    state: JobState::Pending,
-                    attempts: 0,
-                    output: None,
-                    error: None,
-                },
+                record: JobRecord { job, state: JobState::Pending, attempts: 0, output: None, error: None },
                 place: Place::Waiting(ticket),
             });
         }
@@ -181,11 +169,7 @@ impl JobStore for MemoryStore {
         let mut inner = self.inner.lock();
         let now = now();
         inner.rescue(now, self.capacity);
-        if inner.leases.extend(lease, now, term) {
-            Ok(())
-        } else {
-            Err(StoreError::LeaseLost)
-        }
+        if inner.leases.extend(lease, now, term) { Ok(()) } else { Err(StoreError::LeaseLost) }
     }
 
     async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<(), StoreError> {

@@ -39,10 +39,7 @@ impl QueueConfig {
     /// Holds at most `capacity` items and does not age them.
     #[must_use]
     pub const fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            age_after: Duration::ZERO,
-        }
+        Self { capacity, age_after: Duration::ZERO }
     }
 
     /// Raises an item by one priority each time it has waited this long.
@@ -112,12 +109,7 @@ impl<P> MemoryQueue<P> {
     ///
     /// # Errors
     /// Returns the item as [`PushError::Full`] or [`PushError::Closed`].
-    pub fn try_push(
-        &self,
-        now: Instant,
-        priority: Priority,
-        item: P,
-    ) -> Result<Ticket, PushError<P>> {
+    pub fn try_push(&self, now: Instant, priority: Priority, item: P) -> Result<Ticket, PushError<P>> {
         match self.slots.try_acquire() {
             Ok(slot) => slot.forget(),
             Err(TryAcquireError::NoPermits) => return Err(PushError::Full(item)),
@@ -144,18 +136,11 @@ impl<P> MemoryQueue<P> {
 
     /// Takes a slot if one is free.
     pub(crate) fn try_reserve(&self) -> Result<(), TryAcquireError> {
-        self.slots
-            .try_acquire()
-            .map(tokio::sync::SemaphorePermit::forget)
+        self.slots.try_acquire().map(tokio::sync::SemaphorePermit::forget)
     }
 
     /// Puts `item` into a slot that was reserved.
-    pub(crate) fn push_reserved(
-        &self,
-        now: Instant,
-        priority: Priority,
-        item: P,
-    ) -> Result<Ticket, PushError<P>> {
+    pub(crate) fn push_reserved(&self, now: Instant, priority: Priority, item: P) -> Result<Ticket, PushError<P>> {
         self.insert(now, priority, item)
     }
 
@@ -179,11 +164,7 @@ impl<P> MemoryQueue<P> {
             let (item, waited) = inner.ready.pop(now)?;
             inner.waited += waited;
             let lease = inner.leases.grant(now, term, ());
-            let claimed = Claimed {
-                item,
-                lease,
-                waited,
-            };
+            let claimed = Claimed { item, lease, waited };
             (claimed, !inner.ready.is_empty())
         };
         self.slots.add_permits(1);
@@ -198,11 +179,7 @@ impl<P> MemoryQueue<P> {
     ///
     /// # Cancel safety
     /// Dropping the future claims nothing; a wake-up that was meant for it goes to another waiter.
-    pub async fn claim(
-        &self,
-        now: impl Fn() -> Instant + Send,
-        term: Option<Duration>,
-    ) -> Option<Claimed<P>>
+    pub async fn claim(&self, now: impl Fn() -> Instant + Send, term: Option<Duration>) -> Option<Claimed<P>>
     where
         P: Send,
     {

@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Among equals the one that came first goes first. Waiting raises a task by one level per
 /// [`age_after`](crate::PoolConfig::age_after), so that nothing starves.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Priority {
@@ -56,12 +54,7 @@ impl<P> ReadyQueue<P> {
     /// never does.
     #[must_use]
     pub const fn new(age_after: Duration) -> Self {
-        Self {
-            lanes: [const { BTreeMap::new() }; LANES],
-            next: 0,
-            len: 0,
-            age_after,
-        }
+        Self { lanes: [const { BTreeMap::new() }; LANES], next: 0, len: 0, age_after }
     }
 
     /// Puts `item` behind its equals.
@@ -96,12 +89,7 @@ impl<P> ReadyQueue<P> {
     /// Takes everything, the most urgent first.
     pub fn drain(&mut self) -> Vec<P> {
         self.len = 0;
-        self.lanes
-            .iter_mut()
-            .rev()
-            .flat_map(std::mem::take)
-            .map(|(_, waiting)| waiting.item)
-            .collect()
+        self.lanes.iter_mut().rev().flat_map(std::mem::take).map(|(_, waiting)| waiting.item).collect()
     }
 
     /// Returns how many items wait.
@@ -119,9 +107,7 @@ impl<P> ReadyQueue<P> {
     /// Returns how long the item that came first has waited.
     #[must_use]
     pub fn oldest(&self, now: Instant) -> Option<Duration> {
-        self.heads()
-            .map(|(_, _, first)| now.saturating_duration_since(first.since))
-            .max()
+        self.heads().map(|(_, _, first)| now.saturating_duration_since(first.since)).max()
     }
 
     /// The lane whose first item has the highest level by now; of equal levels the one that came first.
@@ -129,9 +115,7 @@ impl<P> ReadyQueue<P> {
         self.heads()
             .max_by_key(|(lane, number, first)| {
                 let waited = now.saturating_duration_since(first.since).as_nanos();
-                let raised = waited
-                    .checked_div(self.age_after.as_nanos())
-                    .unwrap_or_default();
+                let raised = waited.checked_div(self.age_after.as_nanos()).unwrap_or_default();
                 let level = raised.saturating_add(u128::from(u8::try_from(*lane).unwrap_or(0)));
                 (level, std::cmp::Reverse(*number))
             })
@@ -139,11 +123,10 @@ impl<P> ReadyQueue<P> {
     }
 
     fn heads(&self) -> impl Iterator<Item = (usize, u64, &Waiting<P>)> {
-        self.lanes.iter().enumerate().filter_map(|(lane, waiting)| {
-            waiting
-                .first_key_value()
-                .map(|(number, first)| (lane, *number, first))
-        })
+        self.lanes
+            .iter()
+            .enumerate()
+            .filter_map(|(lane, waiting)| waiting.first_key_value().map(|(number, first)| (lane, *number, first)))
     }
 }
 
@@ -164,12 +147,8 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let priority = prop_oneof![
-            Just(Priority::Low),
-            Just(Priority::Normal),
-            Just(Priority::High),
-            Just(Priority::Critical),
-        ];
+        let priority =
+            prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High), Just(Priority::Critical),];
         let step = prop_oneof![
             4 => priority.prop_map(Step::Push),
             3 => Just(Step::Pop),

@@ -2,9 +2,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bedplate_tasks::{
-    CancelReason, FailReason, Priority, SubmitError, Task, TaskError, TaskId, TaskPool, TaskState,
-};
+use bedplate_tasks::{CancelReason, FailReason, Priority, SubmitError, Task, TaskError, TaskId, TaskPool, TaskState};
 use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
@@ -14,28 +12,14 @@ use crate::support::{Crowd, Fault, MS, hang, pool, settle};
 #[tokio::test(start_paused = true)]
 async fn a_task_gives_its_value_or_its_error() {
     let pool = pool(2, 8);
-    let mut good = pool
-        .submit(Task::new("good", |_| async { Ok::<_, Fault>(7) }))
-        .await
-        .unwrap();
-    let bad = pool
-        .submit(Task::new("bad", |_| async { Err::<(), _>("no") }))
-        .await
-        .unwrap();
+    let mut good = pool.submit(Task::new("good", |_| async { Ok::<_, Fault>(7) })).await.unwrap();
+    let bad = pool.submit(Task::new("bad", |_| async { Err::<(), _>("no") })).await.unwrap();
     assert_eq!((&mut good).await.unwrap(), 7);
     assert_eq!(good.status(), TaskState::Completed);
     assert!(matches!((&mut good).await, Err(TaskError::ResultTaken)));
     assert_eq!(bad.await, Err(TaskError::Failed("no")));
     let stats = pool.stats();
-    assert_eq!(
-        (
-            stats.submitted,
-            stats.completed,
-            stats.failed,
-            stats.running
-        ),
-        (2, 1, 1, 0)
-    );
+    assert_eq!((stats.submitted, stats.completed, stats.failed, stats.running), (2, 1, 1, 0));
 }
 
 struct Bomb;
@@ -63,34 +47,21 @@ async fn a_panic_is_a_result_and_the_worker_lives() {
         assert!(cx.is_cancelled(), "at once");
         async { Ok(()) }
     });
-    assert!(matches!(
-        pool.submit(early).await.unwrap().await,
-        Err(TaskError::Panicked { .. })
-    ));
+    assert!(matches!(pool.submit(early).await.unwrap().await, Err(TaskError::Panicked { .. })));
     let late = Task::<(), Fault>::new("late", |_| async {
         let _bomb = Bomb;
         std::future::pending().await
     });
     let late = pool.submit(late.timeout(MS)).await.unwrap().await;
-    assert!(matches!(
-        late,
-        Err(TaskError::TimedOut { .. } | TaskError::Panicked { .. })
-    ));
-    let next = pool
-        .submit(Task::infallible("next", |_| async { 1 }))
-        .await
-        .unwrap();
+    assert!(matches!(late, Err(TaskError::TimedOut { .. } | TaskError::Panicked { .. })));
+    let next = pool.submit(Task::infallible("next", |_| async { 1 })).await.unwrap();
     assert_eq!(next.await, Ok(1));
     assert_eq!(pool.stats().panicked + pool.stats().timed_out, 22);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_task_out_of_time_is_dropped_and_frees_its_worker() {
-    let pool = TaskPool::builder("t")
-        .workers(1)
-        .default_timeout(100 * MS)
-        .build()
-        .unwrap();
+    let pool = TaskPool::builder("t").workers(1).default_timeout(100 * MS).build().unwrap();
     let crowd = Crowd::default();
     let inside = crowd.clone();
     let start = Instant::now();
@@ -127,23 +98,12 @@ async fn cancel_before_running_frees_the_slot_at_once() {
     let running = pool.submit(hang()).await.unwrap();
     settle().await;
     let waiting = pool.submit(hang()).await.unwrap();
-    assert_eq!(
-        (running.status(), waiting.status()),
-        (TaskState::Running, TaskState::Pending)
-    );
+    assert_eq!((running.status(), waiting.status()), (TaskState::Running, TaskState::Pending));
     assert!(pool.try_submit(hang()).is_err());
     waiting.cancel();
-    assert_eq!(
-        waiting.status(),
-        TaskState::Cancelled(CancelReason::Requested)
-    );
+    assert_eq!(waiting.status(), TaskState::Cancelled(CancelReason::Requested));
     let next = pool.try_submit(hang()).unwrap();
-    assert_eq!(
-        waiting.await,
-        Err(TaskError::Cancelled {
-            reason: CancelReason::Requested
-        })
-    );
+    assert_eq!(waiting.await, Err(TaskError::Cancelled { reason: CancelReason::Requested }));
     running.cancel();
     assert!(matches!(running.await, Err(TaskError::Cancelled { .. })));
     settle().await;
@@ -205,19 +165,11 @@ async fn a_dropped_handle_detaches_unless_it_was_told_to_cancel() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_gives_the_task_back_and_submit_waits() {
     let pool = pool(1, 2);
-    let gate = pool
-        .submit(Task::infallible("gate", |_| sleep(10 * MS)))
-        .await
-        .unwrap();
+    let gate = pool.submit(Task::infallible("gate", |_| sleep(10 * MS))).await.unwrap();
     settle().await;
-    let waiting = [
-        pool.try_submit(hang()).unwrap(),
-        pool.try_submit(hang()).unwrap(),
-    ];
+    let waiting = [pool.try_submit(hang()).unwrap(), pool.try_submit(hang()).unwrap()];
     let mine = TaskId::generate();
-    let refused = pool
-        .try_submit(Task::infallible("mine", |_| async { 5 }).id(mine))
-        .unwrap_err();
+    let refused = pool.try_submit(Task::infallible("mine", |_| async { 5 }).id(mine)).unwrap_err();
     assert!(matches!(refused, SubmitError::Full { .. }));
     let start = Instant::now();
     let handle = pool.submit(refused.into_task()).await.unwrap();
@@ -249,10 +201,7 @@ async fn a_submit_that_is_dropped_while_waiting_loses_no_slot() {
 #[tokio::test(start_paused = true)]
 async fn urgent_tasks_go_first_and_equals_in_order() {
     let pool = pool(1, 64);
-    let gate = pool
-        .submit(Task::infallible("gate", |_| sleep(MS)))
-        .await
-        .unwrap();
+    let gate = pool.submit(Task::infallible("gate", |_| sleep(MS))).await.unwrap();
     settle().await;
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut handles = Vec::new();
@@ -277,17 +226,10 @@ async fn urgent_tasks_go_first_and_equals_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_low_task_does_not_starve() {
-    let pool = TaskPool::builder("a")
-        .workers(1)
-        .age_after(10 * MS)
-        .build()
-        .unwrap();
+    let pool = TaskPool::builder("a").workers(1).age_after(10 * MS).build().unwrap();
     let busy = || Task::infallible("busy", |_| sleep(5 * MS)).priority(Priority::Critical);
     let _first = pool.submit(busy()).await.unwrap();
-    let low = pool
-        .submit(Task::infallible("low", |_| async {}).priority(Priority::Low))
-        .await
-        .unwrap();
+    let low = pool.submit(Task::infallible("low", |_| async {}).priority(Priority::Low)).await.unwrap();
     let feed = async {
         loop {
             drop(pool.submit(busy()).await.unwrap());
@@ -296,9 +238,7 @@ async fn a_low_task_does_not_starve() {
     };
     let feed = std::pin::pin!(feed);
     let race = futures_util::future::select(low, feed);
-    let fed = tokio::time::timeout(Duration::from_secs(1), race)
-        .await
-        .is_ok();
+    let fed = tokio::time::timeout(Duration::from_secs(1), race).await.is_ok();
     assert!(fed, "the low task ran although critical ones never ceased");
 }
 
@@ -319,19 +259,12 @@ async fn ten_thousand_tasks_over_twenty_workers() {
     let ids: HashSet<_> = handles.iter().map(bedplate_tasks::TaskHandle::id).collect();
     assert_eq!(ids.len(), 10_000);
     for (n, handle) in (0..).zip(handles) {
-        let expected = if n % 10 == 0 {
-            Err(TaskError::Failed(n))
-        } else {
-            Ok(n)
-        };
+        let expected = if n % 10 == 0 { Err(TaskError::Failed(n)) } else { Ok(n) };
         assert_eq!(handle.await, expected);
     }
     assert!(crowd.most() <= 20, "{} at a time", crowd.most());
     let stats = pool.stats();
-    assert_eq!(
-        (stats.completed, stats.failed, stats.submitted),
-        (9_000, 1_000, 10_000)
-    );
+    assert_eq!((stats.completed, stats.failed, stats.submitted), (9_000, 1_000, 10_000));
     assert_eq!(stats.queued, 0);
 }
 
@@ -347,17 +280,10 @@ async fn progress_is_streamed_and_ends_with_the_task() {
         cx.progress(7.0, "too far");
     });
     let handle = pool.submit(task).await.unwrap();
-    let seen: Vec<_> = handle
-        .progress()
-        .map(|p| (p.fraction, p.message.to_string()))
-        .collect()
-        .await;
+    let seen: Vec<_> = handle.progress().map(|p| (p.fraction, p.message.to_string())).collect().await;
     let told: Vec<_> = seen.iter().map(|(_, message)| message.as_str()).collect();
     assert_eq!(told, ["step 1", "step 2", "step 3", "step 4", "too far"]);
-    assert!(
-        seen.iter()
-            .all(|(fraction, _)| (0.0..=1.0).contains(fraction))
-    );
+    assert!(seen.iter().all(|(fraction, _)| (0.0..=1.0).contains(fraction)));
     assert!((handle.latest_progress().unwrap().fraction - 1.0).abs() < f64::EPSILON);
     handle.await.unwrap();
 }
@@ -373,12 +299,6 @@ async fn waiting_and_running_show_in_the_stats() {
     assert_eq!((stats.queued, stats.running, stats.workers), (1, 1, 1));
     assert_eq!(stats.oldest_wait, Some(40 * MS));
     let workers = pool.workers();
-    assert_eq!(
-        (workers[0].task, &*workers[0].kind, workers[0].since),
-        (running.id(), "hang", 40 * MS)
-    );
-    assert_eq!(
-        TaskState::Failed(FailReason::TimedOut).as_str(),
-        "timed_out"
-    );
+    assert_eq!((workers[0].task, &*workers[0].kind, workers[0].since), (running.id(), "hang", 40 * MS));
+    assert_eq!(TaskState::Failed(FailReason::TimedOut).as_str(), "timed_out");
 }

@@ -12,26 +12,16 @@ async fn a_soft_shutdown_lets_everything_end() {
     let pool = pool(2, 64);
     let mut handles = Vec::new();
     for _ in 0..20 {
-        handles.push(
-            pool.submit(Task::infallible("x", |_| sleep(10 * MS)))
-                .await
-                .unwrap(),
-        );
+        handles.push(pool.submit(Task::infallible("x", |_| sleep(10 * MS))).await.unwrap());
     }
     let report = pool.shutdown(SECOND).await;
-    assert_eq!(
-        (report.completed, report.cancelled, report.abandoned),
-        (20, 0, 0)
-    );
+    assert_eq!((report.completed, report.cancelled, report.abandoned), (20, 0, 0));
     assert_eq!(report.took, 100 * MS);
     assert!(report.is_clean());
     for handle in handles {
         handle.await.unwrap();
     }
-    assert!(matches!(
-        pool.try_submit(hang()),
-        Err(SubmitError::Closed { .. })
-    ));
+    assert!(matches!(pool.try_submit(hang()), Err(SubmitError::Closed { .. })));
     let refused = pool.submit(hang()).await.unwrap_err();
     assert!(!refused.is_transient());
 }
@@ -41,20 +31,13 @@ async fn a_hard_shutdown_cancels_the_rest_and_every_handle_resolves() {
     let pool = pool(3, 64);
     let mut handles = Vec::new();
     for n in 0..30 {
-        let task = if n < 10 {
-            Task::infallible("short", |_| sleep(MS))
-        } else {
-            hang()
-        };
+        let task = if n < 10 { Task::infallible("short", |_| sleep(MS)) } else { hang() };
         handles.push(pool.submit(task).await.unwrap());
     }
     let start = Instant::now();
     let report = pool.shutdown(50 * MS).await;
     assert_eq!(start.elapsed(), 50 * MS, "dropping futures takes no time");
-    assert_eq!(
-        (report.completed, report.cancelled, report.abandoned),
-        (10, 20, 0)
-    );
+    assert_eq!((report.completed, report.cancelled, report.abandoned), (10, 20, 0));
     let mut cancelled = 0;
     for handle in handles {
         match handle.await {
@@ -94,11 +77,7 @@ async fn a_shutdown_under_load_loses_nothing() {
         for _ in 0..round * 10 {
             tokio::task::yield_now().await;
         }
-        let within = if round % 2 == 0 {
-            SECOND
-        } else {
-            Duration::ZERO
-        };
+        let within = if round % 2 == 0 { SECOND } else { Duration::ZERO };
         pool.shutdown(within).await;
         let (mut good, mut cancelled) = (0, 0);
         for submitter in submitters {
@@ -128,36 +107,25 @@ async fn dropping_the_last_handle_of_the_pool_cancels_what_is_left() {
     settle().await;
     assert!(!running.status().is_final(), "another handle is left");
     drop(second);
-    let expected = Err(TaskError::Cancelled {
-        reason: CancelReason::PoolDropped,
-    });
+    let expected = Err(TaskError::Cancelled { reason: CancelReason::PoolDropped });
     assert_eq!(waiting.await, expected);
     assert_eq!(running.await, expected);
 }
 
 #[test]
 fn a_runtime_that_ends_resolves_the_handles() {
-    let first = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let first = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (pool, running, waiting) = first.block_on(async {
         let pool = pool(1, 8);
-        let running = pool
-            .submit(hang().timeout(Duration::MAX).deadline(far()))
-            .await;
+        let running = pool.submit(hang().timeout(Duration::MAX).deadline(far())).await;
         let waiting = pool.submit(hang()).await.unwrap();
         (pool, running, waiting)
     });
     drop(first);
     drop(pool);
-    let second = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let second = tokio::runtime::Builder::new_current_thread().build().unwrap();
     second.block_on(async {
-        assert!(matches!(
-            running.unwrap().await,
-            Err(TaskError::Cancelled { .. })
-        ));
+        assert!(matches!(running.unwrap().await, Err(TaskError::Cancelled { .. })));
         assert!(matches!(waiting.await, Err(TaskError::Cancelled { .. })));
     });
 }
@@ -168,11 +136,7 @@ fn far() -> std::time::Instant {
 
 #[tokio::test]
 async fn a_deaf_thread_is_reported_as_abandoned() {
-    let pool = bedplate_tasks::TaskPool::builder("d")
-        .workers(1)
-        .stuck_after(20 * MS)
-        .build()
-        .unwrap();
+    let pool = bedplate_tasks::TaskPool::builder("d").workers(1).stuck_after(20 * MS).build().unwrap();
     let (release, held) = std::sync::mpsc::channel::<()>();
     let deaf = Task::blocking("deaf", move |_| {
         let _released = held.recv();
@@ -184,12 +148,7 @@ async fn a_deaf_thread_is_reported_as_abandoned() {
     }
     let report = pool.shutdown(Duration::ZERO).await;
     assert!(report.abandoned == 1 && report.cancelled == 1, "{report:?}");
-    assert!(matches!(
-        handle.await,
-        Err(TaskError::Cancelled {
-            reason: CancelReason::Shutdown
-        })
-    ));
+    assert!(matches!(handle.await, Err(TaskError::Cancelled { reason: CancelReason::Shutdown })));
     release.send(()).unwrap();
 }
 
@@ -198,8 +157,5 @@ async fn a_second_shutdown_finds_nothing_to_do() {
     let pool = pool(1, 1);
     pool.shutdown(SECOND).await;
     let again = pool.shutdown(SECOND).await;
-    assert_eq!(
-        (again.completed, again.cancelled, again.took),
-        (0, 0, Duration::ZERO)
-    );
+    assert_eq!((again.completed, again.cancelled, again.took), (0, 0, Duration::ZERO));
 }

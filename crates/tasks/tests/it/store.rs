@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bedplate_tasks::Priority;
 use bedplate_tasks::store::{
-    ClaimRequest, JobState, JobStore, MemoryQueue, MemoryStore, NewJob, PushError, QueueConfig,
-    Settlement, StoreError,
+    ClaimRequest, JobState, JobStore, MemoryQueue, MemoryStore, NewJob, PushError, QueueConfig, Settlement, StoreError,
 };
 use tokio::sync::{Barrier, mpsc};
 use tokio::time::{Instant, advance};
@@ -27,26 +26,13 @@ async fn a_job_goes_through_its_life() {
     let store = store();
     let job = NewJob::new("resize.v1", b"cat".to_vec());
     let id = store.enqueue(job.clone()).await.unwrap();
-    assert_eq!(
-        store.enqueue(job.clone()).await.unwrap(),
-        id,
-        "known already"
-    );
+    assert_eq!(store.enqueue(job.clone()).await.unwrap(), id, "known already");
     let claim = store.claim(one()).await.unwrap().remove(0);
     assert_eq!((claim.job, claim.attempt), (job, 1));
-    assert!(
-        store.claim(one()).await.unwrap().is_empty(),
-        "it was there once"
-    );
-    store
-        .settle(claim.lease, Settlement::Completed(b"small cat".to_vec()))
-        .await
-        .unwrap();
+    assert!(store.claim(one()).await.unwrap().is_empty(), "it was there once");
+    store.settle(claim.lease, Settlement::Completed(b"small cat".to_vec())).await.unwrap();
     let record = store.job(id).await.unwrap().unwrap();
-    assert_eq!(
-        (record.state, record.output.as_deref()),
-        (JobState::Completed, Some(&b"small cat"[..]))
-    );
+    assert_eq!((record.state, record.output.as_deref()), (JobState::Completed, Some(&b"small cat"[..])));
     let twice = store.settle(claim.lease, Settlement::Returned).await;
     assert!(matches!(twice, Err(StoreError::LeaseLost)));
 }
@@ -64,28 +50,17 @@ async fn an_expired_lease_gives_the_job_to_others_and_fences_the_first_holder() 
     let heir = store.claim(one()).await.unwrap().remove(0);
     assert_eq!(heir.attempt, 2);
     assert!(heir.lease.token() > zombie.lease.token());
-    assert!(matches!(
-        store.extend(zombie.lease, TERM).await,
-        Err(StoreError::LeaseLost)
-    ));
-    let stale = store
-        .settle(zombie.lease, Settlement::Completed(vec![1]))
-        .await;
+    assert!(matches!(store.extend(zombie.lease, TERM).await, Err(StoreError::LeaseLost)));
+    let stale = store.settle(zombie.lease, Settlement::Completed(vec![1])).await;
     assert!(matches!(stale, Err(StoreError::LeaseLost)));
-    store
-        .settle(heir.lease, Settlement::Completed(vec![2]))
-        .await
-        .unwrap();
+    store.settle(heir.lease, Settlement::Completed(vec![2])).await.unwrap();
     assert_eq!(store.job(id).await.unwrap().unwrap().output, Some(vec![2]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_takes_its_workers_down_ends() {
     let store = store();
-    let id = store
-        .enqueue(NewJob::new("poison", Vec::new()).max_attempts(3))
-        .await
-        .unwrap();
+    let id = store.enqueue(NewJob::new("poison", Vec::new()).max_attempts(3)).await.unwrap();
     for attempt in 1..=3 {
         let claim = store.claim(one()).await.unwrap().remove(0);
         assert_eq!(claim.attempt, attempt);
@@ -93,19 +68,13 @@ async fn a_job_that_takes_its_workers_down_ends() {
     }
     assert!(store.claim(one()).await.unwrap().is_empty());
     let record = store.job(id).await.unwrap().unwrap();
-    assert_eq!(
-        (record.state, record.error.as_deref()),
-        (JobState::Failed, Some("lease expired"))
-    );
+    assert_eq!((record.state, record.error.as_deref()), (JobState::Failed, Some("lease expired")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_returned_job_costs_no_attempt_and_a_retried_one_does() {
     let store = store();
-    store
-        .enqueue(NewJob::new("x", Vec::new()).max_attempts(2))
-        .await
-        .unwrap();
+    store.enqueue(NewJob::new("x", Vec::new()).max_attempts(2)).await.unwrap();
     for (settlement, next) in [
         (Settlement::Returned, Some(1)),
         (Settlement::Retry("busy".into()), Some(2)),
@@ -116,10 +85,7 @@ async fn a_returned_job_costs_no_attempt_and_a_retried_one_does() {
         let found = store.claim(one()).await.unwrap();
         assert_eq!(found.first().map(|claim| claim.attempt), next);
         for claim in found {
-            store
-                .settle(claim.lease, Settlement::Returned)
-                .await
-                .unwrap();
+            store.settle(claim.lease, Settlement::Returned).await.unwrap();
         }
     }
 }
@@ -127,20 +93,14 @@ async fn a_returned_job_costs_no_attempt_and_a_retried_one_does() {
 #[tokio::test(start_paused = true)]
 async fn cancel_ends_what_waits_and_takes_the_lease_of_what_runs() {
     let store = store();
-    let waits = store
-        .enqueue(NewJob::new("x", Vec::new()).priority(Priority::Low))
-        .await
-        .unwrap();
+    let waits = store.enqueue(NewJob::new("x", Vec::new()).priority(Priority::Low)).await.unwrap();
     let runs = store.enqueue(NewJob::new("x", Vec::new())).await.unwrap();
     let claim = store.claim(one()).await.unwrap().remove(0);
     assert_eq!(claim.job.id, runs);
     for id in [waits, runs, waits] {
         assert_eq!(store.cancel(id).await.unwrap(), JobState::Cancelled);
     }
-    assert!(matches!(
-        store.extend(claim.lease, TERM).await,
-        Err(StoreError::LeaseLost)
-    ));
+    assert!(matches!(store.extend(claim.lease, TERM).await, Err(StoreError::LeaseLost)));
     assert!(store.claim(one()).await.unwrap().is_empty());
     let unknown = NewJob::new("y", Vec::new()).id;
     assert!(matches!(store.cancel(unknown).await, Err(StoreError::Unknown(id)) if id == unknown));
@@ -174,10 +134,7 @@ async fn the_store_is_bounded_in_what_waits_and_what_it_remembers() {
     assert!(matches!(ninth, Err(StoreError::Full)));
     for _ in 0..3 {
         for claim in store.claim(ClaimRequest::new(100, TERM)).await.unwrap() {
-            store
-                .settle(claim.lease, Settlement::Completed(Vec::new()))
-                .await
-                .unwrap();
+            store.settle(claim.lease, Settlement::Completed(Vec::new())).await.unwrap();
         }
         for _ in 0..8 {
             ids.push(store.enqueue(NewJob::new("x", Vec::new())).await.unwrap());
@@ -202,10 +159,7 @@ async fn the_queue_gives_each_item_out_once() {
                 while let Some(claimed) = queue.claim(|| Instant::now().into_std(), None).await {
                     taken.push(claimed.item);
                     assert!(queue.settle(claimed.lease));
-                    assert!(
-                        !queue.settle(claimed.lease),
-                        "a settled lease is no longer held"
-                    );
+                    assert!(!queue.settle(claimed.lease), "a settled lease is no longer held");
                     tokio::task::yield_now().await;
                 }
                 taken
@@ -215,18 +169,13 @@ async fn the_queue_gives_each_item_out_once() {
     for n in 0..ITEMS {
         let mut item = n;
         while let Err(full) = queue.try_push(Instant::now().into_std(), Priority::Normal, item) {
-            let PushError::Full(back) = full else {
-                panic!("not closed yet")
-            };
+            let PushError::Full(back) = full else { panic!("not closed yet") };
             item = back;
             tokio::task::yield_now().await;
         }
     }
     queue.close();
-    assert!(matches!(
-        queue.try_push(Instant::now().into_std(), Priority::Normal, 0),
-        Err(PushError::Closed(0))
-    ));
+    assert!(matches!(queue.try_push(Instant::now().into_std(), Priority::Normal, 0), Err(PushError::Closed(0))));
     let mut all = BTreeSet::new();
     for taker in takers {
         for item in taker.await.unwrap() {

@@ -11,11 +11,7 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) fn pool(workers: u32, queue: u32) -> TaskPool {
-    TaskPool::builder("test")
-        .workers(workers)
-        .queue(queue)
-        .build()
-        .unwrap()
+    TaskPool::builder("test").workers(workers).queue(queue).build().unwrap()
 }
 
 pub(crate) fn hang() -> Task<(), Infallible> {

@@ -19,10 +19,7 @@ struct Notes {
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Notes {
     fn on_event(&self, event: &tracing::Event<'_>, cx: Context<'_, S>) {
         let spans = cx.event_scope(event).into_iter();
-        let path: Vec<_> = spans
-            .flat_map(Scope::from_root)
-            .map(|span| span.name())
-            .collect();
+        let path: Vec<_> = spans.flat_map(Scope::from_root).map(|span| span.name()).collect();
         if event.metadata().target() == module_path!() {
             self.paths.lock().unwrap().push(path.join("/"));
         }
@@ -51,10 +48,7 @@ async fn a_task_runs_inside_the_span_of_its_submitter() {
     .instrument(info_span!("request"))
     .await;
     told.unwrap();
-    assert_eq!(
-        *notes.paths.lock().unwrap(),
-        ["request/task", "request/task"]
-    );
+    assert_eq!(*notes.paths.lock().unwrap(), ["request/task", "request/task"]);
 }
 
 #[tokio::test]
@@ -84,29 +78,11 @@ impl Observer for Ears {
 #[tokio::test(start_paused = true)]
 async fn the_observer_hears_a_life_in_order() {
     let heard = Arc::new(Mutex::new(Vec::new()));
-    let pool = TaskPool::builder("o")
-        .observer(Ears(Arc::clone(&heard)))
-        .build()
-        .unwrap();
-    pool.submit(Task::infallible("a", |_| async {}))
-        .await
-        .unwrap()
-        .await
-        .unwrap();
-    let failed = pool
-        .submit(Task::new("b", |_| async { Err::<(), _>(1) }))
-        .await
-        .unwrap()
-        .await;
+    let pool = TaskPool::builder("o").observer(Ears(Arc::clone(&heard))).build().unwrap();
+    pool.submit(Task::infallible("a", |_| async {})).await.unwrap().await.unwrap();
+    let failed = pool.submit(Task::new("b", |_| async { Err::<(), _>(1) })).await.unwrap().await;
     assert!(failed.is_err());
     crate::support::settle().await;
-    let expected = [
-        "submitted a",
-        "started a",
-        "a completed",
-        "submitted b",
-        "started b",
-        "b failed",
-    ];
+    let expected = ["submitted a", "started a", "a completed", "submitted b", "started b", "b failed"];
     assert_eq!(*heard.lock().unwrap(), expected);
 }
