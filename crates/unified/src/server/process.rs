@@ -1,4 +1,4 @@
-use std::error::Error as _;
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -93,7 +93,7 @@ fn request(
     let invalid = |detail| refuse(StatusCode::BAD_REQUEST, "invalid_request", detail);
     let Query(parameters) = parameters.map_err(|error| invalid(error.body_text()))?;
     let body = body.map_err(|error| {
-        if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+        if error.source().is_some_and(<dyn Error>::is::<LengthLimitError>) {
             refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
