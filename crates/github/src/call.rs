@@ -27,21 +27,11 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) const fn get(operation: &'static str, uri: Uri) -> Self {
-        Self {
-            operation,
-            method: Method::GET,
-            uri,
-            body: Bytes::new(),
-        }
+        Self { operation, method: Method::GET, uri, body: Bytes::new() }
     }
 
     pub(crate) const fn post(operation: &'static str, uri: Uri, body: Bytes) -> Self {
-        Self {
-            operation,
-            method: Method::POST,
-            uri,
-            body,
-        }
+        Self { operation, method: Method::POST, uri, body }
     }
 
     fn is_read(&self) -> bool {
@@ -51,20 +41,12 @@ impl Call {
 
 impl GitHub {
     /// Makes a call and reads its answer.
-    pub(crate) async fn call<T: DeserializeOwned + Send>(
-        &self,
-        call: Call,
-    ) -> Result<(T, Response), GitHubError> {
+    pub(crate) async fn call<T: DeserializeOwned + Send>(&self, call: Call) -> Result<(T, Response), GitHubError> {
         let shared = &*self.shared;
-        let result = shared.attempts.run_classified(
-            |error| shared.class(&call, error),
-            |_cx| shared.attempt(&call),
-        );
+        let result = shared.attempts.run_classified(|error| shared.class(&call, error), |_cx| shared.attempt(&call));
         let result = result.await.map_err(|failure| match failure {
             Failure::Inner { error, .. } => error,
-            _ => GitHubError::TimedOut {
-                after: shared.config.timeout,
-            },
+            _ => GitHubError::TimedOut { after: shared.config.timeout },
         });
         match &result {
             Ok(_) => count(&shared.counters.succeeded),
@@ -73,16 +55,9 @@ impl GitHub {
                 if error.is_outcome_unknown() {
                     count(&shared.counters.outcome_unknown);
                 }
-                tracing::debug!(
-                    operation = call.operation,
-                    error = error.as_str(),
-                    "github call failed"
-                );
+                tracing::debug!(operation = call.operation, error = error.as_str(), "github call failed");
                 if let Some(observer) = &shared.observer {
-                    observer.on_event(&GitHubEvent::Failed {
-                        operation: call.operation,
-                        error,
-                    });
+                    observer.on_event(&GitHubEvent::Failed { operation: call.operation, error });
                 }
             }
         }
@@ -93,10 +68,7 @@ impl GitHub {
 impl Shared {
     /// Judges whether an attempt may be repeated.
     fn class(&self, call: &Call, error: &GitHubError) -> ErrorClass {
-        if error
-            .retry_after()
-            .is_some_and(|wait| wait > self.config.max_rate_limit_wait)
-        {
+        if error.retry_after().is_some_and(|wait| wait > self.config.max_rate_limit_wait) {
             // To wait less than the server asks would be to knock on a closed door.
             return ErrorClass::Permanent;
         }
@@ -106,22 +78,13 @@ impl Shared {
         ErrorClass::Permanent
     }
 
-    async fn attempt<T: DeserializeOwned>(
-        &self,
-        call: &Call,
-    ) -> Result<(T, Response), GitHubError> {
-        let answer = self
-            .answer(call)
-            .await
-            .map_err(|error| doubted(call, error, None))?;
+    async fn attempt<T: DeserializeOwned>(&self, call: &Call) -> Result<(T, Response), GitHubError> {
+        let answer = self.answer(call).await.map_err(|error| doubted(call, error, None))?;
         match serde_json::from_slice(answer.body()) {
             Ok(value) => Ok((value, answer)),
             Err(error) => {
                 let reason = "the body is not the expected JSON";
-                let error = GitHubError::Malformed {
-                    reason,
-                    source: Some(error),
-                };
+                let error = GitHubError::Malformed { reason, source: Some(error) };
                 Err(doubted(call, error, made(&answer)))
             }
         }
@@ -142,10 +105,7 @@ impl Shared {
             uri = self.base.follow("location", moved)?;
         }
         // Each redirect said that nothing was done there.
-        Err(GitHubError::Foreign {
-            field: "location",
-            host: "a circle of redirects".to_owned(),
-        })
+        Err(GitHubError::Foreign { field: "location", host: "a circle of redirects".to_owned() })
     }
 
     async fn send(&self, call: &Call, uri: &Uri) -> Result<Response, GitHubError> {
@@ -154,8 +114,7 @@ impl Shared {
         let after = self.config.timeout;
         let request = timeout(after, self.request(call, uri)).await;
         // Nothing was sent yet, so it is no timeout of the call.
-        let request = request
-            .map_err(|_| crate::TokenError::new("its source took too long").transient())??;
+        let request = request.map_err(|_| crate::TokenError::new("its source took too long").transient())??;
         count(&self.counters.requests);
         let sent = timeout(after, self.transport.send(request)).await;
         let answer = sent.map_err(|_| GitHubError::TimedOut { after })??;
@@ -165,11 +124,7 @@ impl Shared {
         let (status, took) = (answer.status().as_u16(), started.elapsed());
         tracing::debug!(operation = call.operation, status, ?took, "github answered");
         if let Some(observer) = &self.observer {
-            observer.on_event(&GitHubEvent::Answered {
-                operation: call.operation,
-                status,
-                took,
-            });
+            observer.on_event(&GitHubEvent::Answered { operation: call.operation, status, took });
         }
         Ok(answer)
     }
@@ -179,10 +134,7 @@ impl Shared {
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = uri.clone();
         let headers = request.headers_mut();
-        headers.insert(
-            ACCEPT,
-            HeaderValue::from_static("application/vnd.github+json"),
-        );
+        headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert(USER_AGENT, self.user_agent.clone());
         headers.insert("x-github-api-version", self.api_version.clone());
         if !call.body.is_empty() {
@@ -207,18 +159,11 @@ impl Shared {
         }
         drop(limits);
         count(&self.counters.rate_limited);
-        Err(GitHubError::RateLimited {
-            kind,
-            retry_after,
-            rejection: None,
-        })
+        Err(GitHubError::RateLimited { kind, retry_after, rejection: None })
     }
 
     fn learn(&self, error: &GitHubError) {
-        if let GitHubError::RateLimited {
-            kind, retry_after, ..
-        } = error
-        {
+        if let GitHubError::RateLimited { kind, retry_after, .. } = error {
             count(&self.counters.rate_limited);
             let until = Instant::now() + *retry_after;
             let mut limits = self.limits.lock();
@@ -234,11 +179,7 @@ fn doubted(call: &Call, error: GitHubError, location: Option<String>) -> GitHubE
     if call.is_read() || error.outcome() == Outcome::NotDone {
         return error;
     }
-    GitHubError::OutcomeUnknown {
-        operation: call.operation,
-        location,
-        source: Box::new(error),
-    }
+    GitHubError::OutcomeUnknown { operation: call.operation, location, source: Box::new(error) }
 }
 
 /// Returns where a redirect leads that this call may follow: a read any, a write those that keep its method and body.
@@ -248,12 +189,7 @@ fn moved<'a>(call: &Call, answer: &'a Response) -> Option<&'a str> {
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => call.is_read(),
         _ => false,
     };
-    answer
-        .headers()
-        .get(LOCATION)
-        .filter(|_| follows)?
-        .to_str()
-        .ok()
+    answer.headers().get(LOCATION).filter(|_| follows)?.to_str().ok()
 }
 
 /// Finds where what a success made is, though its body is not what it should be.

@@ -10,8 +10,8 @@ use crate::rate_limit::RateLimitKind;
 use crate::stats::Counters;
 use crate::target::Base;
 use crate::{
-    ConfigError, GitHubConfig, GitHubStats, Observer, RateLimit, Repo, RepoName, StaticToken,
-    Token, TokenSource, Transport,
+    ConfigError, GitHubConfig, GitHubStats, Observer, RateLimit, Repo, RepoName, StaticToken, Token, TokenSource,
+    Transport,
 };
 
 /// Talks to GitHub, or to a GitHub Enterprise Server.
@@ -46,12 +46,7 @@ pub(crate) struct Limits {
 impl GitHub {
     /// Configures a client that sends by `transport`.
     pub fn builder(transport: impl Transport) -> GitHubBuilder {
-        GitHubBuilder {
-            config: GitHubConfig::default(),
-            transport: Box::new(transport),
-            token: None,
-            observer: None,
-        }
+        GitHubBuilder { config: GitHubConfig::default(), transport: Box::new(transport), token: None, observer: None }
     }
 
     /// Gives one repository. Nothing is sent.
@@ -77,9 +72,7 @@ impl GitHub {
 
 impl fmt::Debug for GitHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GitHub")
-            .field("config", &self.shared.config)
-            .finish_non_exhaustive()
+        f.debug_struct("GitHub").field("config", &self.shared.config).finish_non_exhaustive()
     }
 }
 
@@ -166,9 +159,7 @@ impl GitHubBuilder {
         let config = self.config;
         config.validate()?;
         let header = |field, value: &str| {
-            let header = HeaderValue::from_str(value)
-                .ok()
-                .filter(|header| !header.is_empty());
+            let header = HeaderValue::from_str(value).ok().filter(|header| !header.is_empty());
             header.ok_or_else(|| ConfigError {
                 field,
                 value: format!("{value:?}"),
@@ -203,8 +194,6 @@ impl GitHubBuilder {
 
 impl fmt::Debug for GitHubBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GitHubBuilder")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("GitHubBuilder").field("config", &self.config).finish_non_exhaustive()
     }
 }

@@ -51,37 +51,17 @@ impl GitHubConfig {
             if (least..=most).contains(&value) {
                 Ok(())
             } else {
-                Err(ConfigError {
-                    field,
-                    value: format!("{value:?}"),
-                    expected,
-                })
+                Err(ConfigError { field, value: format!("{value:?}"), expected })
             }
         };
         let millisecond = Duration::from_millis(1);
         let hour = Duration::from_hours(1);
         within("timeout", self.timeout, millisecond, hour, "1 ms to 1 h")?;
-        within(
-            "backoff",
-            self.backoff,
-            millisecond,
-            Duration::from_mins(1),
-            "1 ms to 1 min",
-        )?;
-        within(
-            "max_rate_limit_wait",
-            self.max_rate_limit_wait,
-            Duration::ZERO,
-            hour,
-            "0 to 1 h",
-        )?;
+        within("backoff", self.backoff, millisecond, Duration::from_mins(1), "1 ms to 1 min")?;
+        within("max_rate_limit_wait", self.max_rate_limit_wait, Duration::ZERO, hour, "0 to 1 h")?;
         if !(1..=10).contains(&self.max_attempts) {
             let value = self.max_attempts.to_string();
-            return Err(ConfigError {
-                field: "max_attempts",
-                value,
-                expected: "1 to 10",
-            });
+            return Err(ConfigError { field: "max_attempts", value, expected: "1 to 10" });
         }
         Ok(())
     }

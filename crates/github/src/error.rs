@@ -109,10 +109,9 @@ impl GitHubError {
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         match self {
-            Self::Server(_)
-            | Self::TimedOut { .. }
-            | Self::Malformed { .. }
-            | Self::OutcomeUnknown { .. } => Outcome::Unknown,
+            Self::Server(_) | Self::TimedOut { .. } | Self::Malformed { .. } | Self::OutcomeUnknown { .. } => {
+                Outcome::Unknown
+            }
             // A redirect that is not followed, or one more refusal.
             Self::Unexpected(rejection) if rejection.status < 300 => Outcome::Unknown,
             Self::Transport(error) => match error.kind() {
@@ -185,22 +184,16 @@ impl GitHubError {
 impl Classify for GitHubError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::RateLimited { retry_after, .. } => ErrorClass::Throttled {
-                after: Some(*retry_after),
-            },
+            Self::RateLimited { retry_after, .. } => ErrorClass::Throttled { after: Some(*retry_after) },
             Self::Server(rejection) if rejection.status == 503 => ErrorClass::Overload,
             Self::Server(_) => ErrorClass::Transient,
             Self::Transport(error) => match error.kind() {
-                TransportErrorKind::NotSent | TransportErrorKind::Interrupted => {
-                    ErrorClass::Transient
-                }
+                TransportErrorKind::NotSent | TransportErrorKind::Interrupted => ErrorClass::Transient,
                 TransportErrorKind::TooLarge => ErrorClass::Permanent,
             },
             Self::TimedOut { .. } => ErrorClass::Timeout,
             Self::Token(error) if error.is_transient() => ErrorClass::Transient,
-            Self::Invalid(_) | Self::Validation { .. } | Self::NotFound(_) => {
-                ErrorClass::CallerFault
-            }
+            Self::Invalid(_) | Self::Validation { .. } | Self::NotFound(_) => ErrorClass::CallerFault,
             // A repetition could do the work twice.
             _ => ErrorClass::Permanent,
         }

@@ -22,8 +22,8 @@ pub use client::{GitHub, GitHubBuilder};
 pub use config::{ConfigError, GitHubConfig};
 pub use error::{FieldError, GitHubError, Outcome, Rejection};
 pub use issues::{
-    Direction, Issue, IssueList, IssueQuery, IssueSort, IssueState, Issues, Label, Milestone,
-    NewIssue, StateFilter, User,
+    Direction, Issue, IssueList, IssueQuery, IssueSort, IssueState, Issues, Label, Milestone, NewIssue, StateFilter,
+    User,
 };
 pub use observer::{GitHubEvent, Observer};
 pub use rate_limit::{RateLimit, RateLimitKind};

@@ -26,9 +26,7 @@ fn cut(text: &str, separator: char) -> (&str, &str) {
         quoted ^= c == '"';
         c == separator && !quoted
     });
-    found
-        .and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)))
-        .unwrap_or((text, ""))
+    found.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?))).unwrap_or((text, ""))
 }
 
 fn is_next(parameter: &str) -> bool {
@@ -36,8 +34,7 @@ fn is_next(parameter: &str) -> bool {
         return false;
     };
     let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
-    name.trim().eq_ignore_ascii_case("rel")
-        && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+    name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
 }
 
 #[cfg(test)]

@@ -98,45 +98,16 @@ mod tests {
     #[test]
     fn the_wait_is_by_the_servers_clock_and_never_absurd() {
         let at = ("date", "Tue, 19 Jul 2022 04:38:37 GMT"); // 1658205517
-        let primary = |reset| {
-            wait(
-                &headers(&[at, ("x-ratelimit-reset", reset)]),
-                RateLimitKind::Primary,
-            )
-        };
+        let primary = |reset| wait(&headers(&[at, ("x-ratelimit-reset", reset)]), RateLimitKind::Primary);
         assert_eq!(primary("1658205577"), Duration::from_secs(61));
-        assert_eq!(
-            primary("1658205000"),
-            Duration::from_secs(1),
-            "a reset in the past"
-        );
-        assert_eq!(
-            primary("1507651200000"),
-            Duration::from_hours(1),
-            "a reset in milliseconds"
-        );
+        assert_eq!(primary("1658205000"), Duration::from_secs(1), "a reset in the past");
+        assert_eq!(primary("1507651200000"), Duration::from_hours(1), "a reset in milliseconds");
         assert_eq!(primary("soon"), Duration::from_mins(1));
         let undated = headers(&[("x-ratelimit-reset", "1658205577")]);
-        assert_eq!(
-            wait(&undated, RateLimitKind::Primary),
-            Duration::from_mins(1)
-        );
-        assert_eq!(
-            wait(&undated, RateLimitKind::Secondary),
-            Duration::from_mins(1)
-        );
-        let told = headers(&[
-            ("retry-after", "7"),
-            ("x-ratelimit-reset", "1658205577"),
-            at,
-        ]);
-        assert_eq!(
-            wait(&told, RateLimitKind::Secondary),
-            Duration::from_secs(7)
-        );
-        assert_eq!(
-            wait(&headers(&[("retry-after", "0")]), RateLimitKind::Secondary),
-            Duration::from_secs(1)
-        );
+        assert_eq!(wait(&undated, RateLimitKind::Primary), Duration::from_mins(1));
+        assert_eq!(wait(&undated, RateLimitKind::Secondary), Duration::from_mins(1));
+        let told = headers(&[("retry-after", "7"), ("x-ratelimit-reset", "1658205577"), at]);
+        assert_eq!(wait(&told, RateLimitKind::Secondary), Duration::from_secs(7));
+        assert_eq!(wait(&headers(&[("retry-after", "0")]), RateLimitKind::Secondary), Duration::from_secs(1));
     }
 }

@@ -17,33 +17,19 @@ impl RepoName {
     pub fn new(owner: &str, name: &str) -> Result<Self, ConfigError> {
         let fits = |part: &str, most: usize| {
             let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            (1..=most).contains(&part.len())
-                && part.bytes().all(known)
-                && part != "."
-                && part != ".."
+            (1..=most).contains(&part.len()) && part.bytes().all(known) && part != "." && part != ".."
         };
         let refused = |field, part: &str, expected| {
             let value = format!("{:?}", part.chars().take(64).collect::<String>());
-            Err(ConfigError {
-                field,
-                value,
-                expected,
-            })
+            Err(ConfigError { field, value, expected })
         };
         if !fits(owner, 100) {
             return refused("owner", owner, "1 to 100 letters, digits, '-', '_' or '.'");
         }
         if !fits(name, 100) {
-            return refused(
-                "repo",
-                name,
-                "1 to 100 letters, digits, '-', '_' or '.', and not '.' or '..'",
-            );
+            return refused("repo", name, "1 to 100 letters, digits, '-', '_' or '.', and not '.' or '..'");
         }
-        Ok(Self {
-            owner: owner.to_owned(),
-            name: name.to_owned(),
-        })
+        Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
     }
 
     /// Returns who owns it.

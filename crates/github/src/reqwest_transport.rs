@@ -28,10 +28,7 @@ impl ReqwestTransport {
     /// Uses a client of the caller's, as for a proxy or private roots. It must follow no redirects and retry nothing.
     #[must_use]
     pub const fn from_client(client: reqwest::Client) -> Self {
-        Self {
-            client,
-            max_response_bytes: 16 << 20,
-        }
+        Self { client, max_response_bytes: 16 << 20 }
     }
 
     /// Sets the longest answer that is read; a longer one is given up.
@@ -45,8 +42,8 @@ impl ReqwestTransport {
 #[async_trait]
 impl Transport for ReqwestTransport {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let request = reqwest::Request::try_from(request)
-            .map_err(|error| failed(TransportErrorKind::NotSent, error))?;
+        let request =
+            reqwest::Request::try_from(request).map_err(|error| failed(TransportErrorKind::NotSent, error))?;
         let mut answer = self.client.execute(request).await.map_err(|error| {
             let kind = if error.is_connect() || error.is_builder() {
                 TransportErrorKind::NotSent
@@ -55,26 +52,20 @@ impl Transport for ReqwestTransport {
             };
             failed(kind, error)
         })?;
-        let mut response = http::Response::builder()
-            .status(answer.status())
-            .version(answer.version());
+        let mut response = http::Response::builder().status(answer.status()).version(answer.version());
         if let Some(headers) = response.headers_mut() {
             headers.clone_from(answer.headers());
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = answer
-            .chunk()
-            .await
-            .map_err(|error| failed(TransportErrorKind::Interrupted, error))?
-        {
+        while let Some(chunk) = answer.chunk().await.map_err(|error| failed(TransportErrorKind::Interrupted, error))? {
             if body.len().saturating_add(chunk.len()) > self.max_response_bytes {
                 return Err(TransportError::new(TransportErrorKind::TooLarge));
             }
             body.extend_from_slice(&chunk);
         }
-        response.body(body.freeze()).map_err(|error| {
-            TransportError::new(TransportErrorKind::Interrupted).with_source(error)
-        })
+        response
+            .body(body.freeze())
+            .map_err(|error| TransportError::new(TransportErrorKind::Interrupted).with_source(error))
     }
 }
 

@@ -29,10 +29,7 @@ impl Base {
         let loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         if secure || (loopback && uri.scheme() == Some(&Scheme::HTTP)) {
-            Ok(Self {
-                text: text.to_owned(),
-                uri,
-            })
+            Ok(Self { text: text.to_owned(), uri })
         } else {
             Err(refused())
         }
@@ -42,38 +39,25 @@ impl Base {
     pub(crate) fn join(&self, path: &str) -> Result<Uri, GitHubError> {
         format!("{}{path}", self.text).parse().map_err(|_| {
             let value = format!("{path:?}");
-            ConfigError {
-                field: "path",
-                value,
-                expected: "a path of an address",
-            }
-            .into()
+            ConfigError { field: "path", value, expected: "a path of an address" }.into()
         })
     }
 
     /// Returns an address that the server gave, if it leads to the same origin; a path alone does.
     pub(crate) fn follow(&self, field: &'static str, address: &str) -> Result<Uri, GitHubError> {
-        let malformed = || GitHubError::Malformed {
-            reason: "a link is no address",
-            source: None,
-        };
+        let malformed = || GitHubError::Malformed { reason: "a link is no address", source: None };
         let uri: Uri = address.parse().map_err(|_| malformed())?;
         if uri.host().is_none() && address.starts_with('/') && !address.starts_with("//") {
             let origin = (self.uri.scheme_str(), self.uri.authority());
             let (Some(scheme), Some(authority)) = origin else {
                 return Err(malformed());
             };
-            return format!("{scheme}://{authority}{address}")
-                .parse()
-                .map_err(|_| malformed());
+            return format!("{scheme}://{authority}{address}").parse().map_err(|_| malformed());
         }
         if origin(&uri) == origin(&self.uri) && !address.contains('@') {
             return Ok(uri);
         }
-        Err(GitHubError::Foreign {
-            field,
-            host: uri.host().unwrap_or_default().to_owned(),
-        })
+        Err(GitHubError::Foreign { field, host: uri.host().unwrap_or_default().to_owned() })
     }
 }
 
@@ -109,18 +93,9 @@ mod tests {
     #[test]
     fn the_token_has_one_origin() {
         let base = Base::parse("https://ghe.corp/api/v3/").unwrap();
-        assert_eq!(
-            base.join("/repos/a/b").unwrap(),
-            "https://ghe.corp/api/v3/repos/a/b"
-        );
-        assert!(
-            base.follow("link", "https://GHE.corp:443/api/v3/x?page=2")
-                .is_ok()
-        );
-        assert_eq!(
-            base.follow("link", "/repositories/1").unwrap(),
-            "https://ghe.corp/repositories/1"
-        );
+        assert_eq!(base.join("/repos/a/b").unwrap(), "https://ghe.corp/api/v3/repos/a/b");
+        assert!(base.follow("link", "https://GHE.corp:443/api/v3/x?page=2").is_ok());
+        assert_eq!(base.follow("link", "/repositories/1").unwrap(), "https://ghe.corp/repositories/1");
         for foreign in [
             "https://api.github.com/x",
             "http://ghe.corp/api/v3/x",
@@ -137,13 +112,7 @@ mod tests {
     #[test]
     fn plain_http_is_for_the_loopback_alone() {
         assert!(Base::parse("http://127.0.0.1:8080").is_ok());
-        for base in [
-            "http://ghe.corp",
-            "ftp://ghe.corp",
-            "ghe.corp",
-            "https://u:p@ghe.corp",
-            "https://ghe.corp?x",
-        ] {
+        for base in ["http://ghe.corp", "ftp://ghe.corp", "ghe.corp", "https://u:p@ghe.corp", "https://ghe.corp?x"] {
             let error = Base::parse(base).unwrap_err();
             assert_eq!(error.field, "base_url");
             assert!(!error.to_string().contains("u:p"), "{error}");

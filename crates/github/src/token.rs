@@ -45,8 +45,7 @@ impl Token {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(refused());
         }
-        let mut header =
-            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| refused())?;
+        let mut header = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| refused())?;
         header.set_sensitive(true);
         Ok(Self { header })
     }
@@ -96,11 +95,7 @@ impl TokenError {
     /// Reports that there is no token, and that asking again will not help.
     #[must_use]
     pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            transient: false,
-            source: None,
-        }
+        Self { reason: reason.into(), transient: false, source: None }
     }
 
     /// Says that asking again may help.

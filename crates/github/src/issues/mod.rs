@@ -34,10 +34,7 @@ pub struct IssueList {
 
 impl Issues {
     pub(crate) fn new(client: GitHub, repo: &RepoName) -> Self {
-        Self {
-            client,
-            path: format!("/repos/{}/{}/issues", repo.owner(), repo.name()),
-        }
+        Self { client, path: format!("/repos/{}/{}/issues", repo.owner(), repo.name()) }
     }
 
     /// Creates an issue. It is never tried again after a failure that may have created it.
@@ -67,15 +64,10 @@ impl Issues {
     /// ```
     pub async fn create(&self, issue: NewIssue) -> Result<Issue, GitHubError> {
         issue.validate()?;
-        let body = serde_json::to_vec(&issue).map_err(|error| GitHubError::Malformed {
-            reason: "the issue is no JSON",
-            source: Some(error),
-        })?;
+        let body = serde_json::to_vec(&issue)
+            .map_err(|error| GitHubError::Malformed { reason: "the issue is no JSON", source: Some(error) })?;
         let uri = self.client.shared.base.join(&self.path)?;
-        let (issue, _) = self
-            .client
-            .call(Call::post("issues.create", uri, body.into()))
-            .await?;
+        let (issue, _) = self.client.call(Call::post("issues.create", uri, body.into())).await?;
         Ok(issue)
     }
 
@@ -87,11 +79,7 @@ impl Issues {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn get(&self, number: u64) -> Result<Issue, GitHubError> {
-        let uri = self
-            .client
-            .shared
-            .base
-            .join(&format!("{}/{number}", self.path))?;
+        let uri = self.client.shared.base.join(&format!("{}/{number}", self.path))?;
         let (issue, _) = self.client.call(Call::get("issues.get", uri)).await?;
         Ok(issue)
     }
@@ -115,20 +103,10 @@ impl Issues {
         let mut visited = HashSet::new();
         while let Some(uri) = next.take() {
             if !visited.insert(uri.to_string()) {
-                return Err(GitHubError::Malformed {
-                    reason: "its pages lead in a circle",
-                    source: None,
-                });
+                return Err(GitHubError::Malformed { reason: "its pages lead in a circle", source: None });
             }
-            let (page, answer) = self
-                .client
-                .call::<Vec<Issue>>(Call::get("issues.list", uri))
-                .await?;
-            let link = answer
-                .headers()
-                .get(LINK)
-                .and_then(|link| link.to_str().ok())
-                .and_then(link::next);
+            let (page, answer) = self.client.call::<Vec<Issue>>(Call::get("issues.list", uri)).await?;
+            let link = answer.headers().get(LINK).and_then(|link| link.to_str().ok()).and_then(link::next);
             next = link.map(|link| base.follow("link", link)).transpose()?;
             for issue in page {
                 if !known.insert(issue.number) {

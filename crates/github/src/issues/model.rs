@@ -116,26 +116,13 @@ impl<'de> Deserialize<'de> for Label {
         #[serde(untagged)]
         enum Form {
             Name(String),
-            Object {
-                name: Option<String>,
-                color: Option<String>,
-                description: Option<String>,
-            },
+            Object { name: Option<String>, color: Option<String>, description: Option<String> },
         }
         Ok(match Form::deserialize(deserializer)? {
-            Form::Name(name) => Self {
-                name,
-                ..Self::default()
-            },
-            Form::Object {
-                name,
-                color,
-                description,
-            } => Self {
-                name: name.unwrap_or_default(),
-                color: color.unwrap_or_default(),
-                description,
-            },
+            Form::Name(name) => Self { name, ..Self::default() },
+            Form::Object { name, color, description } => {
+                Self { name: name.unwrap_or_default(), color: color.unwrap_or_default(), description }
+            }
         })
     }
 }
@@ -165,9 +152,7 @@ pub struct Milestone {
 }
 
 /// Reads `null` as the default.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -177,27 +162,15 @@ mod tests {
 
     #[test]
     fn a_number_is_enough_and_the_unknown_is_passed_over() {
-        let issue: Issue = serde_json::from_str(
-            r#"{"number": 3, "title": null, "labels": null, "news": {"x": 1}}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            (issue.number, issue.title.as_str(), issue.state),
-            (3, "", IssueState::Open)
-        );
+        let issue: Issue =
+            serde_json::from_str(r#"{"number": 3, "title": null, "labels": null, "news": {"x": 1}}"#).unwrap();
+        assert_eq!((issue.number, issue.title.as_str(), issue.state), (3, "", IssueState::Open));
         let issue: Issue = serde_json::from_str(
             r#"{"number": 4, "state": "archived", "labels": ["bug", {"name": "ui", "color": null}], "pull_request": {}}"#,
         )
         .unwrap();
         assert_eq!(issue.state, IssueState::Other("archived".to_owned()));
-        assert_eq!(
-            issue
-                .labels
-                .iter()
-                .map(|label| label.name.as_str())
-                .collect::<Vec<_>>(),
-            ["bug", "ui"]
-        );
+        assert_eq!(issue.labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>(), ["bug", "ui"]);
         assert!(issue.is_pull_request());
         assert!(serde_json::from_str::<Issue>(r#"{"title": "no number"}"#).is_err());
     }

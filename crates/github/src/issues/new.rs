@@ -20,13 +20,7 @@ pub struct NewIssue {
 impl NewIssue {
     /// Begins an issue by its title, 1 to 256 characters.
     pub fn new(title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            body: None,
-            labels: Vec::new(),
-            assignees: Vec::new(),
-            milestone: None,
-        }
+        Self { title: title.into(), body: None, labels: Vec::new(), assignees: Vec::new(), milestone: None }
     }
 
     /// Sets the text, in Markdown, up to 65,536 characters.
@@ -54,42 +48,20 @@ impl NewIssue {
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        let refused = |field, value, expected| {
-            Err(ConfigError {
-                field,
-                value,
-                expected,
-            })
-        };
+        let refused = |field, value, expected| Err(ConfigError { field, value, expected });
         let title = self.title.chars().count();
         if self.title.trim().is_empty() || title > 256 {
-            return refused(
-                "title",
-                format!("{title} characters"),
-                "1 to 256 characters, and not blank",
-            );
+            return refused("title", format!("{title} characters"), "1 to 256 characters, and not blank");
         }
         let body = self.body.as_ref().map_or(0, |body| body.chars().count());
         if body > 65_536 {
-            return refused(
-                "body",
-                format!("{body} characters"),
-                "at most 65536 characters",
-            );
+            return refused("body", format!("{body} characters"), "at most 65536 characters");
         }
         if self.labels.len() > 100 || self.labels.iter().any(|label| label.trim().is_empty()) {
-            return refused(
-                "labels",
-                format!("{:?}", self.labels.len()),
-                "at most 100 labels, and none blank",
-            );
+            return refused("labels", format!("{:?}", self.labels.len()), "at most 100 labels, and none blank");
         }
         if self.assignees.len() > 10 || self.assignees.iter().any(|login| login.trim().is_empty()) {
-            return refused(
-                "assignees",
-                format!("{:?}", self.assignees.len()),
-                "at most 10 logins, and none blank",
-            );
+            return refused("assignees", format!("{:?}", self.assignees.len()), "at most 10 logins, and none blank");
         }
         Ok(())
     }

@@ -124,29 +124,15 @@ impl IssueQuery {
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        let refused = |field, value, expected| {
-            Err(ConfigError {
-                field,
-                value,
-                expected,
-            })
-        };
+        let refused = |field, value, expected| Err(ConfigError { field, value, expected });
         if !(1..=100).contains(&self.per_page) {
             return refused("per_page", self.per_page.to_string(), "1 to 100");
         }
         if !(1..=100_000).contains(&self.limit) {
             return refused("limit", self.limit.to_string(), "1 to 100000");
         }
-        if let Some(label) = self
-            .labels
-            .iter()
-            .find(|label| label.contains(',') || label.is_empty())
-        {
-            return refused(
-                "labels",
-                format!("{label:?}"),
-                "names without commas, and not empty",
-            );
+        if let Some(label) = self.labels.iter().find(|label| label.contains(',') || label.is_empty()) {
+            return refused("labels", format!("{label:?}"), "names without commas, and not empty");
         }
         Ok(())
     }
@@ -166,10 +152,7 @@ impl IssueQuery {
             Direction::Ascending => "asc",
             Direction::Descending => "desc",
         };
-        let mut query = format!(
-            "state={state}&sort={sort}&direction={direction}&per_page={}",
-            self.per_page
-        );
+        let mut query = format!("state={state}&sort={sort}&direction={direction}&per_page={}", self.per_page);
         if !self.labels.is_empty() {
             query.push_str("&labels=");
             query.push_str(&encode(&self.labels.join(",")));

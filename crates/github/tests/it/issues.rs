@@ -14,20 +14,13 @@ async fn a_create_is_one_request_with_everything_in_it() {
         .token(Token::new("ghp_x").unwrap())
         .build()
         .unwrap();
-    let new = NewIssue::new("It rains")
-        .body("All day")
-        .label("bug")
-        .assignee("mona")
-        .milestone(2);
+    let new = NewIssue::new("It rains").body("All day").label("bug").assignee("mona").milestone(2);
     let issue = issues(&github).create(new).await.unwrap();
     assert_eq!((issue.number, issue.title.as_str()), (7, "It rains"));
     let asked = fake.asked.lock();
     let request = &asked[0];
     assert_eq!(
-        (
-            request.method().as_str(),
-            request.uri().to_string().as_str()
-        ),
+        (request.method().as_str(), request.uri().to_string().as_str()),
         ("POST", "https://ghe.corp/api/v3/repos/octo/hello/issues")
     );
     let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
@@ -50,54 +43,15 @@ async fn what_github_would_refuse_is_never_sent() {
         GitHubError::Invalid(error) => error.field,
         other => panic!("{other}"),
     };
-    assert_eq!(
-        field(issues.create(NewIssue::new(" ")).await.unwrap_err()),
-        "title"
-    );
-    assert_eq!(
-        field(
-            issues
-                .create(NewIssue::new("t").body("x".repeat(65_537)))
-                .await
-                .unwrap_err()
-        ),
-        "body"
-    );
-    assert_eq!(
-        field(
-            issues
-                .create(NewIssue::new("t").label(""))
-                .await
-                .unwrap_err()
-        ),
-        "labels"
-    );
-    assert_eq!(
-        field(
-            issues
-                .list(&IssueQuery::new().per_page(0))
-                .await
-                .unwrap_err()
-        ),
-        "per_page"
-    );
-    assert_eq!(
-        field(
-            issues
-                .list(&IssueQuery::new().label("a,b"))
-                .await
-                .unwrap_err()
-        ),
-        "labels"
-    );
+    assert_eq!(field(issues.create(NewIssue::new(" ")).await.unwrap_err()), "title");
+    assert_eq!(field(issues.create(NewIssue::new("t").body("x".repeat(65_537))).await.unwrap_err()), "body");
+    assert_eq!(field(issues.create(NewIssue::new("t").label("")).await.unwrap_err()), "labels");
+    assert_eq!(field(issues.list(&IssueQuery::new().per_page(0)).await.unwrap_err()), "per_page");
+    assert_eq!(field(issues.list(&IssueQuery::new().label("a,b")).await.unwrap_err()), "labels");
     let github = fake.builder().build().unwrap();
-    for (owner, repo, field) in [
-        ("", "r", "owner"),
-        ("a/b", "r", "owner"),
-        ("o", "..", "repo"),
-        ("o", "a?b", "repo"),
-        ("o", "é", "repo"),
-    ] {
+    for (owner, repo, field) in
+        [("", "r", "owner"), ("a/b", "r", "owner"), ("o", "..", "repo"), ("o", "a?b", "repo"), ("o", "é", "repo")]
+    {
         assert_eq!(github.repo(owner, repo).unwrap_err().field, field);
     }
     for (builder, field) in [
@@ -117,9 +71,7 @@ const NEXT: &str = r#"<https://api.github.com/repositories/1/issues?page=2>; rel
 async fn pages_are_followed_and_pull_requests_told_apart() {
     let first = r#"[{"number": 4}, {"number": 3, "pull_request": {"url": "x"}}]"#;
     let second = r#"[{"number": 4}, {"number": 2}]"#;
-    let fake = Fake::new()
-        .answer(200, &[("link", NEXT)], first)
-        .answer(200, &[], second);
+    let fake = Fake::new().answer(200, &[("link", NEXT)], first).answer(200, &[], second);
     let query = IssueQuery::new()
         .state(StateFilter::All)
         .label("good first issue")
@@ -128,10 +80,7 @@ async fn pages_are_followed_and_pull_requests_told_apart() {
         .per_page(2);
     let list = fake.issues().list(&query).await.unwrap();
     let numbers: Vec<_> = list.issues.iter().map(|issue| issue.number).collect();
-    assert_eq!(
-        (numbers, list.complete, list.pull_requests_left_out),
-        (vec![4, 2], true, 1)
-    );
+    assert_eq!((numbers, list.complete, list.pull_requests_left_out), (vec![4, 2], true, 1));
     assert_eq!(
         fake.uris(),
         [
@@ -140,32 +89,15 @@ async fn pages_are_followed_and_pull_requests_told_apart() {
         ]
     );
     let fake = Fake::new().answer(200, &[], first);
-    let list = fake
-        .issues()
-        .list(&IssueQuery::new().include_pull_requests())
-        .await
-        .unwrap();
-    assert_eq!(
-        list.issues
-            .iter()
-            .map(bedplate_github::Issue::is_pull_request)
-            .collect::<Vec<_>>(),
-        [false, true]
-    );
+    let list = fake.issues().list(&IssueQuery::new().include_pull_requests()).await.unwrap();
+    assert_eq!(list.issues.iter().map(bedplate_github::Issue::is_pull_request).collect::<Vec<_>>(), [false, true]);
 }
 
 #[tokio::test]
 async fn a_list_is_bounded_and_stays_on_its_server() {
     let fake = Fake::new().answer(200, &[("link", NEXT)], r#"[{"number": 2}, {"number": 1}]"#);
-    let list = fake
-        .issues()
-        .list(&IssueQuery::new().limit(1))
-        .await
-        .unwrap();
-    assert_eq!(
-        (list.issues.len(), list.complete, fake.asked()),
-        (1, false, 1)
-    );
+    let list = fake.issues().list(&IssueQuery::new().limit(1)).await.unwrap();
+    assert_eq!((list.issues.len(), list.complete, fake.asked()), (1, false, 1));
 
     // Pages of pull requests alone come to an end too.
     let mut fake = Fake::new();
@@ -173,33 +105,18 @@ async fn a_list_is_bounded_and_stays_on_its_server() {
         let link = format!(r#"</repositories/1/issues?page={page}>; rel="next""#);
         fake = fake.answer(200, &[("link", &link)], "[]");
     }
-    let list = fake
-        .issues()
-        .list(&IssueQuery::new().limit(1).per_page(1))
-        .await
-        .unwrap();
+    let list = fake.issues().list(&IssueQuery::new().limit(1).per_page(1)).await.unwrap();
     assert_eq!((list.complete, fake.asked()), (false, 4));
 
-    let fake =
-        Fake::new()
-            .answer(200, &[("link", NEXT)], "[]")
-            .answer(200, &[("link", NEXT)], "[]");
+    let fake = Fake::new().answer(200, &[("link", NEXT)], "[]").answer(200, &[("link", NEXT)], "[]");
     let error = fake.issues().list(&IssueQuery::new()).await.unwrap_err();
     assert!(matches!(error, GitHubError::Malformed { .. }), "{error}");
 
-    let elsewhere = [(
-        "link",
-        r#"<https://evil.example/issues?page=2>; rel="next""#,
-    )];
+    let elsewhere = [("link", r#"<https://evil.example/issues?page=2>; rel="next""#)];
     let fake = Fake::new().answer(200, &elsewhere, "[]");
     let error = fake.issues().list(&IssueQuery::new()).await.unwrap_err();
-    let GitHubError::Foreign { field, host, .. } = &error else {
-        panic!("{error}")
-    };
-    assert_eq!(
-        (*field, host.as_str(), fake.asked()),
-        ("link", "evil.example", 1)
-    );
+    let GitHubError::Foreign { field, host, .. } = &error else { panic!("{error}") };
+    assert_eq!((*field, host.as_str(), fake.asked()), ("link", "evil.example", 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,22 +128,12 @@ async fn a_read_is_tried_again_after_any_passing_failure() {
     assert_eq!(fake.issues().get(7).await.unwrap().number, 7);
     assert_eq!(fake.asked(), 3);
 
-    let fake = Fake::new().answer(
-        404,
-        &[("x-github-request-id", "A:1")],
-        r#"{"message": "Not Found"}"#,
-    );
+    let fake = Fake::new().answer(404, &[("x-github-request-id", "A:1")], r#"{"message": "Not Found"}"#);
     let error = fake.issues().get(8).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "not found, or not visible to this token: 404 Not Found (request A:1)"
-    );
+    assert_eq!(error.to_string(), "not found, or not visible to this token: 404 Not Found (request A:1)");
     assert!(!error.is_transient());
 
-    let fake = Fake::new()
-        .answer(500, &[], "")
-        .answer(500, &[], "")
-        .answer(500, &[], "");
+    let fake = Fake::new().answer(500, &[], "").answer(500, &[], "").answer(500, &[], "");
     let error = fake.issues().get(8).await.unwrap_err();
     assert!(matches!(error, GitHubError::Server(_)) && error.is_transient());
 }
@@ -234,24 +141,15 @@ async fn a_read_is_tried_again_after_any_passing_failure() {
 #[tokio::test]
 async fn redirects_are_followed_within_the_server() {
     let moved = [("location", "https://api.github.com/repositories/1/issues/7")];
-    let fake = Fake::new()
-        .answer(301, &moved, "")
-        .answer(200, &[], r#"{"number": 7}"#);
+    let fake = Fake::new().answer(301, &moved, "").answer(200, &[], r#"{"number": 7}"#);
     assert_eq!(fake.issues().get(7).await.unwrap().number, 7);
-    assert_eq!(
-        fake.uris()[1],
-        "https://api.github.com/repositories/1/issues/7"
-    );
+    assert_eq!(fake.uris()[1], "https://api.github.com/repositories/1/issues/7");
 
-    let fake = Fake::new()
-        .answer(307, &[("location", "/repositories/1/issues")], "")
-        .answer(201, &[], r#"{"number": 7}"#);
+    let fake =
+        Fake::new().answer(307, &[("location", "/repositories/1/issues")], "").answer(201, &[], r#"{"number": 7}"#);
     fake.issues().create(NewIssue::new("t")).await.unwrap();
     let asked = fake.asked.lock().clone();
-    assert_eq!(
-        (asked[1].method(), asked[1].body()),
-        (asked[0].method(), asked[0].body())
-    );
+    assert_eq!((asked[1].method(), asked[1].body()), (asked[0].method(), asked[0].body()));
 
     // A write that would lose its body on the way is not done elsewhere.
     let fake = Fake::new().answer(302, &moved, "");

@@ -7,9 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use bedplate_github::{
-    GitHub, GitHubError, IssueQuery, NewIssue, ReqwestTransport, TransportErrorKind,
-};
+use bedplate_github::{GitHub, GitHubError, IssueQuery, NewIssue, ReqwestTransport, TransportErrorKind};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -49,17 +47,10 @@ async fn list(State(server): State<Server>) -> Response {
     axum::Json(server.issues.lock().clone()).into_response()
 }
 
-async fn one(
-    State(server): State<Server>,
-    Path((_, _, number)): Path<(String, String, usize)>,
-) -> Response {
+async fn one(State(server): State<Server>, Path((_, _, number)): Path<(String, String, usize)>) -> Response {
     match server.issues.lock().get(number.wrapping_sub(1)) {
         Some(issue) => axum::Json(issue.clone()).into_response(),
-        None => (
-            StatusCode::NOT_FOUND,
-            axum::Json(json!({"message": "Not Found"})),
-        )
-            .into_response(),
+        None => (StatusCode::NOT_FOUND, axum::Json(json!({"message": "Not Found"}))).into_response(),
     }
 }
 
@@ -71,9 +62,7 @@ async fn serve() -> (Server, String) {
         .with_state(server.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    drop(tokio::spawn(
-        async move { axum::serve(listener, routes).await },
-    ));
+    drop(tokio::spawn(async move { axum::serve(listener, routes).await }));
     (server, address)
 }
 
@@ -89,23 +78,11 @@ fn client(address: &str) -> GitHub {
 async fn issues_are_created_listed_and_read() {
     let (_, address) = serve().await;
     let issues = issues(&client(&address));
-    assert_eq!(
-        issues.create(NewIssue::new("first")).await.unwrap().number,
-        1
-    );
-    assert_eq!(
-        issues.create(NewIssue::new("zweites")).await.unwrap().title,
-        "zweites"
-    );
-    assert_eq!(
-        issues.list(&IssueQuery::new()).await.unwrap().issues.len(),
-        2
-    );
+    assert_eq!(issues.create(NewIssue::new("first")).await.unwrap().number, 1);
+    assert_eq!(issues.create(NewIssue::new("zweites")).await.unwrap().title, "zweites");
+    assert_eq!(issues.list(&IssueQuery::new()).await.unwrap().issues.len(), 2);
     assert_eq!(issues.get(2).await.unwrap().title, "zweites");
-    assert!(matches!(
-        issues.get(3).await.unwrap_err(),
-        GitHubError::NotFound(_)
-    ));
+    assert!(matches!(issues.get(3).await.unwrap_err(), GitHubError::NotFound(_)));
 }
 
 #[tokio::test]
@@ -118,13 +95,7 @@ async fn a_server_that_commits_and_fails_holds_one_issue_and_no_more() {
         assert!(error.is_outcome_unknown(), "{error:?}");
         // The caller looks before it leaps, and finds it.
         let found = issues.list(&IssueQuery::new()).await.unwrap().issues;
-        assert_eq!(
-            found
-                .iter()
-                .map(|issue| issue.title.as_str())
-                .collect::<Vec<_>>(),
-            ["once"]
-        );
+        assert_eq!(found.iter().map(|issue| issue.title.as_str()).collect::<Vec<_>>(), ["once"]);
     }
 }
 
@@ -134,31 +105,18 @@ async fn a_server_that_is_not_there_was_not_asked() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = issues(&client(&address))
-        .create(NewIssue::new("t"))
-        .await
-        .unwrap_err();
-    let GitHubError::Transport(error) = error else {
-        panic!("{error:?}")
-    };
+    let error = issues(&client(&address)).create(NewIssue::new("t")).await.unwrap_err();
+    let GitHubError::Transport(error) = error else { panic!("{error:?}") };
     assert_eq!(error.kind(), TransportErrorKind::NotSent);
 }
 
 #[tokio::test]
 async fn an_endless_answer_is_given_up() {
     let (server, address) = serve().await;
-    server
-        .issues
-        .lock()
-        .push(json!({"number": 1, "title": "x".repeat(10_000)}));
+    server.issues.lock().push(json!({"number": 1, "title": "x".repeat(10_000)}));
     let transport = ReqwestTransport::new().unwrap().max_response_bytes(1_000);
-    let github = GitHub::builder(transport)
-        .base_url(address)
-        .build()
-        .unwrap();
+    let github = GitHub::builder(transport).base_url(address).build().unwrap();
     let error = issues(&github).get(1).await.unwrap_err();
-    let GitHubError::Transport(error) = error else {
-        panic!("{error:?}")
-    };
+    let GitHubError::Transport(error) = error else { panic!("{error:?}") };
     assert_eq!(error.kind(), TransportErrorKind::TooLarge);
 }

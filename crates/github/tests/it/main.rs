@@ -1,11 +1,6 @@
 //! The public API of `bedplate-github`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test reports by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test reports by panicking")]
 
 mod issues;
 mod limits;
@@ -18,9 +13,7 @@ mod writes;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bedplate_github::{
-    GitHub, GitHubBuilder, Issues, Request, Response, TransportError, TransportErrorKind,
-};
+use bedplate_github::{GitHub, GitHubBuilder, Issues, Request, Response, TransportError, TransportErrorKind};
 use parking_lot::Mutex;
 
 /// Answers by a script, and keeps what it was asked.
@@ -40,9 +33,7 @@ impl Fake {
         for (name, value) in headers {
             answer = answer.header(*name, *value);
         }
-        self.answers
-            .lock()
-            .push_back(Ok(answer.body(body.to_owned().into()).unwrap()));
+        self.answers.lock().push_back(Ok(answer.body(body.to_owned().into()).unwrap()));
         self
     }
 
@@ -56,9 +47,7 @@ impl Fake {
         GitHub::builder(move |request: Request| {
             fake.asked.lock().push(request);
             let answer = fake.answers.lock().pop_front();
-            let Some(answer) = answer else {
-                panic!("one request too many: {:?}", fake.asked.lock().last())
-            };
+            let Some(answer) = answer else { panic!("one request too many: {:?}", fake.asked.lock().last()) };
             answer.map_err(TransportError::new)
         })
     }
@@ -72,11 +61,7 @@ impl Fake {
     }
 
     fn uris(&self) -> Vec<String> {
-        self.asked
-            .lock()
-            .iter()
-            .map(|request| request.uri().to_string())
-            .collect()
+        self.asked.lock().iter().map(|request| request.uri().to_string()).collect()
     }
 }
 

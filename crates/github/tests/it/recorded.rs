@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bedplate_github::{
-    GitHub, Issue, IssueQuery, IssueState, NewIssue, Request, TransportError, TransportErrorKind,
-};
+use bedplate_github::{GitHub, Issue, IssueQuery, IssueState, NewIssue, Request, TransportError, TransportErrorKind};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,12 +30,8 @@ fn replay(json: &str) -> (GitHub, Arc<Mutex<Vec<Exchange>>>) {
         let path = request.uri().path_and_query().unwrap().as_str();
         let fits = |exchange: &Exchange| {
             let bare = |path: &str| path.split('?').next().unwrap_or_default().to_owned();
-            let same = exchange.path == path
-                || (bare(&exchange.path) == bare(path) && path.contains("state="));
-            exchange
-                .method
-                .eq_ignore_ascii_case(request.method().as_str())
-                && (same || exchange.path == bare(path))
+            let same = exchange.path == path || (bare(&exchange.path) == bare(path) && path.contains("state="));
+            exchange.method.eq_ignore_ascii_case(request.method().as_str()) && (same || exchange.path == bare(path))
         };
         let Some(at) = left.iter().position(fits) else {
             return Err(TransportError::new(TransportErrorKind::NotSent));
@@ -53,10 +47,7 @@ fn replay(json: &str) -> (GitHub, Arc<Mutex<Vec<Exchange>>>) {
         }
         Ok(answer.body(exchange.response.to_string().into()).unwrap())
     };
-    (
-        GitHub::builder(transport).max_attempts(1).build().unwrap(),
-        exchanges,
-    )
+    (GitHub::builder(transport).max_attempts(1).build().unwrap(), exchanges)
 }
 
 #[tokio::test]
@@ -74,17 +65,10 @@ async fn thirteen_recorded_issues_are_created_and_listed_in_five_pages() {
     assert_eq!(numbers, (1..=13).rev().collect::<Vec<_>>());
     assert!(list.complete);
     let first = &list.issues[0];
-    assert_eq!(
-        (&first.state, first.user.is_some(), first.created_at.len()),
-        (&IssueState::Open, true, 20)
-    );
+    assert_eq!((&first.state, first.user.is_some(), first.created_at.len()), (&IssueState::Open, true, 20));
     assert_eq!(github.rate_limit().unwrap().limit, 5000);
     assert_eq!(github.stats().requests, 18);
-    assert_eq!(
-        left.lock().len(),
-        2,
-        "all but the making and the removal of the repository was used"
-    );
+    assert_eq!(left.lock().len(), 2, "all but the making and the removal of the repository was used");
 }
 
 #[tokio::test]
@@ -95,16 +79,12 @@ async fn the_issue_of_another_recording_is_read() {
     let issues = github.repo("octokit-fixture-org", &name).unwrap().issues();
     let issue = issues.create(NewIssue::new(title)).await.unwrap();
     assert!(issue.number == 1 && !issue.locked && issue.html_url.ends_with("/issues/1"));
-    assert!(
-        issues.get(2).await.is_err(),
-        "what was not recorded is no answer"
-    );
+    assert!(issues.get(2).await.is_err(), "what was not recorded is no answer");
 }
 
 #[test]
 fn githubs_own_examples_are_read() {
-    let examples: Value =
-        serde_json::from_str(include_str!("../data/openapi/examples.json")).unwrap();
+    let examples: Value = serde_json::from_str(include_str!("../data/openapi/examples.json")).unwrap();
     let mut read = 0;
     for (operation, statuses) in examples.as_object().unwrap() {
         for bodies in statuses.as_object().unwrap().values() {
@@ -117,10 +97,7 @@ fn githubs_own_examples_are_read() {
                 for issue in issues {
                     assert!(issue.number > 0 && !issue.title.is_empty(), "{operation}");
                     assert!(!matches!(issue.state, IssueState::Other(_)), "{operation}");
-                    assert!(
-                        issue.labels.iter().all(|label| !label.name.is_empty()),
-                        "{operation}"
-                    );
+                    assert!(issue.labels.iter().all(|label| !label.name.is_empty()), "{operation}");
                     read += 1;
                 }
             }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bedplate_github::{
-    GitHub, GitHubBuilder, GitHubError, GitHubEvent, Issues, NewIssue, Repo, StaticToken, Token,
-    TokenError, TokenSource,
+    GitHub, GitHubBuilder, GitHubError, GitHubEvent, Issues, NewIssue, Repo, StaticToken, Token, TokenError,
+    TokenSource,
 };
 use parking_lot::Mutex;
 
@@ -20,10 +20,7 @@ async fn no_debug_and_no_error_shows_the_token() {
     shown.push(format!("{builder:?}"));
     let github = builder.build().unwrap();
     shown.push(format!("{github:?} {:?}", issues(&github)));
-    let error = issues(&github)
-        .create(NewIssue::new("t"))
-        .await
-        .unwrap_err();
+    let error = issues(&github).create(NewIssue::new("t")).await.unwrap_err();
     assert!(matches!(error, GitHubError::Unauthorized(_)));
     shown.push(format!("{error:?} {error} {:?}", fake.asked.lock()));
     shown.push(Token::new("ghp canary").unwrap_err().to_string());
@@ -50,27 +47,15 @@ async fn without_a_token_nothing_is_sent_and_the_observer_hears_why() {
         .builder()
         .token_source(Broken)
         .observer(move |event: &GitHubEvent<'_>| {
-            if let GitHubEvent::Failed {
-                operation, error, ..
-            } = event
-            {
+            if let GitHubEvent::Failed { operation, error, .. } = event {
                 log.lock().push((*operation, error.as_str()));
             }
         })
         .build()
         .unwrap();
-    let error = issues(&github)
-        .create(NewIssue::new("t"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        std::error::Error::source(&error).unwrap().to_string(),
-        "token could not be had: the vault is sealed"
-    );
-    assert_eq!(
-        (fake.asked(), heard.lock().as_slice()),
-        (0, [("issues.create", "token")].as_slice())
-    );
+    let error = issues(&github).create(NewIssue::new("t")).await.unwrap_err();
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "token could not be had: the vault is sealed");
+    assert_eq!((fake.asked(), heard.lock().as_slice()), (0, [("issues.create", "token")].as_slice()));
 }
 
 #[test]
