@@ -111,7 +111,7 @@ impl Hub {
         Ok(Session::new(id, participant, access, seat))
     }
 
-    /// Stores what a failing store has not taken, in a snapshot for documents without sessions, which are then closed.
+    /// Stores what a failing store has not taken, and closes the documents that stayed open for its sake alone.
     ///
     /// # Errors
     /// The first [`CollaborationError::NotStored`]; the other documents are stored all the same.

@@ -19,7 +19,8 @@ pub trait DocumentStore: Send + Sync + 'static {
     /// Changes nothing.
     async fn load(&self, document: &str) -> Result<Stored, StoreError>;
 
-    /// Appends updates, all or none, and returns the position after the last. `Ok` means durable.
+    /// Appends updates, all or none, and returns the position after the last. `Ok` means durable. Without updates it
+    /// returns the position alone.
     ///
     /// # Errors
     /// [`StoreError`] if they may not have been stored.
