@@ -328,7 +328,7 @@ where
 
     #[inline]
     pub(crate) fn emit(&self, event: CacheEvent) {
-        tracing::debug!(target: "bedplate_cache", cache = self.name, ?event);
+        tracing::debug!(target: "bedplate_cache", cache = self.name, ?event, "cache event");
         self.emit_quietly(event);
     }
 }
