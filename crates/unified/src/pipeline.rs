@@ -22,7 +22,6 @@ use crate::validate::validate;
 use crate::{CacheOutcome, ErrorKind, Input, Output, ProcessError, Processed, Request};
 
 /// Which way a request takes, with everything that is needed on it.
-#[derive(Clone)]
 enum Work {
     Process { route: usize, input: Input },
     Ask { prompt: Prompt },
