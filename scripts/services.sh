@@ -10,7 +10,9 @@ set -euo pipefail
 host=127.0.0.1
 redis_port=${BEDPLATE_REDIS_PORT:-6379}
 postgres_port=${BEDPLATE_POSTGRES_PORT:-5432}
-state=${BEDPLATE_SERVICES_DIR:-${XDG_STATE_HOME:-$HOME/.local/state}/bedplate-services}
+# What root starts runs as another user, who cannot reach root's home.
+if [ "$(id -u)" = 0 ]; then state=/var/lib; else state=${XDG_STATE_HOME:-$HOME/.local/state}; fi
+state=${BEDPLATE_SERVICES_DIR:-$state/bedplate-services}
 
 redis_up() { redis-cli -h "$host" -p "$redis_port" ping 2>/dev/null | grep -q PONG; }
 postgres_up() { pg_isready -q -h "$host" -p "$postgres_port" 2>/dev/null; }
@@ -52,8 +54,8 @@ postgres_start() {
   mkdir -p "$data"
   if [ "$(id -u)" = 0 ]; then
     chown -R postgres "$data"
-    # The server's user must be able to reach its folder.
-    chmod a+x "$state" "$(dirname "$state")"
+    # The server's user must be able to reach its folder, whatever the umask is.
+    chmod a+x "$state"
   fi
   if [ ! -s "$data/PG_VERSION" ]; then
     as_server "$initdb" -D "$data" -U postgres --auth=trust --encoding=UTF8 >"$state/initdb.log"
