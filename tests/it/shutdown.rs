@@ -63,6 +63,7 @@ async fn a_request_that_cannot_end_is_cut_off_and_told() {
     }
     let report = system.shutdown(Duration::from_millis(100)).await;
     assert_eq!(report.cut_off, 1, "{report}");
+    assert!(report.took < Duration::from_secs(2), "nobody waits for a thread that does not come back: {report}");
     assert!(!report.is_clean());
     assert_eq!(stuck.await.unwrap().unwrap_err().kind(), ErrorKind::ShuttingDown);
     drop(release);
