@@ -116,9 +116,11 @@ impl Unrecorded {
             Recording::Batched => self.hand_over(PATIENCE).await,
             Recording::BeforeReply => {
                 let limit = self.system.settings().recovery.total_timeout;
+                let begun = Instant::now();
                 self.hand_over(limit).await;
                 // Time that is up leaves the record with the recorder, which tries on.
-                let _written = timeout(limit, self.system.recorder.flush()).await;
+                let left = limit.saturating_sub(begun.elapsed());
+                let _written = timeout(left, self.system.recorder.flush()).await;
             }
         }
     }

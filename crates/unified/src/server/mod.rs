@@ -75,7 +75,8 @@ async fn metrics(State(Server { system, .. }): State<Server>) -> Response {
 }
 
 async fn state_page(State(Server { system, .. }): State<Server>) -> Response {
-    let csp = (HeaderName::from_static("content-security-policy"), "default-src 'none'; style-src 'unsafe-inline'");
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let csp = (HeaderName::from_static("content-security-policy"), policy);
     ([csp], NO_STORE, Html(page::render(&system))).into_response()
 }
 

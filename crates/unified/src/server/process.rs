@@ -4,7 +4,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bedplate_media::Modality;
@@ -40,11 +40,8 @@ pub(super) async fn process(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let upload = match server.uploads.read(&headers, body).await {
-        Ok(upload) => upload,
-        Err(refusal) => return *refusal,
-    };
-    let request = match request(parameters, &headers, upload) {
+    let upload = server.uploads.read(body).await;
+    let request = match upload.and_then(|upload| request(parameters, &headers, upload)) {
         Ok(request) => request,
         Err(refusal) => return *refusal,
     };
@@ -85,17 +82,7 @@ impl Uploads {
     }
 
     /// Reads a body. It takes room as it comes and not as it is announced, so that a sender who stalls keeps nobody out.
-    async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<Upload, Box<Response>> {
-        let announced: Option<usize> =
-            headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if let Some(length) = announced {
-            if length > self.largest {
-                return Err(too_large().into());
-            }
-            if length.div_ceil(Self::UNIT) > self.room.available_permits() {
-                return Err(crowded().into());
-            }
-        }
+    async fn read(&self, mut body: Body) -> Result<Upload, Box<Response>> {
         let mut upload = Upload { body: Vec::new(), room: None };
         loop {
             let frame = match timeout(Self::PATIENCE, body.frame()).await {
