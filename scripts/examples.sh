@@ -21,8 +21,8 @@ for _ in $(seq 100); do
   curl -fs "http://127.0.0.1:$port/health" >/dev/null && break
   sleep 0.1
 done
-curl -fsS --data-binary @examples/assets/china.jpg "http://127.0.0.1:$port/v1/process?file_name=china.jpg" | head -c 300
-echo
+answer=$(curl -fsS --data-binary @examples/assets/china.jpg "http://127.0.0.1:$port/v1/process?file_name=china.jpg")
+printf '%.300s\n' "$answer"
 curl -fsS "http://127.0.0.1:$port/metrics" | grep '^bedplate_requests_total'
 curl -fsS "http://127.0.0.1:$port/" | grep -c '<title>'
 status=$(curl -s -o /dev/null -w '%{http_code}' --data-binary '' "http://127.0.0.1:$port/v1/process")

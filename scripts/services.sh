@@ -10,9 +10,9 @@ set -euo pipefail
 host=127.0.0.1
 redis_port=${BEDPLATE_REDIS_PORT:-6379}
 postgres_port=${BEDPLATE_POSTGRES_PORT:-5432}
-# PostgreSQL runs as another user where this runs as root, and that user cannot reach root's home.
-if [ "$(id -u)" = 0 ]; then default=/var/lib/bedplate-services; else default=${XDG_STATE_HOME:-$HOME/.local/state}/bedplate-services; fi
-state=${BEDPLATE_SERVICES_DIR:-$default}
+# What root starts runs as another user, who cannot reach root's home.
+if [ "$(id -u)" = 0 ]; then state=/var/lib; else state=${XDG_STATE_HOME:-$HOME/.local/state}; fi
+state=${BEDPLATE_SERVICES_DIR:-$state/bedplate-services}
 
 redis_up() { redis-cli -h "$host" -p "$redis_port" ping 2>/dev/null | grep -q PONG; }
 postgres_up() { pg_isready -q -h "$host" -p "$postgres_port" 2>/dev/null; }
@@ -54,6 +54,7 @@ postgres_start() {
   mkdir -p "$data"
   if [ "$(id -u)" = 0 ]; then
     chown -R postgres "$data"
+    # The server's user must be able to reach its folder, whatever the umask is.
     chmod a+x "$state"
   fi
   if [ ! -s "$data/PG_VERSION" ]; then

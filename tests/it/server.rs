@@ -1,6 +1,8 @@
 //! The HTTP surface, through a real client and a real socket.
 
-use std::net::SocketAddr;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::Ordering;
 
 use bedplate::media::Modality;
 use bedplate::server::router;
@@ -8,7 +10,7 @@ use bedplate::{Bedplate, ProcessorError};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Scripted, asset};
+use crate::support::{Scripted, asset, done};
 
 async fn serve(system: Bedplate) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -130,4 +132,70 @@ async fn health_metrics_and_the_state_page_show_the_system() {
     system.shutdown(std::time::Duration::from_secs(5)).await;
     let late = client.post(format!("{base}/v1/process")).body("late").send().await.unwrap();
     assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// A builder whose router takes bodies of up to 64 KiB, and eight of those at once.
+fn small() -> bedplate::BedplateBuilder {
+    Bedplate::builder().configure(|settings| {
+        let limits = &mut settings.limits;
+        (limits.text.max_bytes, limits.image.max_bytes) = (64 * 1024, 64 * 1024);
+        (limits.audio.max_bytes, limits.video.max_bytes) = (64 * 1024, 64 * 1024);
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_who_stall_keep_nobody_out() {
+    let base = serve(small().build().await.unwrap()).await;
+    let mut stalled = Vec::new();
+    for _ in 0..20 {
+        let mut sender = TcpStream::connect(base.strip_prefix("http://").unwrap()).unwrap();
+        sender.write_all(b"POST /v1/process HTTP/1.1\r\nhost: it\r\ncontent-length: 65536\r\n\r\n").unwrap();
+        stalled.push(sender);
+    }
+    for index in 0..20 {
+        // Without a delay the first answers may come before the stalled requests are read.
+        tokio::task::yield_now().await;
+        let response =
+            Client::new().post(format!("{base}/v1/process")).body(format!("text {index}")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_takes_room_as_long_as_it_is_worked_on_even_for_nobody() {
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let processor = Scripted::new(move |_| {
+        // Ends when the test says so.
+        let _released = gate.lock().unwrap().recv();
+        done()
+    });
+    let calls = processor.calls();
+    let system = small().processor(processor).build().await.unwrap();
+    let base = serve(system.clone()).await;
+    for index in 0..8_u32 {
+        let url = format!("{base}/v1/process");
+        let body = format!("{index}{}", " text".repeat(12_000));
+        let sending = match index % 2 {
+            0 => Client::new().post(url).body(body).send(),
+            _ => Client::new().post(url).json(&json!({ "text": body })).send(),
+        };
+        let caller = tokio::spawn(sending);
+        while calls.load(Ordering::SeqCst) == 0 || u64::from(index) >= system.cache_stats().loads {
+            tokio::task::yield_now().await;
+        }
+        caller.abort();
+    }
+    while system.counters().in_flight > 0 {
+        tokio::task::yield_now().await;
+    }
+    let refused = Client::new().post(format!("{base}/v1/process")).body("one more").send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+
+    drop(release);
+    while system.tasks().stats().running > 0 {
+        tokio::task::yield_now().await;
+    }
+    let taken = Client::new().post(format!("{base}/v1/process")).body("one more").send().await.unwrap();
+    assert_eq!(taken.status(), StatusCode::OK);
 }

@@ -1,12 +1,14 @@
 //! The end of a system: nothing is lost, or the loss is told.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use bedplate::storage::{Interactions as _, SqliteStore, Status, StorageError, Store as _};
 use bedplate::{Bedplate, ErrorKind, Request};
 
-use crate::support::{Scripted, asset, done};
+use crate::support::{Scripted, done};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_under_load_finishes_what_was_begun_and_records_all_of_it() {
@@ -47,54 +49,65 @@ async fn a_shutdown_under_load_finishes_what_was_begun_and_records_all_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_cannot_end_is_cut_off_and_told() {
-    let (release, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let processor = Scripted::new(move |_| {
-        // Ends when the test does.
-        let _released = gate.lock().unwrap().recv();
-        done()
-    });
-    let calls = processor.calls();
-    let system = Bedplate::builder().processor(processor).build().await.unwrap();
+    let (system, release, calls) = gated().await;
     let own = system.clone();
     let stuck = tokio::spawn(async move { own.process(Request::text("t")).await });
-    while calls.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+    while calls.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;
     }
     let report = system.shutdown(Duration::from_millis(100)).await;
     assert_eq!(report.cut_off, 1, "{report}");
+    assert!(report.took < Duration::from_secs(2), "nobody waits for a thread that does not come back: {report}");
     assert!(!report.is_clean());
     assert_eq!(stuck.await.unwrap().unwrap_err().kind(), ErrorKind::ShuttingDown);
     drop(release);
 }
 
+/// A system whose text processor waits for the sender's word, or its end, and how often that was called.
+async fn gated() -> (Bedplate, Sender<()>, Arc<AtomicU32>) {
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let processor = Scripted::new(move |_| {
+        let _released = gate.lock().unwrap().recv();
+        done()
+    });
+    let calls = processor.calls();
+    (Bedplate::builder().processor(processor).build().await.unwrap(), release, calls)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_gives_up_leaves_a_record_and_a_cached_answer() {
-    let system = Bedplate::builder().build().await.unwrap();
-    let request = Request::new(asset("bigbuckbunny.mp4"));
+    let (system, release, calls) = gated().await;
+    let request = Request::text("t");
     let id = request.id();
-    {
-        let processing = system.process(request);
-        assert!(tokio::time::timeout(Duration::from_millis(20), processing).await.is_err());
+    let own = system.clone();
+    let caller = tokio::spawn(async move { own.process(request).await });
+    while calls.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
     }
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
     system.flush_records().await;
     let record = system.store().interaction(id).await.unwrap().unwrap();
     assert_eq!((record.status, record.error_kind.as_deref()), (Status::Failed, Some("cancelled")));
     assert_eq!(system.counters().in_flight, 0);
 
-    let again = system.process(Request::new(asset("bigbuckbunny.mp4"))).await.unwrap();
-    assert_eq!(system.cache_stats().loads, 1, "what was begun went on: {:?}", again.cache);
+    drop(release);
+    let again = system.process(Request::text("t")).await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "what was begun went on: {:?}", again.cache);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_ends_the_wait_and_not_the_work() {
-    let system = Bedplate::builder().build().await.unwrap();
-    let hurried = Request::new(asset("bigbuckbunny.mp4")).deadline(Duration::from_millis(20));
+    let (system, release, calls) = gated().await;
+    let hurried = Request::text("t").deadline(Duration::from_millis(20));
     let error = system.process(hurried).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_eq!(error.message(), "no answer within 20ms");
-    system.process(Request::new(asset("bigbuckbunny.mp4"))).await.unwrap();
+    drop(release);
+    system.process(Request::text("t")).await.unwrap();
     assert_eq!(system.cache_stats().loads, 1);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

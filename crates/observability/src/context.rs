@@ -74,7 +74,7 @@ pub fn current_trace_id() -> Option<String> {
     Span::current().with_subscriber(|(id, dispatch): (&tracing::span::Id, &Dispatch)| {
         let registry = dispatch.downcast_ref::<tracing_subscriber::Registry>()?;
         let span = registry.span(id)?;
-        let trace_id = span.extensions().get::<SpanRecord>()?.trace_id;
+        let trace_id = span.scope().find_map(|span| span.extensions().get::<SpanRecord>().map(|one| one.trace_id))?;
         Some(TraceId(trace_id).to_string())
     })?
 }

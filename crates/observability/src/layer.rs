@@ -1,8 +1,9 @@
 //! The `tracing` layer: ids, log lines and operation counts from one set of spans.
 //!
 //! Spans and log lines are filtered apart: a log level of WARN must not remove the spans from which ids are inherited
-//! and durations counted. So the layer takes part in `enabled` with both filters and never removes a span for the sake
-//! of the log.
+//! and durations counted. So each has a filter of its own, and the log's never removes a span. Where the layer stands
+//! alone the filters also keep `tracing` from making what nobody wants; beside other layers they must not, since a
+//! layer that is not wrapped in a filter of `tracing_subscriber` decides for all of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use std::time::Instant;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -45,6 +45,8 @@ pub struct TelemetryLayer {
     pub(crate) log_filter: Targets,
     pub(crate) span_level: LevelFilter,
     pub(crate) operations: Operations,
+    /// Whether no other layer shares its registry.
+    pub(crate) alone: bool,
 }
 
 impl TelemetryLayer {
@@ -61,20 +63,17 @@ impl<S> Layer<S> for TelemetryLayer
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.wants(metadata) { Interest::always() } else { Interest::never() }
-    }
-
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.wants(metadata)
+        !self.alone || self.wants(metadata)
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if !self.wants(attributes.metadata()) {
+            return;
+        }
         let Some(span) = context.span(id) else { return };
-        let parent = span.parent().and_then(|parent| {
-            let extensions = parent.extensions();
-            extensions.get::<SpanRecord>().map(|record| record.trace_id)
-        });
+        // The nearest that was taken: beside other layers there may be spans between that this one does not want.
+        let parent = span.scope().skip(1).find_map(|outer| outer.extensions().get::<SpanRecord>().map(|one| one.trace_id));
         let mut record = SpanRecord {
             trace_id: parent.unwrap_or_else(|| fastrand::u128(1..)),
             span_id: fastrand::u64(1..),
@@ -96,6 +95,9 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let Some(logs) = &self.logs else { return };
+        if !self.wants(event.metadata()) {
+            return;
+        }
         let mut line = Line::new(event.metadata(), clock::wall_clock());
         event.record(&mut line);
         if let Some(spans) = context.event_scope(event) {
@@ -120,6 +122,9 @@ where
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
+        if !self.alone {
+            return None;
+        }
         let logs = if self.logs.is_some() { max_level(&self.log_filter) } else { LevelFilter::OFF };
         Some(self.span_level.max(logs))
     }

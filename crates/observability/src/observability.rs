@@ -45,8 +45,8 @@ impl Observability {
         &self.service
     }
 
-    /// Returns the layer, to compose it with others over a `tracing_subscriber` registry. It follows the 0.3 series of
-    /// that crate.
+    /// Returns the layer, to compose it with others over a `tracing_subscriber` registry; its filters are for itself, and
+    /// the others hear all. It follows the 0.3 series of that crate.
     #[must_use]
     pub fn layer(&self) -> TelemetryLayer {
         self.layer.clone()
@@ -56,7 +56,7 @@ impl Observability {
     /// `tracing::instrument::WithSubscriber`.
     #[must_use]
     pub fn dispatch(&self) -> Dispatch {
-        Dispatch::new(Spans::default().with(self.layer()))
+        Dispatch::new(Spans::default().with(TelemetryLayer { alone: true, ..self.layer() }))
     }
 
     /// Returns the counts of operations, to record some without a span.
@@ -147,7 +147,7 @@ impl ObservabilityBuilder {
         let operations = Operations::new(self.operations)?;
         let log_filter = self.logs.as_ref().map_or_else(|| Ok(Targets::new()), Logs::targets)?;
         let logs = self.logs.map(LogSink::new).transpose()?.map(Arc::new);
-        let layer = TelemetryLayer { logs, log_filter, span_level: self.span_level, operations };
+        let layer = TelemetryLayer { logs, log_filter, span_level: self.span_level, operations, alone: false };
         Ok(Observability { service: self.service, layer, registry: Registry::default() })
     }
 

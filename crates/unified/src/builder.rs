@@ -120,8 +120,8 @@ impl BedplateBuilder {
     /// Checks every setting, and starts the system on the current tokio runtime.
     ///
     /// # Errors
-    /// [`BuildError`] names the setting that is wrong, what would be right, and the layer it came from, or the part that
-    /// could not start.
+    /// [`BuildError`] names the setting that is wrong and what would be right, the file that cannot be read, or the part
+    /// that could not start.
     pub async fn build(self) -> Result<Bedplate, BuildError> {
         let layered = layers(self.mode, self.files, self.changes).await?;
         let settings = layered.settings.clone();
@@ -205,7 +205,7 @@ impl BedplateBuilder {
             owns_telemetry,
             store,
             recorder,
-            tally: Arc::new(Tally::new()),
+            tally: Tally::default(),
         });
         status::register(&system).map_err(|error| BuildError::part("observability", error))?;
         Ok(Bedplate { system })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bedplate_storage::{Interaction, Status};
 use serde::Serialize;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::settings::Recording;
@@ -57,13 +58,19 @@ impl System {
         self.health.shutdown().await;
         let _drained = timeout(left(), self.drained()).await;
         let requests = self.pool.shutdown(left()).await;
+        // All at once. Whoever waited for a thread that does not come back has been told already, so nobody waits on.
+        let mut threads = JoinSet::new();
         for route in &self.routes {
-            route.threads.shutdown(left()).await;
+            let (pool, left) = (route.threads.clone(), left());
+            threads.spawn(async move { pool.shutdown(left).await });
         }
+        let ended = async { while threads.join_next().await.is_some() {} };
+        let _ended = timeout(left() + Duration::from_millis(100), ended).await;
         // Whoever was cut off above still has its record to leave.
         let _left = timeout(left().min(Duration::from_millis(100)), self.drained()).await;
         let records = self.recorder.shutdown(left().max(Duration::from_millis(100))).await;
-        self.store.close().await;
+        // A store that does not let go must not keep the process from its end.
+        let _closed = timeout(left().max(Duration::from_millis(500)), self.store.close()).await;
         let log_lines_dropped = if self.owns_telemetry {
             let telemetry = self.telemetry.clone();
             let limit = left().max(Duration::from_millis(100));
@@ -109,9 +116,11 @@ impl Unrecorded {
             Recording::Batched => self.hand_over(PATIENCE).await,
             Recording::BeforeReply => {
                 let limit = self.system.settings().recovery.total_timeout;
+                let begun = Instant::now();
                 self.hand_over(limit).await;
                 // Time that is up leaves the record with the recorder, which tries on.
-                let _written = timeout(limit, self.system.recorder.flush()).await;
+                let left = limit.saturating_sub(begun.elapsed());
+                let _written = timeout(left, self.system.recorder.flush()).await;
             }
         }
     }

@@ -140,8 +140,8 @@ pub enum Recording {
     Batched,
     /// After the reply, in batches. A full queue drops and counts the record.
     BestEffort,
-    /// Before the reply. A store that fails is tried until the request's time is up, and then the record is left to the
-    /// queue.
+    /// Before the reply. A store that fails is tried for a `recovery.total_timeout`, whatever the request's own deadline,
+    /// and then the record is left to the queue.
     BeforeReply,
 }
 

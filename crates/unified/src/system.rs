@@ -40,7 +40,7 @@ pub(crate) struct System {
     pub(crate) owns_telemetry: bool,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) recorder: Recorder,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) tally: Tally,
 }
 
 /// What a system counts of its requests.
@@ -64,7 +64,7 @@ pub struct Counters {
 }
 
 /// The counts of requests, and the gate that a shutdown closes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Tally {
     closed: AtomicBool,
     succeeded: AtomicU64,
@@ -75,17 +75,6 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new() -> Self {
-        Self {
-            closed: AtomicBool::new(false),
-            succeeded: AtomicU64::new(0),
-            degraded: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            records_dropped: AtomicU64::new(0),
-            in_flight: watch::Sender::new(0),
-        }
-    }
-
     pub(crate) fn counters(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (succeeded, degraded, failed) = (read(&self.succeeded), read(&self.degraded), read(&self.failed));

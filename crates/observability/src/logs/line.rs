@@ -168,8 +168,9 @@ fn timestamp(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| "unknown".to_owned(), |time| format!("{time:.6}"))
 }
 
+/// Without the characters that would break the line or command the terminal.
 fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    text.replace(char::is_control, " ")
 }
 
 /// The text as a JSON string, quotes included.

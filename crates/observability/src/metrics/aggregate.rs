@@ -17,7 +17,9 @@ pub struct Aggregate {
     pub errors: u64,
     /// `errors / requests`, 0.0 to 1.0; 0.0 without requests.
     pub error_rate: f64,
-    /// The mean duration; zero without requests, as are the following.
+    /// All durations together; zero without requests, as are the following. It only grows.
+    pub sum: Duration,
+    /// The mean duration.
     pub mean: Duration,
     /// The duration that half of the operations did not exceed.
     pub p50: Duration,

@@ -112,12 +112,13 @@ impl Series {
         };
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
         let error_rate = self.errors as f64 / self.requests as f64;
-        let mean = self.sum_micros / u128::from(self.requests);
+        let micros = |count: u128| Duration::from_micros(u64::try_from(count).unwrap_or(u64::MAX));
         Aggregate {
             requests: self.requests,
             errors: self.errors,
             error_rate,
-            mean: Duration::from_micros(u64::try_from(mean).unwrap_or(u64::MAX)),
+            sum: micros(self.sum_micros),
+            mean: micros(self.sum_micros / u128::from(self.requests)),
             p50: at(0.50),
             p95: at(0.95),
             p99: at(0.99),

@@ -164,7 +164,7 @@ fn render_operations(out: &mut String, metrics: &Metrics) {
             line(out, DURATION, &labels, value.as_secs_f64());
         }
         let count = Sample::count(one.requests).value;
-        line(out, "operation_duration_seconds_sum", &labels(name), one.mean.as_secs_f64() * count);
+        line(out, "operation_duration_seconds_sum", &labels(name), one.sum.as_secs_f64());
         line(out, "operation_duration_seconds_count", &labels(name), count);
     }
     header(out, ERRORS, "Operations that failed.", "counter");
@@ -228,6 +228,25 @@ mod tests {
              queue_depth{pool=\"a\"} 3\nqueue_depth{pool=\"b\"} +Inf\n"
         ));
         assert_eq!(text.matches("# HELP").count(), 4);
+    }
+
+    /// A sum that fell would be read as a restart, and the whole of it counted again.
+    #[test]
+    fn the_sum_of_durations_never_falls() {
+        let operations = Operations::new(1).unwrap();
+        let sum = || {
+            let text = Registry::default().render(&operations.snapshot());
+            let line = text.lines().find_map(|line| line.strip_prefix("operation_duration_seconds_sum{operation=\"op\"} "));
+            line.unwrap().parse::<f64>().unwrap()
+        };
+        let mut before = 0.0;
+        for (count, micros) in (1_u32..).zip([10; 10].into_iter().chain([1; 10])) {
+            operations.record("op", Duration::from_micros(micros), false);
+            let now = sum();
+            assert!(now > before, "{now} after {before} with request {count}");
+            before = now;
+        }
+        assert!((before - 110e-6).abs() < 1e-9, "{before}");
     }
 
     #[test]

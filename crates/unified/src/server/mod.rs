@@ -29,7 +29,7 @@ use crate::Bedplate;
 /// `application/json`, an object `{"text": …, "question": …}`. The headers `x-tenant`, `x-user-id` and `x-session-id` say
 /// whose request it is. The answer is the [`Processed`](crate::Processed) as JSON, with its id in `x-request-id`; an error is
 /// `application/problem+json` (RFC 9457). A body larger than the largest limit is answered with 413 and not read to its end;
-/// bodies that together exceed four times that are answered with 429.
+/// bodies that together exceed four times that are answered with 429, and one of which nothing comes for 30 s with 408.
 ///
 /// # Examples
 /// ```no_run
@@ -75,7 +75,8 @@ async fn metrics(State(Server { system, .. }): State<Server>) -> Response {
 }
 
 async fn state_page(State(Server { system, .. }): State<Server>) -> Response {
-    let csp = (HeaderName::from_static("content-security-policy"), "default-src 'none'; style-src 'unsafe-inline'");
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let csp = (HeaderName::from_static("content-security-policy"), policy);
     ([csp], NO_STORE, Html(page::render(&system))).into_response()
 }
 

@@ -1,15 +1,17 @@
-use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use http_body_util::LengthLimitError;
+use bedplate_media::Modality;
+use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::Server;
 use super::problem::{failed, problem};
@@ -38,13 +40,8 @@ pub(super) async fn process(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    // Held until the answer is given, as long as the body is in memory.
-    let Some(_room) = server.uploads.admit(&headers) else {
-        let detail = "too many bytes are being processed, expected to be sent again later";
-        return problem(StatusCode::TOO_MANY_REQUESTS, "overloaded", detail);
-    };
-    let body = to_bytes(body, server.uploads.largest).await;
-    let request = match request(parameters, &headers, body) {
+    let upload = server.uploads.read(body).await;
+    let request = match upload.and_then(|upload| request(parameters, &headers, upload)) {
         Ok(request) => request,
         Err(refusal) => return *refusal,
     };
@@ -66,9 +63,17 @@ pub(super) struct Uploads {
     room: Arc<Semaphore>,
 }
 
+/// A body and the room it takes. It may outlive the request: what was begun for a caller who has gone goes on.
+struct Upload {
+    body: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
 impl Uploads {
     /// The unit of room, in bytes.
     const UNIT: usize = 64 * 1024;
+    /// How long a sender may send nothing.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     /// Has room for four of the largest bodies.
     pub(super) fn new(largest: usize) -> Self {
@@ -76,41 +81,83 @@ impl Uploads {
         Self { largest, room: Arc::new(Semaphore::new(units)) }
     }
 
-    /// Takes room for a body as long as it says it is, or for the largest. HTTP/1 holds a body to its `content-length`.
-    fn admit(&self, headers: &HeaderMap) -> Option<OwnedSemaphorePermit> {
-        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let units = length.unwrap_or(self.largest).min(self.largest).div_ceil(Self::UNIT);
-        Arc::clone(&self.room).try_acquire_many_owned(u32::try_from(units).ok()?).ok()
+    /// Reads a body. It takes room as it comes and not as it is announced, so that a sender who stalls keeps nobody out.
+    async fn read(&self, mut body: Body) -> Result<Upload, Box<Response>> {
+        let mut upload = Upload { body: Vec::new(), room: None };
+        loop {
+            let frame = match timeout(Self::PATIENCE, body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(None) => return Ok(upload),
+                Ok(Some(Err(error))) => return Err(invalid(&format!("body cannot be read: {error}")).into()),
+                Err(_) => {
+                    let detail = format!("body stalled, expected a byte within {:?}", Self::PATIENCE);
+                    return Err(problem(StatusCode::REQUEST_TIMEOUT, "timed_out", &detail).into());
+                }
+            };
+            // What is no data is a trailer, which says nothing here.
+            if let Ok(data) = frame.into_data() {
+                if upload.body.len() + data.len() > self.largest {
+                    return Err(too_large().into());
+                }
+                upload.take(&data, &self.room).ok_or_else(crowded)?;
+            }
+        }
     }
+}
+
+impl Upload {
+    /// Adds to the body if there is room for it.
+    fn take(&mut self, data: &[u8], room: &Arc<Semaphore>) -> Option<()> {
+        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let needed = (self.body.len() + data.len()).div_ceil(Uploads::UNIT);
+        let more = u32::try_from(needed.saturating_sub(held)).ok()?;
+        let more = Arc::clone(room).try_acquire_many_owned(more).ok()?;
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            None => self.room = Some(more),
+        }
+        self.body.extend_from_slice(data);
+        Some(())
+    }
+}
+
+impl AsRef<[u8]> for Upload {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+fn invalid(detail: &str) -> Response {
+    problem(StatusCode::BAD_REQUEST, "invalid_request", detail)
+}
+
+fn too_large() -> Response {
+    problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "body is larger than any limit of this system")
+}
+
+fn crowded() -> Response {
+    let detail = "too many bytes are being processed, expected to be sent again later";
+    problem(StatusCode::TOO_MANY_REQUESTS, "overloaded", detail)
 }
 
 fn request(
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: &HeaderMap,
-    body: Result<Bytes, axum::Error>,
+    mut upload: Upload,
 ) -> Result<Request, Box<Response>> {
-    let refuse = |status, kind, detail: String| Box::new(problem(status, kind, &detail));
-    let invalid = |detail| refuse(StatusCode::BAD_REQUEST, "invalid_request", detail);
-    let Query(parameters) = parameters.map_err(|error| invalid(error.body_text()))?;
-    let body = body.map_err(|error| {
-        if error.source().is_some_and(<dyn Error>::is::<LengthLimitError>) {
-            refuse(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                "body is larger than any limit of this system".to_owned(),
-            )
-        } else {
-            invalid(format!("body cannot be read: {error}"))
-        }
-    })?;
+    let Query(parameters) = parameters.map_err(|error| invalid(&error.body_text()))?;
     let json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    let (mut request, question) = if json {
-        let body: TextBody =
-            serde_json::from_slice(&body).map_err(|error| invalid(format!("body is wrong: {error}")))?;
-        (Request::text(body.text), body.question.or(parameters.question))
-    } else {
-        (Request::new(body), parameters.question)
-    };
+    let mut question = parameters.question;
+    if json {
+        let parsed: TextBody =
+            serde_json::from_slice(&upload.body).map_err(|error| invalid(&format!("body is wrong: {error}")))?;
+        question = parsed.question.or(question);
+        upload.body = parsed.text.into_bytes();
+    }
+    let mut request = Request::new(Bytes::from_owner(upload));
+    if json {
+        request = request.modality(Modality::Text);
+    }
     if let Some(modality) = parameters.modality {
         request = request.modality_name(modality);
     }
@@ -123,7 +170,7 @@ fn request(
     let header = |name: &str| match headers.get(name).map(HeaderValue::to_str) {
         None => Ok(None),
         Some(Ok(value)) => Ok(Some(value.to_owned())),
-        Some(Err(_)) => Err(invalid(format!("{name} is not visible ASCII, expected that"))),
+        Some(Err(_)) => Err(Box::new(invalid(&format!("{name} is not visible ASCII, expected that")))),
     };
     if let Some(tenant) = header("x-tenant")? {
         request = request.tenant(tenant);
