@@ -71,7 +71,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let counters = system.counters();
     let recorded = system.store().interaction_counts().await?;
     println!(
-        "\nCOUNTERS     {} requests, {} failed, {} retries; {} records in SQLite; cache {} entries, {} bytes",
+        "\nCOUNTERS     {} requests, {} failed, {} retried; {} records in SQLite; cache {} entries, {} bytes",
         counters.requests,
         counters.failed,
         counters.retries,

@@ -11,13 +11,28 @@
 #![expect(clippy::print_stdout, reason = "an example prints what it shows")]
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use bedplate::observability::{Logs, Observability};
 use bedplate::{Bedplate, Mode};
+use tokio::net::TcpListener;
+
+/// How long clients may take to end what they began once the server is asked to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let address = variable("BEDPLATE_ADDRESS").unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let mode: Mode = variable("BEDPLATE_MODE").as_deref().unwrap_or("STANDARD").parse()?;
 
@@ -26,10 +41,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let system = Bedplate::builder().mode(mode).telemetry(telemetry.clone()).build().await?;
     println!("{}", system.explain());
 
-    let listener = tokio::net::TcpListener::bind(&address).await?;
+    let listener = TcpListener::bind(&address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     println!("listening on http://{}", listener.local_addr()?);
     let router = bedplate::server::router(system.clone());
-    axum::serve(listener, router).with_graceful_shutdown(asked_to_end()).await?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
+    let serving = tokio::spawn(async move { serving.await });
+    asked_to_end().await;
+    drop(stop);
+    match tokio::time::timeout(PATIENCE, serving).await {
+        Ok(ended) => ended??,
+        Err(_) => println!("some clients did not end within {PATIENCE:?}, and are left"),
+    }
 
     println!("{}", system.shutdown(Duration::from_secs(10)).await);
     if telemetry.shutdown(Duration::from_secs(5)).flushed {

@@ -26,7 +26,7 @@ async fn wrong_requests_are_named_and_recorded_and_the_system_stays_up() {
         (Request::text("t").user(&*long), ErrorKind::InvalidRequest, "user"),
         (Request::text("t").session(""), ErrorKind::InvalidRequest, "session"),
         (Request::text("t").file_name(&*long), ErrorKind::InvalidRequest, "file_name"),
-        (Request::text("t").ask(""), ErrorKind::InvalidRequest, "question"),
+        (Request::text("t").ask(""), ErrorKind::InvalidRequest, "question has 0 bytes, expected 1 to 16384"),
         (Request::text("t").deadline(Duration::ZERO), ErrorKind::InvalidRequest, "deadline is zero"),
         (many, ErrorKind::InvalidRequest, "parameters"),
         (Request::new(asset("china.jpg")).file_name("song.mp3"), ErrorKind::InvalidRequest, "file_name says audio"),

@@ -61,6 +61,7 @@ async fn where_degraded_answers_are_refused_the_failure_is_told() {
     let error = system.process(Request::text("t")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert_eq!(error.message(), "the processor failed: broken");
+    assert_eq!(record(&system, error.id).await.attempts, 1, "a failed request was tried too");
 }
 
 #[tokio::test]
@@ -112,7 +113,7 @@ async fn a_breaker_stops_the_calls_and_health_says_so() {
         .unwrap();
     for index in 0..10 {
         let error = system.process(Request::text(format!("text {index}"))).await.unwrap_err();
-        let expected = if index < 5 { ErrorKind::Failed } else { ErrorKind::Overloaded };
+        let expected = if index < 5 { ErrorKind::Failed } else { ErrorKind::Unavailable };
         assert_eq!(error.kind(), expected, "call {index}: {error}");
         assert_eq!(error.retry_after().is_some(), index >= 5);
     }
@@ -149,6 +150,8 @@ async fn where_the_models_fail_the_extractive_one_answers() {
     assert!(answer.is_degraded());
     assert_eq!(answer.to_string(), "The governor closes the throttle.");
     assert_eq!(system.counters().retries, 2, "only what may pass is retried");
+    assert_eq!(answer.attempts, 5, "three, one and one");
+    assert!((answer.quality - 0.3).abs() < 1e-9);
 }
 
 /// Analyses nothing until the channel closes, whatever its time limit.
@@ -192,7 +195,7 @@ async fn a_processor_that_hangs_takes_nobody_else_s_threads_or_time() {
         let picture = Request::image(asset("china.jpg")).parameter("variant", index);
         let begun = tokio::time::Instant::now();
         let error = system.process(picture).await.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Overloaded), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Unavailable), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         let text = system.process(Request::text(format!("text {index}"))).await.unwrap();
         assert!(!text.is_degraded());

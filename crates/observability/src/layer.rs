@@ -73,7 +73,8 @@ where
         }
         let Some(span) = context.span(id) else { return };
         // The nearest that was taken: beside other layers there may be spans between that this one does not want.
-        let parent = span.scope().skip(1).find_map(|outer| outer.extensions().get::<SpanRecord>().map(|one| one.trace_id));
+        let parent =
+            span.scope().skip(1).find_map(|outer| outer.extensions().get::<SpanRecord>().map(|one| one.trace_id));
         let mut record = SpanRecord {
             trace_id: parent.unwrap_or_else(|| fastrand::u128(1..)),
             span_id: fastrand::u64(1..),

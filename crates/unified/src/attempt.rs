@@ -7,7 +7,7 @@ use bedplate_recovery::{Classify, ErrorClass, Failure};
 use bedplate_tasks::TaskError;
 
 use crate::ProcessorError;
-use crate::error::Cause;
+use crate::error::{Cause, Unanswered};
 
 /// Why one attempt gave no output.
 #[derive(Debug, thiserror::Error)]
@@ -47,21 +47,23 @@ impl<E: Into<Self>> From<TaskError<E>> for AttemptError {
     }
 }
 
-impl From<Failure<AttemptError>> for Cause {
+impl From<Failure<AttemptError>> for Unanswered {
     fn from(failure: Failure<AttemptError>) -> Self {
-        match failure {
+        let attempts = failure.attempts();
+        let cause = match failure {
             Failure::Inner { error, .. } => match error {
-                AttemptError::Processor(error) => Self::Processor(error),
-                AttemptError::Model(error) => Self::Model(error),
-                AttemptError::TimedOut { after } => Self::TimedOut { after },
-                AttemptError::Panicked { message } => Self::Panicked { message },
-                AttemptError::CutOff => Self::ShuttingDown,
+                AttemptError::Processor(error) => Cause::Processor(error),
+                AttemptError::Model(error) => Cause::Model(error),
+                AttemptError::TimedOut { after } => Cause::TimedOut { after },
+                AttemptError::Panicked { message } => Cause::Panicked { message },
+                AttemptError::CutOff => Cause::ShuttingDown,
             },
-            Failure::TimedOut { after, .. } => Self::TimedOut { after },
+            Failure::TimedOut { after, .. } => Cause::TimedOut { after },
             Failure::BreakerOpen { breaker, retry_after } => {
-                Self::BreakerOpen { processor: breaker.to_string(), retry_after }
+                Cause::BreakerOpen { processor: breaker.to_string(), retry_after }
             }
-            other => Self::Processor(ProcessorError::permanent(other.to_string())),
-        }
+            other => Cause::Processor(ProcessorError::permanent(other.to_string())),
+        };
+        Self { cause, attempts }
     }
 }

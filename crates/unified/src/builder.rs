@@ -1,6 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bedplate_cache::Cache;
@@ -11,12 +12,13 @@ use bedplate_observability::Observability;
 use bedplate_recovery::Quality;
 use bedplate_storage::{MemoryStore, Recorder, RecorderConfig, Store};
 use bedplate_tasks::TaskPool;
+use tokio::sync::watch;
 
 use crate::explain::Layered;
 use crate::processed::Answered;
 use crate::route::{Guard, ModelRoute, ProcessorRoute};
 use crate::status;
-use crate::system::{System, Tally};
+use crate::system::System;
 use crate::{Bedplate, BuildError, MediaProcessor, Mode, Processor, Settings};
 
 /// Configures a [`Bedplate`].
@@ -165,7 +167,6 @@ impl BedplateBuilder {
         let routes = routes(self.processors, &settings)?;
         let models = ModelRoute::new(self.models, &settings.recovery)?;
         let documents = Hub::new();
-        let owns_telemetry = self.telemetry.is_none();
         let telemetry = match self.telemetry {
             Some(telemetry) => telemetry,
             None => Observability::builder("bedplate")
@@ -192,7 +193,7 @@ impl BedplateBuilder {
             telemetry: telemetry.clone(),
             store: Arc::clone(&store),
         };
-        let health = status::health(&watched, settings.health)?;
+        let health = status::health(watched, settings.health)?;
         let system = Arc::new(System {
             layered,
             cache,
@@ -202,10 +203,10 @@ impl BedplateBuilder {
             documents,
             health,
             telemetry,
-            owns_telemetry,
             store,
             recorder,
-            tally: Tally::default(),
+            closed: AtomicBool::default(),
+            counters: watch::Sender::default(),
         });
         status::register(&system).map_err(|error| BuildError::part("observability", error))?;
         Ok(Bedplate { system })

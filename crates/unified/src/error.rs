@@ -135,19 +135,32 @@ pub struct ProcessError {
     /// The request.
     pub id: RequestId,
     /// What happened.
-    pub(crate) cause: Arc<Cause>,
+    pub(crate) unanswered: Arc<Unanswered>,
+}
+
+/// What happened, and how often a processor or model was tried before.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    pub(crate) cause: Cause,
+    pub(crate) attempts: u32,
+}
+
+impl From<Cause> for Unanswered {
+    fn from(cause: Cause) -> Self {
+        Self { cause, attempts: 0 }
+    }
 }
 
 impl fmt::Display for ProcessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "request {}: {}", self.id, self.cause)
+        write!(f, "request {}: {}", self.id, self.unanswered.cause)
     }
 }
 
 impl Error for ProcessError {
     /// What lies behind the cause, which `Display` tells itself.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.cause.source()
+        self.unanswered.cause.source()
     }
 }
 
@@ -163,6 +176,9 @@ pub enum ErrorKind {
     Unsupported,
     /// Too many requests: come again, after [`ProcessError::retry_after`] where it is known.
     Overloaded,
+    /// The processor is not called for now, because its last calls failed: come again, after
+    /// [`ProcessError::retry_after`] where it is known.
+    Unavailable,
     /// The time was up.
     TimedOut,
     /// The processor or model failed, and no fall-back answered.
@@ -180,6 +196,7 @@ impl ErrorKind {
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
             Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
             Self::TimedOut => "timed_out",
             Self::Failed => "failed",
             Self::ShuttingDown => "shutting_down",
@@ -215,12 +232,13 @@ impl ProcessError {
     /// Returns what happened, by what the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        match &*self.cause {
+        match &self.unanswered.cause {
             Cause::Content(error) | Cause::Processor(ProcessorError::Content(error)) => content_kind(error),
             Cause::Field { .. }
             | Cause::Processor(ProcessorError::Request { .. })
             | Cause::Model(ModelError::InvalidPrompt { .. }) => ErrorKind::InvalidRequest,
-            Cause::Overloaded { .. } | Cause::BreakerOpen { .. } => ErrorKind::Overloaded,
+            Cause::Overloaded { .. } => ErrorKind::Overloaded,
+            Cause::BreakerOpen { .. } => ErrorKind::Unavailable,
             Cause::Model(ModelError::TimedOut { .. }) | Cause::TimedOut { .. } => ErrorKind::TimedOut,
             Cause::NoProcessor { .. } => ErrorKind::Unsupported,
             Cause::ShuttingDown => ErrorKind::ShuttingDown,
@@ -231,20 +249,20 @@ impl ProcessError {
     /// Returns whether the same request may succeed when it is sent again later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self.kind() {
-            ErrorKind::Overloaded | ErrorKind::TimedOut | ErrorKind::ShuttingDown => true,
-            ErrorKind::Failed => {
-                matches!(&*self.cause, Cause::Processor(ProcessorError::Transient { .. }) | Cause::Panicked { .. })
-                    || matches!(&*self.cause, Cause::Model(error) if error.is_transient())
-            }
-            ErrorKind::InvalidRequest | ErrorKind::TooLarge | ErrorKind::Unsupported => false,
+        match &self.unanswered.cause {
+            Cause::Processor(error) => error.class().is_transient(),
+            Cause::Model(error) => error.is_transient(),
+            _ => matches!(
+                self.kind(),
+                ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::ShuttingDown
+            ),
         }
     }
 
     /// Returns when to come again, where that is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match &*self.cause {
+        match &self.unanswered.cause {
             Cause::Overloaded { retry_after, .. } | Cause::BreakerOpen { retry_after, .. } => *retry_after,
             Cause::Model(error) => error.retry_after(),
             _ => None,
@@ -254,8 +272,8 @@ impl ProcessError {
     /// Returns what happened and why, without the request's id.
     #[must_use]
     pub fn message(&self) -> String {
-        let mut message = self.cause.to_string();
-        let mut source = self.cause.source();
+        let mut message = self.unanswered.cause.to_string();
+        let mut source = self.source();
         while let Some(error) = source {
             message = format!("{message}: {error}");
             source = error.source();

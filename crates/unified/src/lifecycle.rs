@@ -24,7 +24,7 @@ pub struct ShutdownReport {
     pub records_written: u64,
     /// Records that are not.
     pub records_lost: u64,
-    /// Log lines that were dropped since the start; 0 where the log is not this system's.
+    /// Log lines that the telemetry dropped so far; its owner shuts it down last.
     pub log_lines_dropped: u64,
     /// How long the shutdown took.
     pub took: Duration,
@@ -49,7 +49,7 @@ impl fmt::Display for ShutdownReport {
 }
 
 impl System {
-    /// Ends everything in the order in which the parts need one another: requests, pools, checks, records, store, log.
+    /// Ends everything in the order in which the parts need one another: checks, requests, pools, records, store.
     pub(crate) async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let begun = Instant::now();
         let left = || deadline.saturating_sub(begun.elapsed());
@@ -71,20 +71,12 @@ impl System {
         let records = self.recorder.shutdown(left().max(Duration::from_millis(100))).await;
         // A store that does not let go must not keep the process from its end.
         let _closed = timeout(left().max(Duration::from_millis(500)), self.store.close()).await;
-        let log_lines_dropped = if self.owns_telemetry {
-            let telemetry = self.telemetry.clone();
-            let limit = left().max(Duration::from_millis(100));
-            let ended = tokio::task::spawn_blocking(move || telemetry.shutdown(limit)).await;
-            ended.map_or(0, |report| report.stats.dropped)
-        } else {
-            0
-        };
         ShutdownReport {
             requests: self.counters().requests,
             cut_off: requests.cancelled + requests.abandoned,
             records_written: records.written,
             records_lost: records.lost + self.counters().records_dropped,
-            log_lines_dropped,
+            log_lines_dropped: self.telemetry.log_stats().dropped,
             took: begun.elapsed(),
         }
     }
@@ -102,7 +94,7 @@ pub(crate) struct Unrecorded {
 
 impl Unrecorded {
     pub(crate) fn new(system: Arc<System>, interaction: Interaction, begun: Instant) -> Self {
-        system.began();
+        system.count(|counters| counters.in_flight += 1);
         Self { system, interaction, begun, counted: false, handed_over: false }
     }
 
@@ -138,7 +130,15 @@ impl Unrecorded {
         let operation = format!("process {}", known_modality(&record.modality));
         let failed = record.status == Status::Failed;
         self.system.telemetry.operations().record(&operation, record.duration, failed);
-        self.system.ended(record.status);
+        let status = record.status;
+        self.system.count(|counters| {
+            counters.requests += 1;
+            *match status {
+                Status::Succeeded => &mut counters.succeeded,
+                Status::Degraded => &mut counters.degraded,
+                _ => &mut counters.failed,
+            } += 1;
+        });
     }
 }
 
@@ -153,9 +153,9 @@ impl Drop for Unrecorded {
             self.count();
         }
         if !self.handed_over && self.system.recorder.try_record(self.interaction.clone()).is_err() {
-            self.system.record_dropped();
+            self.system.count(|counters| counters.records_dropped += 1);
         }
-        self.system.left();
+        self.system.count(|counters| counters.in_flight -= 1);
     }
 }
 

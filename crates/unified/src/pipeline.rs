@@ -6,14 +6,13 @@ use std::time::Duration;
 use bedplate_cache::{LoadContext, LoadError, Source as CacheSource};
 use bedplate_media::Format;
 use bedplate_models::Prompt;
-use bedplate_recovery::{Answer, Failure};
+use bedplate_recovery::Answer;
 use bedplate_storage::{Interaction, Status, Timestamp};
 use bedplate_tasks::{SubmitError, Task, TaskError};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
-use crate::attempt::AttemptError;
-use crate::error::Cause;
+use crate::error::{Cause, Unanswered};
 use crate::lifecycle::Unrecorded;
 use crate::processed::Answered;
 use crate::settings::Overflow;
@@ -54,7 +53,7 @@ impl System {
             None => self.answered(&request, &mut unrecorded.interaction).await,
             Some(limit) => timeout(limit, self.answered(&request, &mut unrecorded.interaction))
                 .await
-                .unwrap_or_else(|_| Err(Arc::new(Cause::TimedOut { after: limit }))),
+                .unwrap_or_else(|_| Err(Arc::new(Cause::TimedOut { after: limit }.into()))),
         };
         let result = match answer {
             Ok((format, answered, cache)) => Ok(Processed {
@@ -67,7 +66,7 @@ impl System {
                 cache,
                 took: begun.elapsed(),
             }),
-            Err(cause) => Err(ProcessError { id: request.id, cause }),
+            Err(unanswered) => Err(ProcessError { id: request.id, unanswered }),
         };
         unrecorded.ended(&result);
         unrecorded.record().await;
@@ -79,14 +78,14 @@ impl System {
         self: &Arc<Self>,
         request: &Request,
         interaction: &mut Interaction,
-    ) -> Result<(Format, Arc<Answered>, CacheOutcome), Arc<Cause>> {
+    ) -> Result<(Format, Arc<Answered>, CacheOutcome), Arc<Unanswered>> {
         if self.is_closed() {
-            return Err(Arc::new(Cause::ShuttingDown));
+            return Err(Arc::new(Cause::ShuttingDown.into()));
         }
         let checked = tracing::info_span!("validate").in_scope(|| validate(request, &self.settings().limits));
-        let format = checked?;
+        let format = checked.map_err(Unanswered::from)?;
         format.modality().as_str().clone_into(&mut interaction.modality);
-        let (identity, work) = self.work(request, format)?;
+        let (identity, work) = self.work(request, format).map_err(Unanswered::from)?;
         interaction.processor.clone_from(&identity);
         let hash = hash(request).await;
         interaction.content_hash.clone_from(&hash);
@@ -109,16 +108,18 @@ impl System {
             Err(error) => {
                 interaction.cache = CacheOutcome::Miss;
                 Err(match error {
-                    LoadError::Loader(cause) => cause,
-                    LoadError::Panicked { message, .. } => Arc::new(Cause::Panicked { message: message.to_string() }),
-                    _ => Arc::new(Cause::ShuttingDown),
+                    LoadError::Loader(unanswered) => unanswered,
+                    LoadError::Panicked { message, .. } => {
+                        Arc::new(Cause::Panicked { message: message.to_string() }.into())
+                    }
+                    _ => Arc::new(Cause::ShuttingDown.into()),
                 })
             }
         }
     }
 
     /// Decides which way the request takes, and names who is to answer it.
-    fn work(&self, request: &Request, format: Format) -> Result<(String, Work), Arc<Cause>> {
+    fn work(&self, request: &Request, format: Format) -> Result<(String, Work), Cause> {
         if let Some(question) = &request.question {
             let text = String::from_utf8_lossy(&request.content);
             let prompt = Prompt::new(question).context(text);
@@ -126,15 +127,14 @@ impl System {
         }
         let modality = format.modality();
         let found = self.routes.iter().enumerate().find(|(_, route)| route.processor.modality() == modality);
-        let (route, identity) = found
-            .map(|(index, route)| (index, route.identity()))
-            .ok_or_else(|| Arc::new(Cause::NoProcessor { modality }))?;
+        let (route, identity) =
+            found.map(|(index, route)| (index, route.identity())).ok_or(Cause::NoProcessor { modality })?;
         let input = Input { content: request.content.clone(), format, parameters: request.parameters.clone() };
         Ok((identity, Work::Process { route, input }))
     }
 
     /// Takes what the cache does not hold through the task pool.
-    async fn load(self: Arc<Self>, work: Work, cx: &LoadContext) -> Result<Answered, Cause> {
+    async fn load(self: Arc<Self>, work: Work, cx: &LoadContext) -> Result<Answered, Unanswered> {
         let system = Arc::clone(&self);
         let kind = match &work {
             Work::Process { input, .. } => input.format.modality().as_str(),
@@ -154,10 +154,10 @@ impl System {
             _ => Cause::ShuttingDown,
         })?;
         let answer = handle.await.map_err(|error| match error {
-            TaskError::Failed(failure) => failure.into(),
-            TaskError::Panicked { message } => Cause::Panicked { message },
-            TaskError::TimedOut { after } => Cause::TimedOut { after },
-            _ => Cause::ShuttingDown,
+            TaskError::Failed(unanswered) => unanswered,
+            TaskError::Panicked { message } => Cause::Panicked { message }.into(),
+            TaskError::TimedOut { after } => Cause::TimedOut { after }.into(),
+            _ => Cause::ShuttingDown.into(),
         })?;
         if answer.is_degraded() {
             cx.do_not_store();
@@ -171,12 +171,12 @@ impl System {
         })
     }
 
-    async fn run(&self, work: Work) -> Result<Answer<Output>, Failure<AttemptError>> {
+    async fn run(&self, work: Work) -> Result<Answer<Output>, Unanswered> {
         match work {
             Work::Ask { prompt } => self.models.answer(&prompt).await,
             Work::Process { route, input } => match self.routes.get(route) {
                 Some(route) => route.answer(input).await,
-                None => Err(AttemptError::CutOff.into()),
+                None => Err(Cause::ShuttingDown.into()),
             },
         }
     }
@@ -208,28 +208,24 @@ impl Unrecorded {
                 );
             }
             Err(error) => {
-                let kind = error.kind();
-                record.status = Status::Failed;
-                record.quality = 0.0;
-                record.error_kind = Some(kind.as_str().to_owned());
-                record.error = Some(error.message());
-                let message = error.message();
-                if kind == ErrorKind::Failed {
-                    tracing::error!(
-                        modality = record.modality,
-                        kind = kind.as_str(),
-                        error = message,
-                        "request failed"
-                    );
-                } else {
-                    tracing::warn!(
-                        modality = record.modality,
-                        kind = kind.as_str(),
-                        error = message,
-                        "request refused"
-                    );
-                }
+                record.attempts = error.unanswered.attempts;
+                self.failed(error.kind(), &error.message());
             }
+        }
+    }
+
+    /// Notes and logs that the request has no answer.
+    pub(crate) fn failed(&mut self, kind: ErrorKind, message: &str) {
+        let record = &mut self.interaction;
+        record.duration = self.begun.elapsed();
+        record.status = Status::Failed;
+        record.quality = 0.0;
+        record.error_kind = Some(kind.as_str().to_owned());
+        record.error = Some(message.to_owned());
+        if kind == ErrorKind::Failed {
+            tracing::error!(modality = record.modality, kind = kind.as_str(), error = message, "request failed");
+        } else {
+            tracing::warn!(modality = record.modality, kind = kind.as_str(), error = message, "request refused");
         }
     }
 }

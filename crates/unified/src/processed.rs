@@ -27,7 +27,8 @@ pub struct Processed {
     pub cache: CacheOutcome,
     /// How many attempts this answer took, over all sources; 0 where it was cached.
     pub attempts: u32,
-    /// How long the request took.
+    /// How long the request took; as JSON `took_ms`, in milliseconds.
+    #[serde(rename = "took_ms", serialize_with = "milliseconds")]
     pub took: Duration,
 }
 
@@ -37,6 +38,10 @@ impl Processed {
     pub fn is_degraded(&self) -> bool {
         self.quality < 1.0
     }
+}
+
+fn milliseconds<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(took.as_secs_f64() * 1e3)
 }
 
 impl fmt::Display for Processed {

@@ -21,17 +21,17 @@ pub struct Request {
     pub(crate) content: Bytes,
     #[garde(skip)]
     pub(crate) modality: Option<String>,
-    #[garde(inner(length(bytes, min = 1, max = 255)))]
+    #[garde(inner(custom(sized::<255>)))]
     pub(crate) file_name: Option<String>,
-    #[garde(inner(length(bytes, min = 1, max = 16_384)))]
+    #[garde(inner(custom(sized::<16_384>)))]
     pub(crate) question: Option<String>,
-    #[garde(length(max = 32))]
+    #[garde(custom(few))]
     pub(crate) parameters: BTreeMap<String, Value>,
-    #[garde(length(bytes, min = 1, max = 128), custom(plain_name))]
+    #[garde(custom(sized::<128>), custom(plain_name))]
     pub(crate) tenant: String,
-    #[garde(inner(length(bytes, min = 1, max = 128)))]
+    #[garde(inner(custom(sized::<128>)))]
     pub(crate) user: Option<String>,
-    #[garde(inner(length(bytes, min = 1, max = 128)))]
+    #[garde(inner(custom(sized::<128>)))]
     pub(crate) session: Option<String>,
     #[garde(inner(custom(some_time)))]
     pub(crate) deadline: Option<Duration>,
@@ -162,6 +162,22 @@ impl fmt::Debug for Request {
             .field("file_name", &self.file_name)
             .field("tenant", &self.tenant)
             .finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that garde calls")]
+fn sized<const MAX: usize>(text: &str, (): &()) -> garde::Result {
+    match text.len() {
+        length if (1..=MAX).contains(&length) => Ok(()),
+        length => Err(garde::Error::new(format!("has {length} bytes, expected 1 to {MAX}"))),
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that garde calls")]
+fn few(parameters: &BTreeMap<String, Value>, (): &()) -> garde::Result {
+    match parameters.len() {
+        0..=32 => Ok(()),
+        count => Err(garde::Error::new(format!("are {count}, expected at most 32"))),
     }
 }
 

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use bedplate_models::{ExtractiveModel, Model, Prompt};
 use bedplate_recovery::{
-    Answer, CircuitBreaker, Failure, Fallback, Identity, Pipeline, Quality, Retry, Source, Stack, Timeout,
+    Answer, CircuitBreaker, ErrorClass, Failure, Fallback, Identity, Pipeline, Quality, Retry, Source, Stack, Timeout,
 };
 use bedplate_tasks::{Task, TaskPool};
 use tracing::Instrument as _;
 
 use crate::attempt::AttemptError;
+use crate::error::Unanswered;
 use crate::settings::{BREAKER_WINDOW, DegradedAnswers, RecoverySettings};
 use crate::{BuildError, Input, Output, Processor, ProcessorError};
 
 /// Total time limit, retry, breaker: the outermost first.
 type Guarded = Pipeline<Stack<Stack<Stack<Identity, Timeout>, Retry>, CircuitBreaker>>;
-type RouteResult = Result<Answer<Output>, Failure<AttemptError>>;
+type RouteResult = Result<Answer<Output>, Unanswered>;
 
 /// The quality of a processor's degraded output, which says what the content is and not what it contains.
 const INSPECTED: f64 = 0.3;
@@ -90,21 +91,18 @@ impl ProcessorRoute {
             let work = move |input: &Input| processor.process(input);
             self.on_thread(input.clone(), work).instrument(span)
         }));
+        if !self.guard.may_degrade() {
+            return Ok(full.await?);
+        }
         let degraded = Source::new(format!("{name} (inspected)"), quality(INSPECTED));
         let fallback = Fallback::new();
         let chain = fallback.after(full).then(degraded, async |_| {
             let processor = Arc::clone(&self.processor);
-            let work = move |input: &Input| {
-                let none = || Err(ProcessorError::permanent("it has no degraded form"));
-                processor.degraded(input).unwrap_or_else(none)
-            };
-            if self.guard.may_degrade() {
-                self.on_thread(input.clone(), work).await
-            } else {
-                Err(ProcessorError::permanent("degraded answers are refused").into())
-            }
+            let none = || Err(ProcessorError::permanent("it has no degraded form"));
+            let work = move |input: &Input| processor.degraded(input).unwrap_or_else(none);
+            self.on_thread(input.clone(), work).await
         });
-        chain.run().await
+        Ok(chain.run().await?)
     }
 
     /// Runs blocking work on a thread for such work; waiting for a thread counts as part of the attempt.
@@ -149,31 +147,40 @@ impl ModelRoute {
         self.models.iter().map(|(.., guard)| guard)
     }
 
+    /// Asks one model after the other, until one answers or the fault is the caller's own.
     pub(crate) async fn answer(&self, prompt: &Prompt) -> RouteResult {
-        let mut result: Option<RouteResult> = None;
+        let mut attempts = 0;
+        let mut first: Option<Failure<AttemptError>> = None;
         for (model, quality, guard) in &self.models {
+            if first.as_ref().is_some_and(|failure| !guard.may_degrade() || !may_fall_back(failure.class())) {
+                break;
+            }
             let name = model.id().as_str();
+            // Boxed, as the attempts of a processor.
             let asked = Box::pin(guard.pipeline.answer(name, |cx| {
                 let span = tracing::info_span!("attempt", model = name, attempt = cx.attempt());
                 ask(&**model, prompt, guard.attempt_timeout).instrument(span)
             }));
-            result = Some(match result {
-                None => asked.await,
-                Some(Ok(answer)) => return Ok(answer),
-                Some(Err(failure)) if guard.may_degrade() => {
-                    let next = Source::new(name, *quality);
-                    let before = std::future::ready(Err(failure));
-                    Fallback::new()
-                        .after(before)
-                        .then(next, async |_| asked.await.map(|answer| answer.value))
-                        .run()
-                        .await
+            match asked.await {
+                Ok(mut answer) => {
+                    answer.attempts += attempts;
+                    answer.quality = if first.is_some() { *quality } else { Quality::FULL };
+                    return Ok(answer);
                 }
-                Some(Err(failure)) => return Err(failure),
-            });
+                Err(failure) => {
+                    attempts += failure.attempts();
+                    first.get_or_insert(failure);
+                }
+            }
         }
-        result.unwrap_or_else(|| Err(AttemptError::from(ProcessorError::permanent("there is no model")).into()))
+        let none = || AttemptError::from(ProcessorError::permanent("there is no model")).into();
+        Err(Unanswered { attempts, ..first.unwrap_or_else(none).into() })
     }
+}
+
+/// As [`Fallback`] has it: a wrong request must not look like a degraded success.
+const fn may_fall_back(class: ErrorClass) -> bool {
+    !matches!(class, ErrorClass::CallerFault | ErrorClass::Cancelled)
 }
 
 async fn ask(model: &dyn Model, prompt: &Prompt, limit: Duration) -> Result<Output, AttemptError> {

@@ -29,16 +29,11 @@ pub(crate) struct Watched {
 }
 
 /// Starts the checks of the six subsystems.
-pub(crate) fn health(watched: &Watched, settings: HealthSettings) -> Result<Health, BuildError> {
+pub(crate) fn health(watched: Watched, settings: HealthSettings) -> Result<Health, BuildError> {
+    let Watched { cache, pool, queue, breakers, documents, telemetry, store } = watched;
     let policy = Policy::default().interval(settings.interval).timeout(settings.timeout);
     let patience = settings.timeout / 2;
-    let cache = watched.cache.clone();
-    let (pool, queue) = (watched.pool.clone(), watched.queue);
-    let breakers = watched.breakers.clone();
-    let documents = watched.documents.clone();
-    let telemetry = watched.telemetry.clone();
     let lines_dropped = Arc::new(AtomicU64::new(0));
-    let store = Arc::clone(&watched.store);
     Health::builder("bedplate")
         .policy(policy)
         .component(Component::new("cache").check_fn(move || std::future::ready(check_cache(&cache))))
@@ -122,71 +117,62 @@ fn check_log(telemetry: &Observability, seen: &AtomicU64) -> Outcome {
 
 /// Supplies the system's figures to the Prometheus text. The telemetry must not keep the system alive.
 pub(crate) fn register(system: &Arc<System>) -> Result<(), ConfigError> {
-    type Read = fn(&System) -> Vec<Sample>;
-    let metrics: [(&'static str, MetricKind, &'static str, Read); 12] = [
-        ("bedplate_requests_total", MetricKind::Counter, "Requests that ended, by status.", |system| {
+    use MetricKind::{Counter, Gauge};
+    type Count = fn(&System) -> u64;
+    type Labeled = fn(&System) -> Vec<(&'static str, u64)>;
+    let counts: [(&'static str, MetricKind, &'static str, Count); 8] = [
+        ("bedplate_requests_in_flight", Gauge, "Requests under way.", |system| system.counters().in_flight),
+        ("bedplate_retries_total", Counter, "Attempts beyond the first.", |system| system.counters().retries),
+        ("bedplate_cache_entries", Gauge, "Answers in the cache.", |system| system.cache.stats().entries),
+        ("bedplate_cache_bytes", Gauge, "What the cached answers weigh.", |system| system.cache.stats().bytes),
+        ("bedplate_tasks_queued", Gauge, "Requests that wait for a worker.", |system| system.pool.stats().queued),
+        ("bedplate_tasks_running", Gauge, "Requests that hold a worker.", |system| system.pool.stats().running),
+        ("bedplate_tasks_rejected_total", Counter, "Requests that found no room.", |system| {
+            system.pool.stats().rejected
+        }),
+        ("bedplate_breakers_open", Gauge, "Breakers that are not closed.", |system| {
+            system.guards().filter(|guard| !matches!(guard.breaker.state(), BreakerState::Closed)).count() as u64
+        }),
+    ];
+    let labeled: [(&'static str, &'static str, &'static str, Labeled); 3] = [
+        ("bedplate_requests_total", "status", "Requests that ended, by status.", |system| {
             let counters = system.counters();
-            let by_status =
-                [("succeeded", counters.succeeded), ("degraded", counters.degraded), ("failed", counters.failed)];
-            by_status.map(|(status, count)| Sample::count(count).label("status", status)).into()
+            vec![("succeeded", counters.succeeded), ("degraded", counters.degraded), ("failed", counters.failed)]
         }),
-        ("bedplate_requests_in_flight", MetricKind::Gauge, "Requests under way.", |system| {
-            vec![Sample::count(system.counters().in_flight)]
-        }),
-        ("bedplate_retries_total", MetricKind::Counter, "Attempts beyond the first.", |system| {
-            vec![Sample::count(system.counters().retries)]
-        }),
-        ("bedplate_cache_lookups_total", MetricKind::Counter, "Lookups of answers, by result.", |system| {
+        ("bedplate_cache_lookups_total", "result", "Lookups of answers, by result.", |system| {
             let stats = system.cache.stats();
-            [
-                ("hit", stats.hits),
-                ("miss", stats.misses().saturating_sub(stats.coalesced)),
-                ("coalesced", stats.coalesced),
-            ]
-            .map(|(result, count)| Sample::count(count).label("result", result))
-            .into()
+            let loads = stats.misses().saturating_sub(stats.coalesced);
+            vec![("hit", stats.hits), ("miss", loads), ("coalesced", stats.coalesced)]
         }),
-        ("bedplate_cache_entries", MetricKind::Gauge, "Answers in the cache.", |system| {
-            vec![Sample::count(system.cache.stats().entries)]
-        }),
-        ("bedplate_cache_bytes", MetricKind::Gauge, "What the cached answers weigh.", |system| {
-            vec![Sample::count(system.cache.stats().bytes)]
-        }),
-        ("bedplate_tasks_queued", MetricKind::Gauge, "Requests that wait for a worker.", |system| {
-            vec![Sample::count(system.pool.stats().queued)]
-        }),
-        ("bedplate_tasks_running", MetricKind::Gauge, "Requests that hold a worker.", |system| {
-            vec![Sample::count(system.pool.stats().running)]
-        }),
-        ("bedplate_tasks_rejected_total", MetricKind::Counter, "Requests that found the queue full.", |system| {
-            vec![Sample::count(system.pool.stats().rejected)]
-        }),
-        ("bedplate_records_total", MetricKind::Counter, "Records of requests, by fate.", |system| {
+        ("bedplate_records_total", "fate", "Records of requests, by fate.", |system| {
             let stats = system.recorder.stats();
             let dropped = system.counters().records_dropped;
-            [("written", stats.written), ("refused", stats.refused), ("dropped", dropped)]
-                .map(|(fate, count)| Sample::count(count).label("fate", fate))
-                .into()
+            vec![("written", stats.written), ("refused", stats.refused), ("dropped", dropped)]
         }),
-        ("bedplate_breakers_open", MetricKind::Gauge, "Breakers that are not closed.", |system| {
-            let guards = system.routes.iter().map(|route| &route.guard).chain(system.models.guards());
-            let open = guards.filter(|guard| !matches!(guard.breaker.state(), BreakerState::Closed)).count();
-            vec![Sample::count(open as u64)]
-        }),
-        (
-            "bedplate_health_status",
-            MetricKind::Gauge,
-            "Status of each subsystem: 0 HEALTHY, 1 DEGRADED, 2 UNHEALTHY, 3 CRITICAL.",
-            |system| {
-                let components = system.health.snapshot().components.into_iter();
-                components.map(|(name, one)| Sample::count(one.status as u64).label("component", name)).collect()
-            },
-        ),
     ];
-    for (name, kind, help, read) in metrics {
-        let weak: Weak<System> = Arc::downgrade(system);
-        let values = move || weak.upgrade().map(|system| read(&system)).unwrap_or_default();
-        system.telemetry.register(Metric::new(name, kind, help, values))?;
+    for (name, kind, help, read) in counts {
+        supply(system, name, kind, help, move |system| vec![Sample::count(read(system))])?;
     }
-    Ok(())
+    for (name, label, help, read) in labeled {
+        supply(system, name, Counter, help, move |system| {
+            read(system).into_iter().map(|(value, count)| Sample::count(count).label(label, value)).collect()
+        })?;
+    }
+    let help = "Status of each subsystem: 0 HEALTHY, 1 DEGRADED, 2 UNHEALTHY, 3 CRITICAL.";
+    supply(system, "bedplate_health_status", Gauge, help, |system| {
+        let components = system.health.snapshot().components.into_iter();
+        components.map(|(name, one)| Sample::count(one.status as u64).label("component", name)).collect()
+    })
+}
+
+fn supply(
+    system: &Arc<System>,
+    name: &'static str,
+    kind: MetricKind,
+    help: &'static str,
+    read: impl Fn(&System) -> Vec<Sample> + Send + Sync + 'static,
+) -> Result<(), ConfigError> {
+    let weak: Weak<System> = Arc::downgrade(system);
+    let values = move || weak.upgrade().map(|system| read(&system)).unwrap_or_default();
+    system.telemetry.register(Metric::new(name, kind, help, values))
 }

@@ -1,15 +1,22 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bedplate_cache::Cache;
 use bedplate_health::Health;
 use bedplate_observability::Observability;
-use bedplate_storage::{Recorder, Status, Store};
+#[cfg(feature = "server")]
+use bedplate_storage::{Interaction, Timestamp};
+use bedplate_storage::{Recorder, Store};
 use bedplate_tasks::TaskPool;
 use serde::Serialize;
 use tokio::sync::watch;
+#[cfg(feature = "server")]
+use tokio::time::Instant;
+
+#[cfg(feature = "server")]
+use crate::lifecycle::Unrecorded;
 
 use crate::explain::Layered;
 use crate::processed::Answered;
@@ -37,10 +44,12 @@ pub(crate) struct System {
     pub(crate) documents: bedplate_collaboration::Hub,
     pub(crate) health: Health,
     pub(crate) telemetry: Observability,
-    pub(crate) owns_telemetry: bool,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) recorder: Recorder,
-    pub(crate) tally: Tally,
+    /// The gate that a shutdown closes.
+    pub(crate) closed: AtomicBool,
+    /// What is counted of requests, for all but the retries.
+    pub(crate) counters: watch::Sender<Counters>,
 }
 
 /// What a system counts of its requests.
@@ -61,33 +70,6 @@ pub struct Counters {
     pub in_flight: u64,
     /// Records that found no room in the recorder's queue.
     pub records_dropped: u64,
-}
-
-/// The counts of requests, and the gate that a shutdown closes.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    closed: AtomicBool,
-    succeeded: AtomicU64,
-    degraded: AtomicU64,
-    failed: AtomicU64,
-    records_dropped: AtomicU64,
-    in_flight: watch::Sender<u64>,
-}
-
-impl Tally {
-    pub(crate) fn counters(&self) -> Counters {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (succeeded, degraded, failed) = (read(&self.succeeded), read(&self.degraded), read(&self.failed));
-        Counters {
-            requests: succeeded + degraded + failed,
-            succeeded,
-            degraded,
-            failed,
-            retries: 0,
-            in_flight: *self.in_flight.borrow(),
-            records_dropped: read(&self.records_dropped),
-        }
-    }
 }
 
 impl Bedplate {
@@ -207,6 +189,19 @@ impl Bedplate {
     }
 }
 
+#[cfg(feature = "server")]
+impl Bedplate {
+    /// Counts, logs and records what was refused before it became a request.
+    pub(crate) async fn refuse(&self, kind: crate::ErrorKind, message: &str) -> crate::RequestId {
+        let interaction = Interaction::new(crate::RequestId::new(), "unknown", Timestamp::now());
+        let id = interaction.id;
+        let mut unrecorded = Unrecorded::new(Arc::clone(&self.system), interaction, Instant::now());
+        tracing::info_span!("process", request_id = %id).in_scope(|| unrecorded.failed(kind, message));
+        unrecorded.record().await;
+        id
+    }
+}
+
 impl fmt::Debug for Bedplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bedplate")
@@ -222,43 +217,30 @@ impl System {
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        let retries = self.routes.iter().map(|route| &route.guard).chain(self.models.guards());
-        Counters { retries: retries.map(crate::route::Guard::retried).sum(), ..self.tally.counters() }
+        let retries = self.guards().map(crate::route::Guard::retried).sum();
+        Counters { retries, ..*self.counters.borrow() }
+    }
+
+    pub(crate) fn guards(&self) -> impl Iterator<Item = &crate::route::Guard> {
+        self.routes.iter().map(|route| &route.guard).chain(self.models.guards())
     }
 
     pub(crate) fn close(&self) {
-        self.tally.closed.store(true, Ordering::SeqCst);
+        self.closed.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.tally.closed.load(Ordering::SeqCst)
+        self.closed.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn began(&self) {
-        self.tally.in_flight.send_modify(|requests| *requests += 1);
-    }
-
-    pub(crate) fn ended(&self, status: Status) {
-        let counter = match status {
-            Status::Succeeded => &self.tally.succeeded,
-            Status::Degraded => &self.tally.degraded,
-            _ => &self.tally.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn left(&self) {
-        self.tally.in_flight.send_modify(|requests| *requests -= 1);
-    }
-
-    pub(crate) fn record_dropped(&self) {
-        self.tally.records_dropped.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counters)) {
+        self.counters.send_modify(change);
     }
 
     /// Waits until no request is under way.
     pub(crate) async fn drained(&self) {
         // The sender lives as long as the system, so the wait ends by the count alone.
-        let mut in_flight = self.tally.in_flight.subscribe();
-        let _count = in_flight.wait_for(|requests| *requests == 0).await;
+        let mut counters = self.counters.subscribe();
+        let _count = counters.wait_for(|counters| counters.in_flight == 0).await;
     }
 }

@@ -236,7 +236,8 @@ mod tests {
         let operations = Operations::new(1).unwrap();
         let sum = || {
             let text = Registry::default().render(&operations.snapshot());
-            let line = text.lines().find_map(|line| line.strip_prefix("operation_duration_seconds_sum{operation=\"op\"} "));
+            let line =
+                text.lines().find_map(|line| line.strip_prefix("operation_duration_seconds_sum{operation=\"op\"} "));
             line.unwrap().parse::<f64>().unwrap()
         };
         let mut before = 0.0;

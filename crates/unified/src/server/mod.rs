@@ -3,7 +3,7 @@
 //! | route | does |
 //! |---|---|
 //! | `POST /v1/process` | processes the body; see [`router`] |
-//! | `GET /health` | the health snapshot as JSON: 200 while HEALTHY or DEGRADED, else 503 |
+//! | `GET /health` | the health snapshot as JSON: 200 while HEALTHY or DEGRADED, else and once a shutdown has begun 503 |
 //! | `GET /metrics` | every metric in the text format 0.0.4 of Prometheus |
 //! | `GET /` | a page that shows the system's state |
 //!
@@ -66,7 +66,8 @@ fn largest(limits: &Limits) -> usize {
 
 async fn health(State(Server { system, .. }): State<Server>) -> Response {
     let snapshot = system.health().snapshot();
-    let status = if snapshot.status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let ready = snapshot.status.is_ready() && !system.system.is_closed();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, NO_STORE, axum::Json(snapshot)).into_response()
 }
 
@@ -75,7 +76,8 @@ async fn metrics(State(Server { system, .. }): State<Server>) -> Response {
 }
 
 async fn state_page(State(Server { system, .. }): State<Server>) -> Response {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let csp = (HeaderName::from_static("content-security-policy"), policy);
     ([csp], NO_STORE, Html(page::render(&system))).into_response()
 }

@@ -20,7 +20,7 @@ pub(super) fn failed(error: &ProcessError) -> Response {
         ErrorKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Failed => StatusCode::BAD_GATEWAY,
-        ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Unavailable | ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
     };
     let body = json!({
         "title": kind.as_str(),

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::Server;
 use super::problem::{failed, problem};
-use crate::Request;
+use crate::{ErrorKind, Request};
 
 /// The query of `POST /v1/process`.
 #[derive(Deserialize)]
@@ -41,19 +41,28 @@ pub(super) async fn process(
     body: Body,
 ) -> Response {
     let upload = server.uploads.read(body).await;
-    let request = match upload.and_then(|upload| request(parameters, &headers, upload)) {
-        Ok(request) => request,
-        Err(refusal) => return *refusal,
+    let (id, mut response) = match upload.and_then(|upload| request(parameters, &headers, upload)) {
+        Ok(request) => {
+            let id = request.id();
+            let answer = server.system.process(request).await;
+            (id, answer.map_or_else(|error| failed(&error), |processed| axum::Json(processed).into_response()))
+        }
+        Err(Refusal { status, kind, detail }) => {
+            let id = server.system.refuse(kind, &detail).await;
+            (id, problem(status, kind.as_str(), &detail))
+        }
     };
-    let id = request.id().to_string();
-    let mut response = match server.system.process(request).await {
-        Ok(processed) => axum::Json(processed).into_response(),
-        Err(error) => failed(&error),
-    };
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
     }
     response
+}
+
+/// Why no request could be made of what was sent.
+struct Refusal {
+    status: StatusCode,
+    kind: ErrorKind,
+    detail: String,
 }
 
 /// How many bytes of bodies are in memory at once, and how many one may have.
@@ -82,22 +91,22 @@ impl Uploads {
     }
 
     /// Reads a body. It takes room as it comes and not as it is announced, so that a sender who stalls keeps nobody out.
-    async fn read(&self, mut body: Body) -> Result<Upload, Box<Response>> {
+    async fn read(&self, mut body: Body) -> Result<Upload, Refusal> {
         let mut upload = Upload { body: Vec::new(), room: None };
         loop {
             let frame = match timeout(Self::PATIENCE, body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(None) => return Ok(upload),
-                Ok(Some(Err(error))) => return Err(invalid(&format!("body cannot be read: {error}")).into()),
+                Ok(Some(Err(error))) => return Err(invalid(format!("body cannot be read: {error}"))),
                 Err(_) => {
                     let detail = format!("body stalled, expected a byte within {:?}", Self::PATIENCE);
-                    return Err(problem(StatusCode::REQUEST_TIMEOUT, "timed_out", &detail).into());
+                    return Err(Refusal { status: StatusCode::REQUEST_TIMEOUT, kind: ErrorKind::TimedOut, detail });
                 }
             };
             // What is no data is a trailer, which says nothing here.
             if let Ok(data) = frame.into_data() {
                 if upload.body.len() + data.len() > self.largest {
-                    return Err(too_large().into());
+                    return Err(too_large());
                 }
                 upload.take(&data, &self.room).ok_or_else(crowded)?;
             }
@@ -127,30 +136,31 @@ impl AsRef<[u8]> for Upload {
     }
 }
 
-fn invalid(detail: &str) -> Response {
-    problem(StatusCode::BAD_REQUEST, "invalid_request", detail)
+fn invalid(detail: String) -> Refusal {
+    Refusal { status: StatusCode::BAD_REQUEST, kind: ErrorKind::InvalidRequest, detail }
 }
 
-fn too_large() -> Response {
-    problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "body is larger than any limit of this system")
+fn too_large() -> Refusal {
+    let detail = "body is larger than any limit of this system".to_owned();
+    Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, kind: ErrorKind::TooLarge, detail }
 }
 
-fn crowded() -> Response {
-    let detail = "too many bytes are being processed, expected to be sent again later";
-    problem(StatusCode::TOO_MANY_REQUESTS, "overloaded", detail)
+fn crowded() -> Refusal {
+    let detail = "too many bytes are being processed, expected to be sent again later".to_owned();
+    Refusal { status: StatusCode::TOO_MANY_REQUESTS, kind: ErrorKind::Overloaded, detail }
 }
 
 fn request(
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: &HeaderMap,
     mut upload: Upload,
-) -> Result<Request, Box<Response>> {
-    let Query(parameters) = parameters.map_err(|error| invalid(&error.body_text()))?;
+) -> Result<Request, Refusal> {
+    let Query(parameters) = parameters.map_err(|error| invalid(error.body_text()))?;
     let json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     let mut question = parameters.question;
     if json {
         let parsed: TextBody =
-            serde_json::from_slice(&upload.body).map_err(|error| invalid(&format!("body is wrong: {error}")))?;
+            serde_json::from_slice(&upload.body).map_err(|error| invalid(format!("body is wrong: {error}")))?;
         question = parsed.question.or(question);
         upload.body = parsed.text.into_bytes();
     }
@@ -170,7 +180,7 @@ fn request(
     let header = |name: &str| match headers.get(name).map(HeaderValue::to_str) {
         None => Ok(None),
         Some(Ok(value)) => Ok(Some(value.to_owned())),
-        Some(Err(_)) => Err(Box::new(invalid(&format!("{name} is not visible ASCII, expected that")))),
+        Some(Err(_)) => Err(invalid(format!("{name} is not visible ASCII, expected that"))),
     };
     if let Some(tenant) = header("x-tenant")? {
         request = request.tenant(tenant);
