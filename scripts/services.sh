@@ -8,8 +8,9 @@
 set -euo pipefail
 
 host=127.0.0.1
-redis_port=${BEDPLATE_REDIS_PORT:-6379}
-postgres_port=${BEDPLATE_POSTGRES_PORT:-5432}
+# Ports of their own: the usual ones may belong to servers with somebody's data and passwords.
+redis_port=${BEDPLATE_REDIS_PORT:-56379}
+postgres_port=${BEDPLATE_POSTGRES_PORT:-55432}
 # What root starts runs as another user, who cannot reach root's home.
 if [ "$(id -u)" = 0 ]; then state=/var/lib; else state=${XDG_STATE_HOME:-$HOME/.local/state}; fi
 state=${BEDPLATE_SERVICES_DIR:-$state/bedplate-services}

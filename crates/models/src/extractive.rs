@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use rust_stemmers::{Algorithm, Stemmer};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::{Completion, ConfigError, FinishReason, Model, ModelError, ModelId, Prompt, Usage};
@@ -114,6 +115,9 @@ impl ExtractiveModel {
     }
 }
 
+/// The context in bytes that is ranked on the caller's thread: less than a millisecond's work.
+const MOST_ON_THE_SPOT: usize = 16 * 1024;
+
 impl Default for ExtractiveModel {
     fn default() -> Self {
         Self::new()
@@ -126,8 +130,15 @@ impl Model for ExtractiveModel {
         &self.id
     }
 
+    /// Ranks long contexts on a thread for blocking work, where there is a runtime that has such threads.
     async fn generate(&self, prompt: &Prompt) -> Result<Completion, ModelError> {
-        self.answer(prompt)
+        let length: usize = prompt.context_texts().iter().map(String::len).sum();
+        let Some(runtime) = Handle::try_current().ok().filter(|_| length > MOST_ON_THE_SPOT) else {
+            return self.answer(prompt);
+        };
+        let (model, owned) = (Self { id: self.id.clone(), config: self.config }, prompt.clone());
+        let ranked = runtime.spawn_blocking(move || model.answer(&owned)).await;
+        ranked.unwrap_or_else(|_| self.answer(prompt))
     }
 }
 
@@ -301,6 +312,15 @@ mod tests {
         let error = ExtractiveModel::new().answer(&Prompt::new("Why?")).unwrap_err();
         assert!(matches!(error, ModelError::InvalidPrompt { field: "prompt.context", .. }));
         assert!(!error.is_transient());
+    }
+
+    #[tokio::test]
+    async fn a_long_context_is_ranked_elsewhere_with_the_same_answer() {
+        let long = ENGINE.repeat(200);
+        assert!(long.len() > MOST_ON_THE_SPOT);
+        let prompt = Prompt::new("What closes the throttle?").context(long);
+        let model = ExtractiveModel::new();
+        assert_eq!(model.generate(&prompt).await.unwrap(), model.answer(&prompt).unwrap());
     }
 
     #[test]

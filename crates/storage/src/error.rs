@@ -51,6 +51,15 @@ pub enum StorageError {
         /// The queue's bound.
         capacity: usize,
     },
+    /// The database file cannot be opened; it is created where it is missing, the folders above it are not.
+    #[error("database {path} cannot be opened")]
+    Unopened {
+        /// The file.
+        path: String,
+        /// The driver's error.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The database failed.
     #[error("{operation} failed in the database")]
     Database {

@@ -29,7 +29,8 @@ pub struct RecorderConfig {
     /// How long a batch waits to fill, default 10 ms, at most 10 s. 0 writes each as it comes; too long delays what
     /// readers see.
     pub linger: Duration,
-    /// How long after a failed batch it is tried again, default 100 ms, 1 ms to 60 s.
+    /// How long after a failed batch it is tried again, default 100 ms, 1 ms to 60 s; doubled for each further failure, up
+    /// to 5 s where it is not set longer.
     pub retry_delay: Duration,
 }
 
@@ -203,6 +204,8 @@ impl Drop for AbortOnDrop {
     }
 }
 
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
+
 struct Writer {
     store: Arc<dyn Store>,
     config: RecorderConfig,
@@ -241,7 +244,15 @@ impl Writer {
 
     /// Writes the batch, again and again while the store is out of reach; a row that no store takes is refused alone.
     async fn write(&mut self) {
-        while !self.batch.is_empty() {
+        let mut delay = self.config.retry_delay;
+        let mut rest = Vec::new();
+        loop {
+            if self.batch.is_empty() {
+                self.batch = std::mem::take(&mut rest);
+                if self.batch.is_empty() {
+                    break;
+                }
+            }
             match self.store.record(&self.batch).await {
                 Ok(()) => {
                     self.stats.lock().written += self.batch.len() as u64;
@@ -260,10 +271,21 @@ impl Writer {
                     tracing::error!(lost = self.batch.len(), "interactions cannot be written: the store is closed");
                     self.batch.clear();
                 }
+                Err(error) if !error.is_transient() => {
+                    // One row is wrong, and nobody says which: the halves are tried by themselves.
+                    if self.batch.len() == 1 {
+                        tracing::error!(%error, "an interaction was refused by the database");
+                        self.batch.clear();
+                        self.stats.lock().refused += 1;
+                    } else {
+                        rest.extend(self.batch.split_off(self.batch.len() / 2));
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, waiting = self.batch.len(), "interactions could not be written yet");
                     self.stats.lock().retries += 1;
-                    sleep(self.config.retry_delay).await;
+                    sleep(delay).await;
+                    delay = (delay * 2).min(MAX_RETRY_DELAY).max(self.config.retry_delay);
                 }
             }
         }

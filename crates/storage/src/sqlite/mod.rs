@@ -98,6 +98,14 @@ impl SqliteStore {
                 expected: "1 to 64 connections",
             });
         }
+        let path = config.path.to_string_lossy();
+        if path.is_empty() || path == ":memory:" || path.starts_with("file:") {
+            return Err(StorageError::Invalid {
+                field: "sqlite.path",
+                value: format!("{path:?}"),
+                expected: "the path of a file; a MemoryStore keeps records in memory",
+            });
+        }
         let options = SqliteConnectOptions::new()
             .filename(&config.path)
             .foreign_keys(true)
@@ -111,7 +119,7 @@ impl SqliteStore {
             .acquire_timeout(config.busy_timeout)
             .connect_with(options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal))
             .await
-            .map_err(|source| failed("open the database", source))?;
+            .map_err(|source| unopened(&config.path, source))?;
         migrations::run(&writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(config.readers)
@@ -145,15 +153,21 @@ impl Store for SqliteStore {
     }
 }
 
+fn unopened(path: &Path, source: sqlx::Error) -> StorageError {
+    StorageError::Unopened { path: path.display().to_string(), source: Box::new(source) }
+}
+
 /// Names the operation that failed, and tells a busy or closed database from a broken one.
 fn failed(operation: &'static str, source: sqlx::Error) -> StorageError {
     let transient = match &source {
         sqlx::Error::PoolClosed => return StorageError::Closed,
-        sqlx::Error::PoolTimedOut => true,
-        // Primary result codes 5 (SQLITE_BUSY) and 6 (SQLITE_LOCKED); extended codes keep them in the low byte.
-        sqlx::Error::Database(error) => {
-            error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
-        }
+        sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
+        // Primary result codes, which extended ones keep in their low byte: busy, locked, read-only, interrupted, I/O error,
+        // full, cannot open and protocol are of the moment; all others, as a broken constraint, are of the row.
+        sqlx::Error::Database(error) => error
+            .code()
+            .and_then(|code| code.parse::<u32>().ok())
+            .is_some_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 9 | 10 | 13 | 14 | 15)),
         _ => false,
     };
     StorageError::Database { operation, transient, source: Box::new(source) }

@@ -41,6 +41,25 @@ async fn a_store_that_is_out_of_reach_for_a_while_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_row_that_the_database_refuses_holds_no_other() {
+    let mut faulty = Faulty::failing(0);
+    faulty.refused = Some("refuse me");
+    let store = Arc::new(faulty);
+    let recorder = Recorder::start(Arc::clone(&store) as Arc<dyn Store>, RecorderConfig::default()).unwrap();
+    for index in 0..20 {
+        let mut one = interaction(index);
+        if index % 7 == 3 {
+            one.modality = "refuse me".to_owned();
+        }
+        recorder.record(one).await.unwrap();
+    }
+    recorder.flush().await.unwrap();
+    let stats = recorder.stats();
+    assert_eq!((stats.written, stats.refused, stats.retries), (17, 3, 0));
+    assert_eq!(store.inner.interaction_counts().await.unwrap().total(), 17);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_store_cannot_hold_the_shutdown_and_the_loss_is_told() {
     let store = Arc::new(Faulty::failing(u32::MAX));
     let recorder = Recorder::start(store as Arc<dyn Store>, RecorderConfig::default()).unwrap();
@@ -107,11 +126,13 @@ async fn settings_out_of_bounds_are_named() {
 struct Faulty {
     inner: MemoryStore,
     failures: AtomicU32,
+    /// Batches with this modality fail for good.
+    refused: Option<&'static str>,
 }
 
 impl Faulty {
     fn failing(times: u32) -> Self {
-        Self { inner: MemoryStore::new(), failures: AtomicU32::new(times) }
+        Self { inner: MemoryStore::new(), failures: AtomicU32::new(times), refused: None }
     }
 }
 
@@ -125,6 +146,13 @@ impl Interactions for Faulty {
                 operation: "record interactions",
                 transient: true,
                 source: "the database is locked".into(),
+            });
+        }
+        if interactions.iter().any(|one| Some(one.modality.as_str()) == self.refused) {
+            return Err(StorageError::Database {
+                operation: "record interactions",
+                transient: false,
+                source: "a constraint".into(),
             });
         }
         self.inner.record(interactions).await

@@ -64,7 +64,10 @@ async fn two_processes_worth_of_stores_share_a_file() {
 async fn what_cannot_be_opened_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let missing = SqliteStore::open(folder.path().join("no/such/folder.db")).await.unwrap_err();
-    assert!(matches!(missing, StorageError::Database { operation: "open the database", .. }), "{missing:?}");
+    assert!(matches!(missing, StorageError::Unopened { .. }), "{missing:?}");
+    assert!(missing.to_string().contains("folder.db cannot be opened"), "{missing}");
+    let in_memory = SqliteStore::open(":memory:").await.unwrap_err();
+    assert!(matches!(in_memory, StorageError::Invalid { field: "sqlite.path", .. }), "{in_memory:?}");
 
     let path = folder.path().join("text.db");
     std::fs::write(&path, "This is no database, but it is long enough to have a header of sixteen bytes.").unwrap();
