@@ -55,3 +55,7 @@ struct Guide;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/getting-started.md")]
 struct GettingStarted;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
