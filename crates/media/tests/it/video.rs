@@ -21,6 +21,13 @@ fn a_film_is_described() {
     assert_eq!(video.support, Support::Analyzed);
     assert!(audio.codec.as_deref().unwrap().starts_with("mp4a"));
     assert!(matches!(audio.support, Support::Unsupported { .. }));
+    // The sample entry says two channels, the decoder configuration six.
+    assert_eq!((audio.sample_rate_hertz, audio.channels), (Some(48_000), Some(6)));
+    #[cfg(feature = "audio")]
+    {
+        let sound = bedplate_media::audio::analyze(BUNNY, &Limits::default()).unwrap();
+        assert_eq!((audio.sample_rate_hertz, audio.channels), (sound.sample_rate_hertz, sound.channels));
+    }
     // 64 million pixels make 69 frames of 720p.
     assert!(report.frames_decoded <= 69 && report.frames_decoded >= 40, "{}", report.frames_decoded);
     assert!(report.sampling.is_some());
