@@ -25,6 +25,13 @@ pub struct Warning {
     pub message: String,
 }
 
+/// Writes a number of things: "1 onset", "2 onsets".
+#[cfg(any(feature = "text", feature = "image", feature = "audio", feature = "video"))]
+pub(crate) fn counted(count: impl TryInto<u64>, thing: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Names the kinds of gap in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -210,5 +217,15 @@ fn dispatch(modality: Modality, bytes: &[u8], limits: &Limits, depth: Depth) -> 
         .map(|report| Report::Video(Box::new(report))),
         #[cfg(not(all(feature = "text", feature = "image", feature = "audio", feature = "video")))]
         modality => Err(MediaError::Disabled { modality }),
+    }
+}
+
+#[cfg(all(test, any(feature = "text", feature = "image", feature = "audio", feature = "video")))]
+mod tests {
+    use super::counted;
+
+    #[test]
+    fn one_thing_is_singular() {
+        assert_eq!(["0 onsets", "1 onset", "2 onsets"], [0_u32, 1, 2].map(|count| counted(count, "onset")));
     }
 }

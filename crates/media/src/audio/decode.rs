@@ -10,6 +10,7 @@ use super::AudioReport;
 use super::meter::{Measured, Meter};
 use crate::budget::Budgeted;
 use crate::guard::catching;
+use crate::report::counted;
 use crate::support::Support;
 use crate::{Depth, Format, Limits, MediaError, Warning, WarningKind, boxes};
 
@@ -244,7 +245,8 @@ impl<'a> Run<'a> {
         report.channels = Some(channels);
         report.sample_rate_hertz = Some(rate);
         if self.damaged > 0 {
-            let message = format!("{} packets could not be decoded and were left out", self.damaged);
+            let was = if self.damaged == 1 { "was" } else { "were" };
+            let message = format!("{} could not be decoded and {was} left out", counted(self.damaged, "packet"));
             report.warnings.push(Warning::new(WarningKind::Damaged, message));
         }
         match ended {

@@ -72,9 +72,10 @@ impl Meter {
     pub(super) fn finish(mut self) -> Measured {
         self.spectrum.flush();
         let samples = self.frames as f64 * f64::from(self.channels.max(1));
+        let duration_seconds = self.frames as f64 / f64::from(self.rate.max(1));
         let silent = Loudness { integrated: None, range: None, true_peak: None };
         Measured {
-            duration_seconds: self.frames as f64 / f64::from(self.rate.max(1)),
+            duration_seconds,
             peak_dbfs: decibels(self.peak),
             rms_dbfs: decibels((self.squares / samples.max(1.0)).sqrt()),
             loudness: self.loudness.as_ref().map_or(silent, |meter| meter.finish(self.frames)),
@@ -83,6 +84,8 @@ impl Meter {
                 .into_iter()
                 .map(|time| time + self.spectrum.offset_seconds())
                 .map(|time| time.max(0.0))
+                // Sound that breaks off is heard as a click where the silence behind it begins.
+                .filter(|time| *time < duration_seconds)
                 .collect(),
         }
     }

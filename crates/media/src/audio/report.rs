@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::counted;
 use crate::support::Support;
 use crate::{Depth, Format, Warning};
 
@@ -54,7 +55,7 @@ impl fmt::Display for AudioReport {
             write!(f, ", {duration:.2} s")?;
         }
         if let (Some(rate), Some(channels)) = (self.sample_rate_hertz, self.channels) {
-            write!(f, ", {rate} Hz, {channels} channels")?;
+            write!(f, ", {rate} Hz, {}", counted(channels, "channel"))?;
         }
         if let Support::Unsupported { reason } = &self.support {
             write!(f, "\nnot decoded: {reason}")?;
@@ -69,7 +70,7 @@ impl fmt::Display for AudioReport {
             }
         }
         if let (Some(centroid), Some(onsets)) = (self.spectral_centroid_hertz, self.onset_count) {
-            write!(f, "\nspectral centroid {centroid:.0} Hz, {onsets} onsets")?;
+            write!(f, "\nspectral centroid {centroid:.0} Hz, {}", counted(onsets, "onset"))?;
         }
         for warning in self.warnings.iter().take(2) {
             write!(f, "\nnote: {warning}")?;

@@ -8,13 +8,16 @@ use crate::guard::catching;
 use crate::{Format, MediaError};
 
 /// Reads EXIF from any container that may carry it; `Ok(None)` where there is none.
-pub(super) fn read(bytes: &[u8], format: Format, most: usize) -> Result<Option<Exif>, MediaError> {
+///
+/// The search goes on until the picture ends, so that of a truncated file without EXIF fails: that is no fault of EXIF.
+pub(super) fn read(bytes: &[u8], format: Format, most: usize, truncated: bool) -> Result<Option<Exif>, MediaError> {
     if matches!(format, Format::Gif | Format::Bmp) {
         return Ok(None);
     }
     catching(format, || match Reader::new().read_from_container(&mut Cursor::new(bytes)) {
         Ok(exif) => Ok(Some(report(&exif, most))),
         Err(exif::Error::NotFound(_)) => Ok(None),
+        Err(exif::Error::InvalidFormat("Broken JPEG file")) if truncated => Ok(None),
         Err(error) => Err(MediaError::decoder(format, error)),
     })
 }

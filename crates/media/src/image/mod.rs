@@ -9,6 +9,7 @@ mod exif;
 mod focus;
 mod frames;
 mod hash;
+mod jpeg;
 mod palette;
 mod report;
 
@@ -20,7 +21,7 @@ use crate::{Depth, Format, Limits, MediaError, Modality, Warning, WarningKind};
 
 /// Analyzes a picture: header, EXIF, palette, hashes, focus and exposure.
 ///
-/// An animation is analyzed by its first frame.
+/// An animation is analyzed by its first frame, and a JPEG that is cut off by what is there of it, with a warning.
 ///
 /// # Errors
 ///
@@ -61,7 +62,11 @@ fn read<T>(
     let format = require_format(bytes, Modality::Image, is_image, limits.image.max_bytes)?;
     let header = decode::header(bytes, format, limits)?;
     let mut warnings = Vec::new();
-    let exif = match exif::read(bytes, format, limits.image.max_exif_fields) {
+    let truncated = format == Format::Jpeg && jpeg::is_truncated(bytes);
+    if truncated {
+        warnings.push(Warning::new(WarningKind::Truncated, "the file ends before the picture does"));
+    }
+    let exif = match exif::read(bytes, format, limits.image.max_exif_fields, truncated) {
         Ok(exif) => exif,
         Err(error) => {
             let message = format!("EXIF could not be read: {error}");

@@ -3,6 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::PerceptualHash;
+use crate::report::counted;
 use crate::{Depth, Format, Warning};
 
 /// Says what a picture contains.
@@ -100,7 +101,7 @@ impl fmt::Display for ImageReport {
         }
         if let Some(exif) = &self.exif {
             let camera = exif.camera_model.as_deref().unwrap_or("unknown camera");
-            write!(f, "\nEXIF: {camera}, {} fields", exif.fields.len())?;
+            write!(f, "\nEXIF: {camera}, {}", counted(exif.fields.len(), "field"))?;
         }
         if !self.palette.is_empty() {
             write!(f, "\npalette:")?;

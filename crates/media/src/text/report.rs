@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::counted;
 use crate::{Depth, Warning};
 
 /// Says what a text contains.
@@ -82,9 +83,9 @@ impl fmt::Display for TextReport {
             Some(language) => write!(f, "perhaps {} ({})", language.name, language.code)?,
             None => write!(f, "text in an unknown language")?,
         }
-        write!(f, ", {} words", self.words)?;
+        write!(f, ", {}", counted(self.words, "word"))?;
         if let Some(sentences) = self.sentences {
-            write!(f, ", {sentences} sentences")?;
+            write!(f, ", {}", counted(sentences, "sentence"))?;
         }
         write!(f, ", {:.0} s to read", self.reading_seconds)?;
         if !self.keywords.is_empty() {

@@ -6,6 +6,7 @@ use oxideav_h264::h264_decoder::H264CodecDecoder;
 
 use super::cuts::{CutFinder, Histogram};
 use super::{Cut, FrameSampling, Stream, Thumbnail, matroska, plan, thumbnail};
+use crate::report::counted;
 use crate::{Format, Limits, MediaError, Warning, WarningKind};
 
 /// What the frames of a track showed.
@@ -35,12 +36,19 @@ pub(super) fn examine(
         return Ok(Err(reason));
     }
     let by_pixels = limits.video.max_decoded_pixels / picture.pixels().max(1);
-    let budget = by_pixels.min(u64::from(limits.video.max_frames_decoded));
+    let by_frames = u64::from(limits.video.max_frames_decoded);
+    let budget = by_pixels.min(by_frames);
     let budget = usize::try_from(budget).unwrap_or(usize::MAX);
     let (sampling, chosen) = plan::choose(&stream.samples, budget);
     if chosen.is_empty() {
         return Ok(Err("the budget of frames to decode is used up".to_owned()));
     }
+    let spent = if by_pixels < by_frames {
+        let limit = limits.video.max_decoded_pixels;
+        format!("video.max_decoded_pixels ({limit}) allows no more of {} × {} pixels", picture.width, picture.height)
+    } else {
+        format!("video.max_frames_decoded ({by_frames}) allows no more")
+    };
 
     let mut run = Run::new(stream, limits, sampling, chosen.len());
     match format {
@@ -60,7 +68,7 @@ pub(super) fn examine(
             }
         }
     }
-    Ok(run.finish(sampling, chosen.len()))
+    Ok(run.finish(sampling, chosen.len(), &spent))
 }
 
 struct Run<'a> {
@@ -159,7 +167,8 @@ impl<'a> Run<'a> {
         self.cuts.add(sample.seconds, histogram);
     }
 
-    fn finish(mut self, sampling: FrameSampling, planned: usize) -> Result<Found, String> {
+    /// Sums up; `spent` says which limit allows no more frames than planned.
+    fn finish(mut self, sampling: FrameSampling, planned: usize, spent: &str) -> Result<Found, String> {
         if self.decoder.flush().is_ok() {
             self.drain();
         }
@@ -169,11 +178,11 @@ impl<'a> Run<'a> {
         let mut warnings = Vec::new();
         let missing = planned.saturating_sub(self.frames as usize);
         if missing > 0 {
-            let message = format!("{missing} of {planned} frames could not be decoded");
+            let message = format!("{missing} of {} could not be decoded", counted(planned, "frame"));
             warnings.push(Warning::new(WarningKind::Damaged, message));
         }
         if sampling == FrameSampling::Beginning {
-            let message = format!("cuts are sought in the first {} frames alone", self.frames);
+            let message = format!("cuts are sought in the first {} alone: {spent}", counted(self.frames, "frame"));
             warnings.push(Warning::new(WarningKind::LimitReached, message));
         }
         Ok(Found {

@@ -3,6 +3,7 @@
 //! The container is checked, then parsed; of the tracks, the first H.264 one is decoded as far as the budget goes. Frames are
 //! compared and dropped one by one. Other codecs are listed as they are: an unsupported track does not fail the file.
 
+mod aac;
 mod avc;
 mod base64;
 mod cuts;

@@ -1,7 +1,7 @@
 use re_mp4::{Mp4, StsdBoxContent, Track};
 
 use super::avc::Config;
-use super::{Sample, Stream, TrackKind, VideoReport, VideoTrack};
+use super::{Sample, Stream, TrackKind, VideoReport, VideoTrack, aac};
 use crate::budget::Budgeted;
 use crate::support::Support;
 use crate::{Depth, Format, Limits, MediaError, Warning, WarningKind, boxes};
@@ -51,8 +51,8 @@ fn describe(track: &Track, mp4: &Mp4) -> VideoTrack {
     let keys = track.samples.iter().filter(|sample| sample.is_sync).count() as u64;
     let (mut sample_rate, mut channels) = (None, None);
     if let StsdBoxContent::Mp4a(sound) = &media.minf.stbl.stsd.contents {
-        sample_rate = Some(u32::from(sound.samplerate.value()));
-        channels = Some(sound.channelcount);
+        let (rate, count) = aac::rate_and_channels(sound);
+        (sample_rate, channels) = (Some(rate), Some(count));
     }
     VideoTrack {
         id: u64::from(track.track_id),

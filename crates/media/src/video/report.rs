@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FrameSampling;
 use super::base64;
+use crate::report::counted;
 use crate::support::Support;
 use crate::{Depth, Format, Warning};
 
@@ -122,13 +123,13 @@ impl fmt::Display for VideoReport {
         if let Some(duration) = self.duration_seconds {
             write!(f, ", {duration:.2} s")?;
         }
-        write!(f, ", {} tracks", self.tracks.len())?;
+        write!(f, ", {}", counted(self.tracks.len(), "track"))?;
         for track in self.tracks.iter().take(4) {
             write!(f, "\n{track}")?;
         }
         if let Some(sampling) = self.sampling {
-            let (frames, cuts) = (self.frames_decoded, self.cuts.len());
-            write!(f, "\n{frames} frames decoded ({sampling}), {cuts} cuts")?;
+            let (frames, cuts) = (counted(self.frames_decoded, "frame"), counted(self.cuts.len(), "cut"));
+            write!(f, "\n{frames} decoded ({sampling}), {cuts}")?;
         }
         if let Some(thumbnail) = &self.thumbnail {
             let Thumbnail { seconds, width, height, .. } = thumbnail;
@@ -158,10 +159,10 @@ impl fmt::Display for VideoTrack {
             write!(f, ", {rate:.2} frames a second")?;
         }
         if let (Some(samples), Some(keys)) = (self.samples, self.key_frames) {
-            write!(f, ", {samples} frames, {keys} key")?;
+            write!(f, ", {}, {}", counted(samples, "frame"), counted(keys, "key frame"))?;
         }
         if let (Some(rate), Some(channels)) = (self.sample_rate_hertz, self.channels) {
-            write!(f, ", {rate} Hz, {channels} channels")?;
+            write!(f, ", {rate} Hz, {}", counted(channels, "channel"))?;
         }
         if let Support::Unsupported { reason } = &self.support {
             write!(f, " (not decoded: {reason})")?;

@@ -2,7 +2,7 @@ use std::io::Cursor;
 
 use ::image::{DynamicImage, ImageFormat, Rgb, RgbImage, imageops::FilterType};
 use bedplate_media::image::{ImageReport, PerceptualHash, analyze, inspect};
-use bedplate_media::{Depth, Format, Limits, MediaError};
+use bedplate_media::{Depth, Format, Limits, MediaError, WarningKind};
 
 use crate::samples::{CHINA, png, png_claiming};
 
@@ -164,6 +164,34 @@ fn inspection_reads_the_header_alone() {
     assert_eq!((report.depth, report.width, report.height), (Depth::Inspected, 64, 32));
     assert!(report.palette.is_empty() && report.sharpness.is_none());
     assert!(matches!(analyze(&hollow, &Limits::default()), Err(MediaError::Decoder { format: Format::Png, .. })));
+}
+
+#[test]
+fn a_cut_off_photograph_is_reported_as_far_as_it_goes() {
+    let last = CHINA.len() - 2;
+    for end in [40_000, CHINA.len() / 2, last] {
+        let cut = &CHINA[..end];
+        for report in [report(cut), inspect(cut, &Limits::default()).unwrap()] {
+            let [warning] = &*report.warnings else { unreachable_warnings(&report) };
+            assert_eq!(warning.kind, WarningKind::Truncated, "{end}");
+            assert_eq!(warning.message, "the file ends before the picture does");
+            assert_eq!((report.width, report.height), (640, 427));
+        }
+        assert!(!report(cut).palette.is_empty());
+    }
+    assert!(report(CHINA).warnings.is_empty());
+    assert!(report(&[CHINA, &b"\xff\xe1 and more"[..]].concat()).warnings.is_empty());
+    // The camera's block comes before the cut and is still read.
+    let mut camera = jpeg_with_exif();
+    camera.truncate(camera.len() - 2);
+    let camera = report(&camera);
+    assert_eq!(camera.exif.unwrap().camera_model.as_deref(), Some("Bedplate1"));
+    assert!(matches!(&*camera.warnings, [warning] if warning.kind == WarningKind::Truncated));
+}
+
+#[expect(clippy::panic, reason = "a test fails by panicking")]
+fn unreachable_warnings(report: &ImageReport) -> ! {
+    panic!("expected one warning: {report}")
 }
 
 #[test]

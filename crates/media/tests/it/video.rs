@@ -21,9 +21,21 @@ fn a_film_is_described() {
     assert_eq!(video.support, Support::Analyzed);
     assert!(audio.codec.as_deref().unwrap().starts_with("mp4a"));
     assert!(matches!(audio.support, Support::Unsupported { .. }));
+    // The sample entry says two channels, the decoder configuration six.
+    assert_eq!((audio.sample_rate_hertz, audio.channels), (Some(48_000), Some(6)));
+    #[cfg(feature = "audio")]
+    {
+        let sound = bedplate_media::audio::analyze(BUNNY, &Limits::default()).unwrap();
+        assert_eq!((audio.sample_rate_hertz, audio.channels), (sound.sample_rate_hertz, sound.channels));
+    }
     // 64 million pixels make 69 frames of 720p.
     assert!(report.frames_decoded <= 69 && report.frames_decoded >= 40, "{}", report.frames_decoded);
     assert!(report.sampling.is_some());
+    assert!(report.to_string().contains(", 132 frames, 1 key frame\n"), "{report}");
+    // Why the rest was not looked at.
+    let warning = report.warnings.iter().find(|warning| warning.kind == WarningKind::LimitReached).unwrap();
+    let reason = "alone: video.max_decoded_pixels (64000000) allows no more of 1280 × 720 pixels";
+    assert!(warning.message.ends_with(reason), "{warning}");
     // The clip is one shot.
     assert!(report.cuts.is_empty(), "{:?}", report.cuts);
     let json = serde_json::to_string(&report).unwrap();
@@ -53,7 +65,9 @@ fn budgets_bound_what_is_decoded() {
     limits.video.max_frames_decoded = 5;
     let few = analyze(BUNNY, &limits).unwrap();
     assert_eq!((few.frames_decoded, few.sampling), (5, Some(FrameSampling::Beginning)));
-    assert!(few.warnings.iter().any(|warning| warning.kind == WarningKind::LimitReached));
+    let warning = few.warnings.iter().find(|warning| warning.kind == WarningKind::LimitReached).unwrap();
+    let reason = "cuts are sought in the first 5 frames alone: video.max_frames_decoded (5) allows no more";
+    assert_eq!(warning.message, reason);
     limits.video.max_frames_decoded = 0;
     let none = analyze(BUNNY, &limits).unwrap();
     assert!(matches!(none.tracks[0].support, Support::Unsupported { .. }));
