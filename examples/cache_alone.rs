@@ -37,7 +37,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("single flight: 500 visitors, {first_calls} call of 50 ms, all served within {:?}", began.elapsed());
 
     // A hit: what is there is served without a call.
-    let visit = pages.get_or_load("/home".to_owned(), |_| render(Arc::clone(&calls)));
+    let counted = Arc::clone(&calls);
+    let visit = pages.get_or_load("/home".to_owned(), |_| render(counted));
     let visit = visit.await?.source();
     println!("hit:           asked again {visit:?}, still {} call", calls.load(Ordering::Relaxed));
 
