@@ -40,6 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cancelled = unwanted.await;
     let limited = hung().timeout(Duration::from_millis(50));
     let timed_out = pool.submit(limited).await?.await;
+    println!("           next, a task panics on purpose; the pool lives on");
     let buggy = Task::infallible("buggy", |_cx| async { average(100, 0) });
     let panicked = pool.submit(buggy).await?.await;
     println!("cancelled: {cancelled:?}\ntimed out: {timed_out:?}\npanicked:  {panicked:?}");

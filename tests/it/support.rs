@@ -84,7 +84,8 @@ pub(crate) fn service(variable: &str) -> Option<String> {
     let url = std::env::var_os(variable).and_then(|url| url.into_string().ok());
     if url.is_none() {
         assert!(std::env::var_os("BEDPLATE_REQUIRE_SERVICES").is_none(), "{variable} is not set");
-        skipped(&format!("{variable} is not set; scripts/services.sh up starts the services"));
+        let how = r#"`scripts/services.sh up` starts the services, `eval "$(scripts/services.sh env)"` names them"#;
+        skipped(&format!("{variable} is not set; {how}"));
     }
     url
 }

@@ -162,20 +162,45 @@ fn code_lines(path: &Path) -> usize {
     code.filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
+/// The files below a folder that people write: test data and what is built are left out.
+fn written(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if !["data", "target"].iter().any(|name| path.ends_with(name)) {
+                found.extend(written(&path));
+            }
+        } else if is_written(&path) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// A file without an extension is a script, as `.ci/run` is, or a license.
+fn is_written(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_string_lossy());
+    extension.is_none_or(|extension| ["rs", "md", "sh", "yml", "yaml", "toml"].contains(&&*extension))
+}
+
 #[test]
 fn the_repository_names_no_machine() {
     let forbidden = ["/home/", "/root/", "/tmp/"];
-    let mut looked_at = 0;
-    for folder in ["crates", "examples", "benches", "tests", "docs"] {
-        for (path, _) in sources(&root().join(folder)) {
-            if path.ends_with("workspace.rs") {
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).unwrap();
-            let named: Vec<&&str> = forbidden.iter().filter(|place| text.contains(**place)).collect();
-            assert!(named.is_empty(), "{} names {named:?}", path.display());
-            looked_at += 1;
-        }
+    let folders = ["crates", "examples", "benches", "tests", "docs", "scripts", ".ci", ".github"];
+    let mut files: Vec<PathBuf> = folders.iter().flat_map(|folder| written(&root().join(folder))).collect();
+    let of_the_root = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
+    files.extend(of_the_root.filter(|path| path.is_file() && path.extension().is_some() && is_written(path)));
+    // This file names what is forbidden.
+    files.retain(|path| !path.ends_with("tests/it/workspace.rs"));
+    for path in &files {
+        let text = std::fs::read_to_string(path).unwrap();
+        let named: Vec<&&str> = forbidden.iter().filter(|place| text.contains(**place)).collect();
+        assert!(named.is_empty(), "{} names {named:?}", path.display());
     }
-    assert!(looked_at > 100);
+    assert!(files.len() > 300, "only {} files were looked at", files.len());
+    for kind in [".ci/run", "scripts/services.sh", "README.md", "Cargo.toml", "docs/src/modes.md", "tests/it/main.rs"] {
+        assert!(files.contains(&root().join(kind)), "{kind} was not looked at");
+    }
+    assert!(files.iter().any(|path| path.extension().is_some_and(|extension| extension == "yml")), "no workflow");
 }

@@ -137,7 +137,7 @@ impl TaskPool {
             abandoned: stuck + u64::try_from(blocked.len()).unwrap_or(0),
             took: now().saturating_duration_since(started),
         };
-        tracing::info!(pool = &*shared.name, ?report, "task pool shut down");
+        log(&shared.name, &report);
         report
     }
 
@@ -193,6 +193,17 @@ impl TaskPool {
                 Err(SubmitError::Closed { task })
             }
         }
+    }
+}
+
+/// Says how a pool ended: an end without a loss is no news, and a process may have many pools.
+fn log(pool: &str, report: &ShutdownReport) {
+    let ShutdownReport { completed, failed, cancelled, abandoned, took } = *report;
+    let took_ms = took.as_secs_f64() * 1_000.0;
+    if report.is_clean() {
+        tracing::debug!(pool, completed, failed, cancelled, abandoned, took_ms, "task pool shut down");
+    } else {
+        tracing::warn!(pool, completed, failed, cancelled, abandoned, took_ms, "task pool shut down with losses");
     }
 }
 

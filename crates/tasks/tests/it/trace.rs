@@ -86,3 +86,30 @@ async fn the_observer_hears_a_life_in_order() {
     let expected = ["submitted a", "started a", "a completed", "submitted b", "started b", "b failed"];
     assert_eq!(*heard.lock().unwrap(), expected);
 }
+
+/// Notes the level of what the pool says at its end.
+#[derive(Clone, Default)]
+struct Levels(Arc<Mutex<Vec<tracing::Level>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Levels {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if event.metadata().fields().field("abandoned").is_some() {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_an_end_with_losses_is_a_warning() {
+    let levels = Levels::default();
+    let _installed = tracing::subscriber::set_default(Registry::default().with(levels.clone()));
+    let clean = pool(1, 8);
+    clean.submit(Task::infallible("x", |_| async {})).await.unwrap().await.unwrap();
+    assert!(clean.shutdown(MS).await.is_clean());
+
+    let lossy = pool(1, 8);
+    let hung = lossy.submit(Task::infallible("hung", |_| std::future::pending::<()>())).await.unwrap();
+    assert_eq!(lossy.shutdown(MS).await.cancelled, 1);
+    drop(hung);
+    assert_eq!(*levels.0.lock().unwrap(), [tracing::Level::DEBUG, tracing::Level::WARN]);
+}
