@@ -16,7 +16,8 @@ use crate::random::{Random, SeededRandom};
 /// Repeats a call that failed in a passing way.
 ///
 /// Retried are the classes for which [`ErrorClass::is_transient`] holds. A refusal by a breaker inside is not
-/// retried: the breaker has just said that calling is pointless. When no further attempt fits before the
+/// retried: the breaker has just said that calling is pointless. If it refuses a later attempt, because those before it
+/// opened it, the failure of the attempt before is returned, which says more. When no further attempt fits before the
 /// deadline, the last real failure is returned at once rather than a timeout later.
 #[derive(Debug)]
 pub struct Retry {
@@ -259,6 +260,7 @@ impl Policy for Retry {
     {
         let started = self.config.max_elapsed.map(|_| env.clock.now());
         let mut plan = None;
+        let mut last = None;
         let mut cx = cx;
         loop {
             let failure = match op(cx).await {
@@ -272,7 +274,7 @@ impl Policy for Retry {
             // The clock and the randomness cost more than all the rest: not for a failure that ends the call.
             if let Some(reason) = final_anyway {
                 give_up(env, attempt, class, reason);
-                return Err(failure);
+                return Err(if failure.is_refusal() { last.unwrap_or(failure) } else { failure });
             }
             let now = env.clock.now();
             let decision = plan.get_or_insert_with(|| RetryPlan::new(self.config, started, self.random())).decide(
@@ -287,7 +289,7 @@ impl Policy for Retry {
                     return Err(failure);
                 }
                 RetryDecision::Retry { after } => {
-                    drop(failure);
+                    last = Some(failure);
                     will_retry(env, attempt, class, after);
                     if !after.is_zero() {
                         env.clock.sleep_until(now + after).await;

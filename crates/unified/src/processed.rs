@@ -41,7 +41,8 @@ impl Processed {
 }
 
 fn milliseconds<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(took.as_secs_f64() * 1e3)
+    // To the microsecond.
+    serializer.serialize_f64((took.as_secs_f64() * 1e6).round() / 1e3)
 }
 
 impl fmt::Display for Processed {

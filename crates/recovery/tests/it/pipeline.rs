@@ -121,15 +121,18 @@ async fn an_open_breaker_is_not_retried_and_says_when_to_come_back() {
         CircuitBreaker::builder("b").consecutive_failures(2).open_for(Duration::from_secs(9)).build().unwrap();
     let pipeline = Pipeline::builder("p").retry(Retry::constant(MS).max_attempts(5)).breaker(breaker).build().unwrap();
     let calls = Count::default();
-    let failure = pipeline
-        .run(|_| async {
+    let call = || {
+        pipeline.run(|_| async {
             calls.up();
             Err::<(), _>(TRANSIENT)
         })
-        .await
-        .unwrap_err();
+    };
+    let failure = call().await.unwrap_err();
     assert_eq!(calls.get(), 2, "the third attempt was refused and ended the retries");
-    assert!(failure.is_refusal() && failure.retry_after().unwrap() <= Duration::from_secs(9));
+    assert_eq!((failure.error(), failure.attempts()), (Some(&TRANSIENT), 2), "what the call itself said is kept");
+    let refused = call().await.unwrap_err();
+    assert_eq!(calls.get(), 2);
+    assert!(refused.is_refusal() && refused.retry_after().unwrap() <= Duration::from_secs(9));
 }
 
 #[tokio::test(start_paused = true)]
