@@ -60,7 +60,9 @@ impl Health {
     /// Returns the system's status now.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.snapshot().status
+        let now = Instant::now();
+        let statuses = self.service.watched.values().map(|watched| (watched.status(now), watched.required));
+        crate::snapshot::overall(statuses)
     }
 
     /// Hears every change of a component's status from now on, with the component's name. A receiver that falls more
@@ -291,12 +293,23 @@ impl Watched {
         Some(transition)
     }
 
-    fn snapshot(&self, now: Instant) -> ComponentSnapshot {
-        let known = self.known.lock();
+    fn status(&self, now: Instant) -> Status {
+        self.judge(&self.known.lock(), now).0
+    }
+
+    /// The status, how long ago the last check ended, and whether that is too long.
+    fn judge(&self, known: &Known, now: Instant) -> (Status, Duration, bool) {
         let age = now.saturating_duration_since(known.since);
         let stale = age > 3 * (self.policy.interval + self.policy.timeout);
+        let status = if stale { known.state.status.max(Status::Unhealthy) } else { known.state.status };
+        (status, age, stale)
+    }
+
+    fn snapshot(&self, now: Instant) -> ComponentSnapshot {
+        let known = self.known.lock();
+        let (status, age, stale) = self.judge(&known, now);
         ComponentSnapshot {
-            status: if stale { known.state.status.max(Status::Unhealthy) } else { known.state.status },
+            status,
             required: self.required,
             state: known.state,
             reason: match &known.last {

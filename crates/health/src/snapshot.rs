@@ -40,13 +40,15 @@ pub struct Snapshot {
     pub components: BTreeMap<String, ComponentSnapshot>,
 }
 
+/// The worst of the statuses, those of components that are not required counting as `DEGRADED` at most.
+pub(crate) fn overall(components: impl Iterator<Item = (Status, bool)>) -> Status {
+    let counted = components.map(|(status, required)| if required { status } else { status.min(Status::Degraded) });
+    counted.max().unwrap_or(Status::Healthy)
+}
+
 impl Snapshot {
     pub(crate) fn new(name: String, components: BTreeMap<String, ComponentSnapshot>) -> Self {
-        let status = components
-            .values()
-            .map(|component| if component.required { component.status } else { component.status.min(Status::Degraded) })
-            .max()
-            .unwrap_or(Status::Healthy);
+        let status = overall(components.values().map(|component| (component.status, component.required)));
         Self { name, status, components }
     }
 

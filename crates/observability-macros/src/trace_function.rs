@@ -1,4 +1,4 @@
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned as _;
@@ -82,7 +82,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     };
     let output = match &sig.output {
         ReturnType::Default => quote!(()),
-        ReturnType::Type(_, output) if matches!(**output, Type::ImplTrait(_)) => quote!(_),
+        // A type that holds an `impl Trait`, at whatever depth, can be written in no other place.
+        ReturnType::Type(_, output) if holds_impl(quote!(#output)) => quote!(_),
         ReturnType::Type(_, output) => quote!(#output),
     };
     let body = if sig.asyncness.is_some() {
@@ -117,4 +118,12 @@ fn returns_result(output: &ReturnType) -> bool {
         return false;
     };
     path.path.segments.last().is_some_and(|segment| segment.ident == "Result")
+}
+
+fn holds_impl(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(word) => word == "impl",
+        TokenTree::Group(group) => holds_impl(group.stream()),
+        _ => false,
+    })
 }

@@ -186,14 +186,17 @@ impl Visit for SpanRecord {
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
+        self.note(field.name(), &value.to_string());
         self.set(field.name(), value.to_string());
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
+        self.note(field.name(), &value.to_string());
         self.set(field.name(), value.to_string());
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
+        self.note(field.name(), &value.to_string());
         self.set(field.name(), crate::logs::json_number(value));
     }
 

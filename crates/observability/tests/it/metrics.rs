@@ -20,16 +20,18 @@ async fn spans_with_an_operation_are_counted_when_they_end() {
             .await;
         }
         info_span!("fine", operation = "fine", error = false).in_scope(|| {});
+        info_span!("coded", operation = "coded", error = 7).in_scope(|| {});
     }
     .with_subscriber(telemetry.dispatch())
     .await;
 
     let metrics = telemetry.metrics();
-    assert_eq!(metrics.operations.len(), 2, "a span without an operation is not counted");
+    assert_eq!(metrics.operations.len(), 3, "a span without an operation is not counted");
     let image = metrics.operations["process image"];
     assert_eq!((image.requests, image.errors, image.error_rate), (4, 1, 0.25));
     assert_eq!(metrics.operations["fine"].errors, 0);
-    assert_eq!(metrics.total.requests, 5);
+    assert_eq!(metrics.operations["coded"].errors, 1);
+    assert_eq!(metrics.total.requests, 6);
 }
 
 #[test]

@@ -41,6 +41,12 @@ impl Counter {
     }
 }
 
+#[trace_function]
+fn evens(below: Option<u32>) -> Option<impl Iterator<Item = u32>> {
+    let below = below?;
+    Some((0..below).step_by(2))
+}
+
 #[test]
 fn functions_keep_their_results_and_are_counted() {
     let telemetry = Observability::builder("test").build().unwrap();
@@ -50,6 +56,7 @@ fn functions_keep_their_results_and_are_counted() {
         assert_eq!(*counter.count(4_u8), 4);
         assert!(catch_unwind(AssertUnwindSafe(|| boom(true))).is_err());
         boom(false);
+        assert_eq!(evens(Some(5)).unwrap().count(), 3);
     });
     let metrics = telemetry.metrics();
     assert_eq!((metrics.operations["add"].requests, metrics.operations["add"].errors), (1, 0));
