@@ -16,7 +16,7 @@ if [ "$(id -u)" = 0 ]; then state=/var/lib; else state=${XDG_STATE_HOME:-$HOME/.
 state=${BEDPLATE_SERVICES_DIR:-$state/bedplate-services}
 
 redis_up() { redis-cli -h "$host" -p "$redis_port" ping 2>/dev/null | grep -q PONG; }
-postgres_up() { pg_isready -q -h "$host" -p "$postgres_port" 2>/dev/null; }
+postgres_up() { pg_isready -q -U postgres -h "$host" -p "$postgres_port" 2>/dev/null; }
 
 # The servers' programs are not always on the path: Debian keeps PostgreSQL's in a folder per version.
 postgres_program() {
@@ -61,8 +61,13 @@ postgres_start() {
   if [ ! -s "$data/PG_VERSION" ]; then
     as_server "$initdb" -D "$data" -U postgres --auth=trust --encoding=UTF8 >"$state/initdb.log"
   fi
-  as_server "$pg_ctl" -D "$data" -l "$data/server.log" -s \
-    -o "-c listen_addresses=$host -c port=$postgres_port -c unix_socket_directories=$data" start
+  # A server that was killed a moment ago may still hold its lock: try for a while.
+  for attempt in 1 2 3 4 5; do
+    as_server "$pg_ctl" -D "$data" -l "$data/server.log" -s \
+      -o "-c listen_addresses=$host -c port=$postgres_port -c unix_socket_directories=$data" start && break
+    [ "$attempt" = 5 ] && { tail -n 5 "$data/server.log" >&2; return 1; }
+    sleep 1
+  done
   wait_for postgres_up PostgreSQL
 }
 
