@@ -57,6 +57,8 @@ async fn wrong_requests_are_named_and_recorded_and_the_system_stays_up() {
         (1, 19, 0),
         "the caller's fault is not retried"
     );
+    let total = system.telemetry().metrics().total;
+    assert_eq!((total.requests, total.errors), (20, 0), "the caller's fault is no error of an operation");
     assert!(system.shutdown(Duration::from_secs(10)).await.is_clean());
 }
 

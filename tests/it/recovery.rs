@@ -61,6 +61,7 @@ async fn where_degraded_answers_are_refused_the_failure_is_told() {
     let error = system.process(Request::text("t")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert_eq!(error.message(), "the processor failed: broken");
+    assert_eq!(system.telemetry().metrics().operations["process text"].errors, 1);
     assert_eq!(record(&system, error.id).await.attempts, 1, "a failed request was tried too");
 }
 

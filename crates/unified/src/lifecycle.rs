@@ -88,6 +88,8 @@ pub(crate) struct Unrecorded {
     system: Arc<System>,
     pub(crate) interaction: Interaction,
     pub(crate) begun: Instant,
+    /// Whether the system failed, and not its caller.
+    pub(crate) at_fault: bool,
     counted: bool,
     handed_over: bool,
 }
@@ -95,7 +97,7 @@ pub(crate) struct Unrecorded {
 impl Unrecorded {
     pub(crate) fn new(system: Arc<System>, interaction: Interaction, begun: Instant) -> Self {
         system.count(|counters| counters.in_flight += 1);
-        Self { system, interaction, begun, counted: false, handed_over: false }
+        Self { system, interaction, begun, at_fault: false, counted: false, handed_over: false }
     }
 
     /// Counts the request and hands its record over, as the settings say. What was not handed over when this ends, or is
@@ -128,8 +130,7 @@ impl Unrecorded {
         self.counted = true;
         let record = &self.interaction;
         let operation = format!("process {}", known_modality(&record.modality));
-        let failed = record.status == Status::Failed;
-        self.system.telemetry.operations().record(&operation, record.duration, failed);
+        self.system.telemetry.operations().record(&operation, record.duration, self.at_fault);
         let status = record.status;
         self.system.count(|counters| {
             counters.requests += 1;

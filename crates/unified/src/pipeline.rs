@@ -216,6 +216,7 @@ impl Unrecorded {
 
     /// Notes and logs that the request has no answer.
     pub(crate) fn failed(&mut self, kind: ErrorKind, message: &str) {
+        self.at_fault = !matches!(kind, ErrorKind::InvalidRequest | ErrorKind::TooLarge | ErrorKind::Unsupported);
         let record = &mut self.interaction;
         record.duration = self.begun.elapsed();
         record.status = Status::Failed;
