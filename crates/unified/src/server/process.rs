@@ -193,3 +193,25 @@ fn request(
     }
     Ok(request)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures_util::StreamExt as _;
+    use futures_util::stream::{iter, pending};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls_is_given_up_and_its_room_given_back() {
+        let uploads = Uploads::new(1 << 20);
+        let free = uploads.room.available_permits();
+        let begun = tokio::time::Instant::now();
+        let some = iter([Ok::<_, io::Error>(Bytes::from_static(b"abc"))]);
+        let refusal = uploads.read(Body::from_stream(some.chain(pending()))).await.err().unwrap();
+        assert_eq!((refusal.status, refusal.kind), (StatusCode::REQUEST_TIMEOUT, ErrorKind::TimedOut));
+        assert_eq!(begun.elapsed().as_secs(), Uploads::PATIENCE.as_secs());
+        assert_eq!(uploads.room.available_permits(), free);
+    }
+}
