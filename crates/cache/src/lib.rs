@@ -13,6 +13,8 @@ mod load;
 mod observer;
 mod outgoing;
 mod policy;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod shard;
 mod stats;
 mod weigh;
