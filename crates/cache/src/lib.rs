@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod advise;
 mod budget;
 mod builder;
 mod cache;
@@ -16,6 +17,8 @@ mod policy;
 #[cfg(feature = "remote")]
 pub mod remote;
 mod shard;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 mod stats;
 mod weigh;
 

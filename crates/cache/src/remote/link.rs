@@ -221,8 +221,8 @@ impl RemoteLink {
 
     /// Takes the time from these clocks: the calendar, and the one that never jumps.
     #[must_use]
-    pub fn clocks(mut self, wall: impl WallClock, clock: impl Clock) -> Self {
-        (self.wall, self.clock) = (Arc::new(wall), Arc::new(clock));
+    pub fn clocks(mut self, wall: Arc<dyn WallClock>, clock: Arc<dyn Clock>) -> Self {
+        (self.wall, self.clock) = (wall, clock);
         self
     }
 

@@ -33,6 +33,8 @@ mod redis_backplane;
 #[cfg(feature = "redis")]
 mod redis_tier;
 mod stamp;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tier;
 mod wall;
 mod wire;

@@ -5,5 +5,6 @@ mod budget;
 mod events;
 mod loads;
 mod model;
+mod satellites;
 mod store;
 mod stress;
