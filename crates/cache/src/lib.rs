@@ -16,6 +16,8 @@ mod outgoing;
 mod policy;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "semantic")]
+pub mod semantic;
 mod shard;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
