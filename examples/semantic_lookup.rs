@@ -47,7 +47,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for kind in ["numbers", "negation", "order", "entities"] {
         let of_kind: Vec<Pair<'_>> = pairs.iter().filter(|pair| pair.kind == kind).map(Pair::again).collect();
         let (without, with) = (look_up(&of_kind, 0.6, false).await?, look_up(&of_kind, 0.6, true).await?);
-        println!("{kind:>9}: {:>3} of {:>3} without the gate, {:>2} with it", without.false_hits, without.different, with.false_hits);
+        println!(
+            "{kind:>9}: {:>3} of {:>3} without the gate, {:>2} with it",
+            without.false_hits, without.different, with.false_hits
+        );
     }
     println!("\nwhat the gate lets pass");
     for pair in pairs.iter().filter(|pair| !pair.same && ContentGate::new().check(pair.asked, pair.stored).is_ok()) {
@@ -56,7 +59,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     println!("\nthe lowest threshold whose hits are right to 95 %");
     for gate in [false, true] {
-        let passed = pairs.iter().zip(&scores).filter(|(pair, _)| !gate || ContentGate::new().check(pair.asked, pair.stored).is_ok());
+        let passed = pairs
+            .iter()
+            .zip(&scores)
+            .filter(|(pair, _)| !gate || ContentGate::new().check(pair.asked, pair.stored).is_ok());
         let labeled: Vec<LabeledScore> = passed.map(|(pair, score)| LabeledScore::new(*score, pair.same)).collect();
         let name = if gate { "with the gate" } else { "without it" };
         match calibrate(&labeled, 0.95) {

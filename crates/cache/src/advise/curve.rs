@@ -87,15 +87,13 @@ impl HitRatioCurve {
         if self.followed < ENOUGH {
             return Advice::TooLittleSeen { followed: self.followed };
         }
-        match self.bytes_for(target) {
-            Some(bytes) => Advice::Needs { target, bytes },
-            None => {
-                let ceiling = self.ceiling();
-                // The last percent of the way up is not worth its bytes.
-                let bytes = self.bytes_for(ceiling * 0.99).unwrap_or(u64::MAX);
-                Advice::Ceiling { target, ceiling, bytes }
-            }
+        if let Some(bytes) = self.bytes_for(target) {
+            return Advice::Needs { target, bytes };
         }
+        let ceiling = self.ceiling();
+        // The last percent of the way up is not worth its bytes.
+        let bytes = self.bytes_for(ceiling * 0.99).unwrap_or(u64::MAX);
+        Advice::Ceiling { target, ceiling, bytes }
     }
 }
 

@@ -225,9 +225,8 @@ impl RemoteTier for DiskTier {
         }
         let (key, envelope, trusted_until) = (write.key.to_vec(), write.envelope.clone(), write.trusted_until);
         let work = move |shared: &Shared| {
-            let gives_way = |stored: &[u8]| {
-                Write::new(&key, &envelope).trusted_until(trusted_until).gives_way_to(stored)
-            };
+            let gives_way =
+                |stored: &[u8]| Write::new(&key, &envelope).trusted_until(trusted_until).gives_way_to(stored);
             shared.store(&key, gives_way, &record)
         };
         self.blocking(work).await

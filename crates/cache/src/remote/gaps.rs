@@ -77,10 +77,11 @@ mod tests {
 
     #[test]
     fn a_missing_one_is_told_once() {
+        use Sequence::{InOrder, Missed, Repeated};
+
         let mut gaps = GapDetector::new(4);
         let node = NodeId::new(1);
         let verdicts = [5, 6, 9, 10, 8, 10, 11].map(|sequence| gaps.hear(node, sequence));
-        use Sequence::{InOrder, Missed, Repeated};
         assert_eq!(verdicts, [InOrder, InOrder, Missed(2), InOrder, Repeated, Repeated, InOrder]);
     }
 

@@ -119,7 +119,8 @@ impl RemoteTier for RedisTier {
     async fn store(&self, write: Write<'_>) -> Result<StoreOutcome, RemoteError> {
         let bytes = write.envelope.bytes();
         if bytes.len() > self.config.max_envelope {
-            let [bytes, limit] = [bytes.len(), self.config.max_envelope].map(|size| u64::try_from(size).unwrap_or(u64::MAX));
+            let [bytes, limit] =
+                [bytes.len(), self.config.max_envelope].map(|size| u64::try_from(size).unwrap_or(u64::MAX));
             return Err(RemoteError::too_large(bytes, limit));
         }
         let mut connection = self.connection.clone();
@@ -202,10 +203,7 @@ pub(crate) fn manager(url: &str, timeout: Duration, connect: Duration) -> Result
         .map_err(|error| ConfigError::new("url", "(not shown)", error.to_string()))
 }
 
-pub(crate) async fn bounded<T>(
-    limit: Duration,
-    call: impl Future<Output = RedisResult<T>>,
-) -> Result<T, RemoteError> {
+pub(crate) async fn bounded<T>(limit: Duration, call: impl Future<Output = RedisResult<T>>) -> Result<T, RemoteError> {
     match tokio::time::timeout(limit, call).await {
         Ok(outcome) => outcome.map_err(|error| remote_error(error, limit)),
         Err(_) => Err(RemoteError::timed_out(limit)),
@@ -214,7 +212,8 @@ pub(crate) async fn bounded<T>(
 
 fn remote_error(error: RedisError, limit: Duration) -> RemoteError {
     // What a server says while it starts, loads its data or gives its place to another passes by itself.
-    let passing = matches!(error.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "CLUSTERDOWN"));
+    let passing =
+        matches!(error.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "CLUSTERDOWN"));
     if error.is_timeout() {
         RemoteError::timed_out(limit)
     } else if passing || error.is_io_error() || error.is_connection_refusal() || error.is_connection_dropped() {

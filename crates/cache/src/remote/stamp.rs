@@ -160,10 +160,9 @@ impl StampClock {
     }
 
     fn step(&mut self) {
-        match self.counter.checked_add(1) {
-            Some(counter) => self.counter = counter,
-            None => (self.millis, self.counter) = (self.millis.saturating_add(1), 0),
-        }
+        let (counter, carries) = self.counter.overflowing_add(1);
+        self.counter = counter;
+        self.millis = self.millis.saturating_add(u64::from(carries));
     }
 }
 

@@ -51,7 +51,7 @@ impl<V: 'static> Wire<V> {
     ///
     /// [`OpenError`] for anything but a whole envelope of this codec: a counted miss.
     pub fn open(&self, bytes: &Bytes) -> Result<Opened<V>, OpenError> {
-        let Envelope { meta, codec, payload } = Envelope::open(bytes, &self.limits)?;
+        let Envelope { meta, codec, payload } = Envelope::open(bytes, self.limits)?;
         if meta.kind != EnvelopeKind::Value {
             return Ok(Opened { meta, value: None });
         }

@@ -127,7 +127,7 @@ mod tests {
                 let (hits, right) = at(threshold);
                 right > 0 && ratio(right, hits) >= target
             };
-            let naive = (0_u8..20).map(f32::from).filter(|score| scores.iter().any(|pair| pair.score == *score));
+            let naive = (0_u8..20).map(f32::from).filter(|score| scores.iter().any(|pair| pair.score.total_cmp(score).is_eq()));
             let naive = naive.into_iter().find(|score| good(*score));
             let found = calibrate(&scores, target);
             prop_assert_eq!(found.map(|found| found.threshold), naive);

@@ -55,7 +55,7 @@ impl Default for SemanticConfig {
             gate: true,
             max_entries: 50_000,
             max_bytes: 256 << 20,
-            ttl: Duration::from_secs(3600),
+            ttl: Duration::from_hours(1),
             max_text: 8 << 10,
         }
     }
@@ -74,7 +74,9 @@ impl SemanticConfig {
         if !(0.0..=1.0).contains(&self.margin) {
             return Err(ConfigError::new("margin", self.margin, "0 to 1"));
         }
-        for (field, value) in [("max_entries", self.max_entries), ("max_bytes", self.max_bytes), ("max_text", self.max_text)] {
+        for (field, value) in
+            [("max_entries", self.max_entries), ("max_bytes", self.max_bytes), ("max_text", self.max_text)]
+        {
             if value == 0 {
                 return Err(ConfigError::new(field, value, "at least 1"));
             }

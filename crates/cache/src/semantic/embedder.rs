@@ -78,6 +78,7 @@ impl NgramEmbedder {
 
     /// Embeds one text, at once: 512 numbers of length one, all zero for a text without letters and
     /// digits.
+    #[expect(clippy::unused_self, reason = "a version with settings will need it")]
     pub fn vector(self, text: &str) -> Vec<f32> {
         let mut vector = vec![0.0_f32; DIMENSIONS];
         for word in folded(text) {

@@ -51,7 +51,8 @@ impl ContentGate {
     /// # Errors
     ///
     /// The first [`Refusal`], if they are not to be taken for the same.
-    pub fn check(&self, asked: &str, stored: &str) -> Result<(), Refusal> {
+    #[expect(clippy::unused_self, reason = "a gate with settings will need it")]
+    pub fn check(self, asked: &str, stored: &str) -> Result<(), Refusal> {
         let (asked, stored) = (Content::of(asked), Content::of(stored));
         if asked.numbers != stored.numbers {
             return Err(Refusal::Numbers);
@@ -83,7 +84,7 @@ struct Content {
     /// All words, folded.
     words: Vec<String>,
     /// The words that say something, folded.
-    content: Vec<String>,
+    telling: Vec<String>,
     directed: bool,
     genitive: bool,
 }
@@ -91,7 +92,7 @@ struct Content {
 impl Content {
     fn of(text: &str) -> Self {
         let words = folded(text);
-        let content: Vec<String> =
+        let telling: Vec<String> =
             words.iter().filter(|word| !is_function_word(word) && !is_negation(word)).cloned().collect();
         Self {
             numbers: numbers(text),
@@ -101,7 +102,7 @@ impl Content {
             directed: words.iter().any(|word| is_direction(word)),
             genitive: words.iter().any(|word| word == "of" || word == "des"),
             words,
-            content,
+            telling,
         }
     }
 
@@ -122,8 +123,8 @@ impl Content {
     fn reorders(&self, other: &Self) -> bool {
         let shared = |of: &Self, with: &Self| -> Vec<String> {
             let mut shared: Vec<String> = Vec::new();
-            for word in &of.content {
-                if with.content.contains(word) && !shared.contains(word) {
+            for word in &of.telling {
+                if with.telling.contains(word) && !shared.contains(word) {
                     shared.push(word.clone());
                 }
             }
@@ -138,17 +139,17 @@ impl Content {
         }
         // Without a word of direction, order counts where nothing else differs: who bites whom. A genitive
         // may change places: "hours of the library" are "the library's hours".
-        let all_shared = here.len() == self.content.len() && there.len() == other.content.len();
+        let all_shared = here.len() == self.telling.len() && there.len() == other.telling.len();
         all_shared && self.genitive == other.genitive
     }
 
     /// Everything is the same but single words, each in the place of another.
     fn substitutes_in(&self, other: &Self) -> bool {
-        if self.content.len() != other.content.len() {
+        if self.telling.len() != other.telling.len() {
             return false;
         }
-        let differing = self.content.iter().zip(&other.content).filter(|(here, there)| !same_stem(here, there)).count();
-        differing > 0 && differing * 2 <= self.content.len().max(2)
+        let differing = self.telling.iter().zip(&other.telling).filter(|(here, there)| !same_stem(here, there)).count();
+        differing > 0 && differing * 2 <= self.telling.len().max(2)
     }
 }
 

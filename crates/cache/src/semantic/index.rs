@@ -369,7 +369,9 @@ impl<V> SemanticIndex<V> {
         let mut refusal = None;
         let mut passed = near.iter().filter(|near| match self.refuses(text, near) {
             Some(reason) => {
-                refusal = refusal.or(Some(reason).filter(|_| near.score >= self.config.threshold));
+                if near.score >= self.config.threshold {
+                    refusal.get_or_insert(reason);
+                }
                 false
             }
             None => true,

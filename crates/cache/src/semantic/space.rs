@@ -130,7 +130,7 @@ mod tests {
                 space.push(entry(id, 1 + id % 2), vector);
             }
             space.take_out(|entry| entry.id % removed == 0);
-            let kept = |id: u64| id % removed != 0 && id % 2 == 1;
+            let kept = |id: u64| !id.is_multiple_of(removed) && id % 2 == 1;
             let mut expected: Vec<(f32, u64)> =
                 (0..).zip(&vectors).filter(|(id, _)| kept(*id)).map(|(id, vector)| (dot(vector, &query), id)).collect();
             expected.retain(|(score, _)| *score >= threshold);

@@ -15,7 +15,8 @@ pub(super) fn is_function_word(word: &str) -> bool {
 
 /// Tells whether a word turns a sentence around.
 pub(super) fn is_negation(word: &str) -> bool {
-    NEGATIONS.contains(&word) || GERMAN_NO_STEMS.iter().any(|stem| word.starts_with(stem) && word.len() <= stem.len() + 2)
+    NEGATIONS.contains(&word)
+        || GERMAN_NO_STEMS.iter().any(|stem| word.starts_with(stem) && word.len() <= stem.len() + 2)
 }
 
 /// Tells whether a word gives what stands around it a direction.
@@ -50,22 +51,21 @@ const FUNCTION_WORDS: &[&str] = &[
     "of", "in", "on", "at", "for", "with", "about", "as", "and", "or", "but", "if", "so", "please", "tell", "show",
     "give", "explain", "let", "know", "want", "need", "like", "get", "way", "some", "any", "just", "also", "then",
     "go", "best", "possible", "help", "m", "s", "re", "ve", "ll", "d", "list", "find", "thanks", "hi", "hello", "to",
-    "by", "tells", "much", "many", "long",
-    // German.
-    "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer", "eines", "ich", "mich",
-    "mir", "mein", "meine", "meinen", "meinem", "meiner", "du", "dich", "dir", "dein", "deine", "er", "sie", "es",
-    "ihn", "ihm", "ihr", "ihre", "wir", "uns", "unser", "unsere", "man", "ist", "sind", "bin", "war", "waren", "sein",
-    "wird", "werden", "wurde", "habe", "hat", "haben", "kann", "können", "könnte", "muss", "müssen", "soll",
-    "sollte", "darf", "dürfen", "will", "möchte", "wie", "was", "wer", "wo", "wann", "warum", "wieso", "welche",
-    "welcher", "welches", "welchen", "im", "am", "um", "für", "mit", "bei", "auf", "an", "über", "und", "oder",
-    "aber", "wenn", "dass", "ob", "bitte", "zeige", "sag", "sage", "gib", "erkläre", "geht", "gibt", "auch", "denn",
-    "mal", "zum", "zur", "zu", "viel", "viele", "lange",
+    "by", "tells", "much", "many", "long", // German.
+    "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer", "eines", "ich", "mich", "mir",
+    "mein", "meine", "meinen", "meinem", "meiner", "du", "dich", "dir", "dein", "deine", "er", "sie", "es", "ihn",
+    "ihm", "ihr", "ihre", "wir", "uns", "unser", "unsere", "man", "ist", "sind", "bin", "war", "waren", "sein", "wird",
+    "werden", "wurde", "habe", "hat", "haben", "kann", "können", "könnte", "muss", "müssen", "soll", "sollte", "darf",
+    "dürfen", "will", "möchte", "wie", "was", "wer", "wo", "wann", "warum", "wieso", "welche", "welcher", "welches",
+    "welchen", "im", "am", "um", "für", "mit", "bei", "auf", "an", "über", "und", "oder", "aber", "wenn", "dass", "ob",
+    "bitte", "zeige", "sag", "sage", "gib", "erkläre", "geht", "gibt", "auch", "denn", "mal", "zum", "zur", "zu",
+    "viel", "viele", "lange",
 ];
 
 const NEGATIONS: &[&str] = &[
     "not", "no", "never", "none", "nobody", "nothing", "neither", "nor", "cannot", "without", "t", "isnt", "arent",
-    "wasnt", "werent", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt", "shouldnt", "hasnt",
-    "havent", "except", "lacks", "lacking", "nicht", "nie", "niemals", "nichts", "niemand", "ohne", "weder", "außer",
+    "wasnt", "werent", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt", "shouldnt", "hasnt", "havent",
+    "except", "lacks", "lacking", "nicht", "nie", "niemals", "nichts", "niemand", "ohne", "weder", "außer",
 ];
 
 /// "kein" and its forms.
@@ -81,12 +81,38 @@ type Words = &'static [&'static str];
 const OPPOSITES: &[(Words, Words)] = &[
     (&["on", "an"], &["off", "aus"]),
     (
-        &["enable", "enables", "enabled", "enabling", "aktivieren", "aktiviere", "aktiviert", "einschalten", "activate"],
-        &["disable", "disables", "disabled", "disabling", "deaktivieren", "deaktiviere", "deaktiviert", "ausschalten", "deactivate"],
+        &[
+            "enable",
+            "enables",
+            "enabled",
+            "enabling",
+            "aktivieren",
+            "aktiviere",
+            "aktiviert",
+            "einschalten",
+            "activate",
+        ],
+        &[
+            "disable",
+            "disables",
+            "disabled",
+            "disabling",
+            "deaktivieren",
+            "deaktiviere",
+            "deaktiviert",
+            "ausschalten",
+            "deactivate",
+        ],
     ),
     (
-        &["start", "starts", "started", "starting", "begin", "begins", "starten", "starte", "startet", "beginnt", "beginnen"],
-        &["stop", "stops", "stopped", "stopping", "end", "ends", "stoppen", "stoppe", "stoppt", "beenden", "endet", "enden"],
+        &[
+            "start", "starts", "started", "starting", "begin", "begins", "starten", "starte", "startet", "beginnt",
+            "beginnen",
+        ],
+        &[
+            "stop", "stops", "stopped", "stopping", "end", "ends", "stoppen", "stoppe", "stoppt", "beenden", "endet",
+            "enden",
+        ],
     ),
     (
         &["open", "opens", "opened", "opening", "öffnen", "öffne", "öffnet"],
@@ -101,20 +127,28 @@ const OPPOSITES: &[(Words, Words)] = &[
         &["deny", "denies", "denied", "forbid", "block", "blocks", "verbieten", "verbiete", "verboten", "blockieren"],
     ),
     (&["before", "vor", "vorher", "bevor"], &["after", "nach", "nachher", "nachdem"]),
-    (&["maximum", "max", "largest", "highest", "most", "höchste", "größte", "maximale"], &[
-        "minimum", "min", "smallest", "lowest", "least", "niedrigste", "kleinste", "minimale",
-    ]),
+    (
+        &["maximum", "max", "largest", "highest", "most", "höchste", "größte", "maximale"],
+        &["minimum", "min", "smallest", "lowest", "least", "niedrigste", "kleinste", "minimale"],
+    ),
     (&["more", "above", "greater", "mehr", "größer"], &["less", "fewer", "below", "under", "weniger", "kleiner"]),
-    (&["add", "adds", "insert", "hinzufügen", "create", "erstellen"], &[
-        "remove", "removes", "delete", "deletes", "löschen", "entfernen",
-    ]),
-    (&["upload", "send", "sending", "hochladen", "senden"], &["download", "receive", "receiving", "herunterladen", "empfangen"]),
+    (
+        &["add", "adds", "insert", "hinzufügen", "create", "erstellen"],
+        &["remove", "removes", "delete", "deletes", "löschen", "entfernen"],
+    ),
+    (
+        &["upload", "send", "sending", "hochladen", "senden"],
+        &["download", "receive", "receiving", "herunterladen", "empfangen"],
+    ),
     (&["buy", "buying", "kaufen"], &["sell", "selling", "verkaufen"]),
     (&["import", "importieren"], &["export", "exportieren"]),
     (&["encrypt", "lock", "verschlüsseln", "sperren"], &["decrypt", "unlock", "entschlüsseln", "entsperren"]),
     (&["install", "installieren"], &["uninstall", "deinstallieren"]),
     (&["subscribe", "abonnieren"], &["unsubscribe", "abbestellen", "kündigen"]),
-    (&["safe", "valid", "legal", "sicher", "gültig", "erlaubt"], &["unsafe", "invalid", "illegal", "unsicher", "ungültig"]),
+    (
+        &["safe", "valid", "legal", "sicher", "gültig", "erlaubt"],
+        &["unsafe", "invalid", "illegal", "unsicher", "ungültig"],
+    ),
     (&["hot", "warm", "heiß"], &["cold", "cool", "kalt"]),
     (&["first", "erste", "ersten"], &["last", "letzte", "letzten"]),
     (&["cheap", "cheapest", "billig", "günstigste", "billigste"], &["expensive", "teuer", "teuerste"]),

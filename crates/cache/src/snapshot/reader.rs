@@ -6,8 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::time::Duration;
 
-
-use super::{END, chained, sum_of, FOREVER, HEAD, MAGIC, VERSION};
+use super::{END, FOREVER, HEAD, MAGIC, VERSION, chained, sum_of};
 
 /// One entry from a file.
 #[derive(Clone, PartialEq, Eq)]

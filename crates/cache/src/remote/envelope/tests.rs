@@ -40,7 +40,7 @@ proptest! {
     ) {
         let sealed = Envelope::seal(&meta, codec, &payload, compress.then_some(64)).unwrap();
         prop_assert_eq!(Sealed::peek_stamp(sealed.bytes()), Some(meta.stamp));
-        let opened = Envelope::open(sealed.bytes(), &EnvelopeLimits::default()).unwrap();
+        let opened = Envelope::open(sealed.bytes(), EnvelopeLimits::default()).unwrap();
         prop_assert_eq!(&opened.meta, &meta);
         prop_assert_eq!(opened.codec, codec);
         prop_assert_eq!(&opened.payload[..], &payload[..]);
@@ -48,7 +48,7 @@ proptest! {
 
     #[test]
     fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let opened = Envelope::open(&Bytes::from(bytes), &EnvelopeLimits::default());
+        let opened = Envelope::open(&Bytes::from(bytes), EnvelopeLimits::default());
         prop_assert!(opened.is_err());
     }
 
@@ -60,7 +60,7 @@ proptest! {
         let at = at.min(bytes.len() - 1);
         bytes[at] = to;
         bytes.truncate(bytes.len() - cut);
-        let opened = Envelope::open(&resealed(bytes), &EnvelopeLimits::new(1 << 16));
+        let opened = Envelope::open(&resealed(bytes), EnvelopeLimits::new(1 << 16));
         if let Ok(opened) = opened {
             prop_assert!(opened.payload.len() <= 1 << 16);
         }
@@ -71,7 +71,7 @@ proptest! {
         let mut bytes = sample().bytes().to_vec();
         let bit = bit % (bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
-        prop_assert!(Envelope::open(&bytes.into(), &EnvelopeLimits::default()).is_err());
+        prop_assert!(Envelope::open(&bytes.into(), EnvelopeLimits::default()).is_err());
     }
 }
 
@@ -79,7 +79,7 @@ proptest! {
 fn every_prefix_is_refused() {
     let whole = sample();
     for length in 0..whole.bytes().len() {
-        let error = Envelope::open(&whole.bytes().slice(..length), &EnvelopeLimits::default()).unwrap_err();
+        let error = Envelope::open(&whole.bytes().slice(..length), EnvelopeLimits::default()).unwrap_err();
         let expected = if length < 4 { EnvelopeError::NotAnEnvelope } else { EnvelopeError::Truncated };
         assert_eq!(error, expected, "at {length}");
     }
@@ -87,7 +87,7 @@ fn every_prefix_is_refused() {
 
 #[test]
 fn a_newer_version_says_so_whatever_follows() {
-    let error = Envelope::open(&Bytes::from_static(b"BPCE\x07anything"), &EnvelopeLimits::default()).unwrap_err();
+    let error = Envelope::open(&Bytes::from_static(b"BPCE\x07anything"), EnvelopeLimits::default()).unwrap_err();
     assert_eq!(error, EnvelopeError::Newer { found: 7, known: 1 });
     assert_eq!(Sealed::peek_stamp(b"BPCE\x07aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), None);
 }
@@ -96,7 +96,7 @@ fn a_newer_version_says_so_whatever_follows() {
 fn a_payload_over_the_limit_is_refused_before_it_is_touched() {
     let meta = EnvelopeMeta::new(EnvelopeKind::Value, Stamp::new(7, 1, NodeId::new(3)));
     let sealed = Envelope::seal(&meta, 1, &[0; 4096], None).unwrap();
-    let error = Envelope::open(sealed.bytes(), &EnvelopeLimits::new(4095)).unwrap_err();
+    let error = Envelope::open(sealed.bytes(), EnvelopeLimits::new(4095)).unwrap_err();
     assert_eq!(error, EnvelopeError::TooLarge { bytes: 4096, limit: 4095 });
 }
 
@@ -106,14 +106,14 @@ fn a_bomb_does_not_go_off() {
     let meta = EnvelopeMeta::new(EnvelopeKind::Value, Stamp::new(7, 1, NodeId::new(3)));
     let sealed = Envelope::seal(&meta, 1, &vec![0; 1 << 20], Some(1)).unwrap();
     assert!(sealed.bytes().len() < 8192, "zeros compress");
-    let error = Envelope::open(sealed.bytes(), &EnvelopeLimits::new(1 << 19)).unwrap_err();
+    let error = Envelope::open(sealed.bytes(), EnvelopeLimits::new(1 << 19)).unwrap_err();
     assert_eq!(error, EnvelopeError::TooLarge { bytes: 1 << 20, limit: 1 << 19 });
 
     // The same bytes claim a size within the limit that they do not have, and one they cannot have.
     for claimed in [1_u32 << 18, (1 << 20) + 1, u32::MAX] {
         let mut bytes = sealed.bytes().to_vec();
         bytes[44..48].copy_from_slice(&claimed.to_be_bytes());
-        let opened = Envelope::open(&resealed(bytes), &EnvelopeLimits::new(usize::MAX));
+        let opened = Envelope::open(&resealed(bytes), EnvelopeLimits::new(usize::MAX));
         assert_eq!(opened.unwrap_err(), EnvelopeError::Corrupt);
     }
 }
@@ -123,7 +123,7 @@ fn a_bomb_does_not_go_off() {
 fn without_the_feature_a_compressed_payload_is_refused_by_name() {
     let mut bytes = sample().bytes().to_vec();
     bytes[6] = 1;
-    assert_eq!(Envelope::open(&resealed(bytes), &EnvelopeLimits::default()).unwrap_err(), EnvelopeError::Compressed);
+    assert_eq!(Envelope::open(&resealed(bytes), EnvelopeLimits::default()).unwrap_err(), EnvelopeError::Compressed);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! From the others.
 
-use super::*;
+use super::{Change, Delivery, GapReason, Notification, RemoteError, RemoteEvent, RemoteLink, Sequence};
+use crate::remote::Subscription;
 
 impl RemoteLink {
     /// Begins to listen to the other nodes; `None` without a backplane.
@@ -12,7 +13,7 @@ impl RemoteLink {
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind.
-    pub async fn subscribe(&self) -> Result<Option<super::super::Subscription>, RemoteError> {
+    pub async fn subscribe(&self) -> Result<Option<Subscription>, RemoteError> {
         match &self.backplane {
             Some(backplane) => backplane.subscribe().await.map(Some),
             None => Ok(None),

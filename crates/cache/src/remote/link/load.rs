@@ -1,6 +1,14 @@
 //! From the tier.
 
-use super::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    ALL_MARKER, Envelope, EnvelopeKind, Loaded, MAX_MARKERS, RemoteError, RemoteLink, RemoteTier, Stamp, State, Wire,
+};
+use crate::remote::EnvelopeLimits;
 
 impl RemoteLink {
     /// Loads a key from the tier: what it returns is newer than every invalidation that the tier or this
@@ -115,7 +123,7 @@ impl State {
 }
 
 fn marker_stamp(bytes: &Bytes) -> Option<Stamp> {
-    let marker = Envelope::open(bytes, &super::super::EnvelopeLimits::default()).ok()?;
+    let marker = Envelope::open(bytes, EnvelopeLimits::default()).ok()?;
     (marker.meta.kind == EnvelopeKind::Marker).then_some(marker.meta.stamp)
 }
 

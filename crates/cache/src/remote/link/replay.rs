@@ -1,6 +1,8 @@
 //! What waited, once the remote is back.
 
-use super::*;
+use std::time::Duration;
+
+use super::{Admission, Change, Pending, RemoteLink, Replay, Step, StepId, StoreOutcome};
 
 impl RemoteLink {
     /// Replays what waits, until it is done or the remote fails.

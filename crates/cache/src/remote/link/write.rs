@@ -1,7 +1,14 @@
 //! To the tier, and to the others.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+
 use super::load::{tag_key, value_key};
-use super::*;
+use super::{
+    ALL_MARKER, Change, Envelope, EnvelopeKind, EnvelopeMeta, Pending, PendingWrite, RemoteError, RemoteLink, Sealed,
+    Stamp, StoreOutcome, Write, Written,
+};
 
 impl RemoteLink {
     /// Writes a sealed value and tells the others that what they hold is old.

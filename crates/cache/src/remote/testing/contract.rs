@@ -99,7 +99,7 @@ pub async fn remote_contract(tier: &dyn RemoteTier) -> Result<(), Violation> {
 /// The first [`Violation`].
 pub async fn lock_contract(lock: &dyn RemoteLock) -> Result<(), Violation> {
     let (one, two) = (LockToken::random(), LockToken::random());
-    let long = Duration::from_secs(60);
+    let long = Duration::from_mins(1);
     holds(lock.acquire(b"k", one, long).await?, "a free lock is taken")?;
     holds(!lock.acquire(b"k", two, long).await?, "a taken lock is refused")?;
     holds(lock.acquire(b"k", one, long).await?, "the holder takes it again")?;

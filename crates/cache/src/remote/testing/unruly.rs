@@ -68,10 +68,9 @@ impl<T> Unruly<T> {
         let manner = *self.state.manner.lock();
         let down = || RemoteError::unreachable("the double is down");
         match manner {
-            Manner::Well | Manner::Garbage => call.await,
             Manner::Down => Err(down()),
-            Manner::Flaky(of) if count % of.max(1) == 0 => Err(down()),
-            Manner::Flaky(_) => call.await,
+            Manner::Flaky(of) if count.is_multiple_of(of.max(1)) => Err(down()),
+            Manner::Well | Manner::Garbage | Manner::Flaky(_) => call.await,
             Manner::Slow(pause) => {
                 tokio::time::sleep(pause).await;
                 call.await

@@ -42,7 +42,7 @@ mod disk {
 
     use bedplate_cache::remote::{
         DiskTier, DiskTierConfig, Envelope, EnvelopeKind, EnvelopeMeta, ManualWallClock, NodeId, RemoteError,
-        RemoteTier, Sealed, Stamp, Write,
+        RemoteTier as _, Sealed, Stamp, Write,
     };
 
     fn sealed(at: u64, size: usize) -> Sealed {

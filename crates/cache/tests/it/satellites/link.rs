@@ -6,9 +6,9 @@ use std::time::Duration;
 use bedplate_cache::ManualClock;
 use bedplate_cache::remote::testing::{Manner, Unruly};
 use bedplate_cache::remote::{
-    BreakerState, BytesCodec, Change, Delivery, DistributedFlight, EnvelopeKind, EnvelopeMeta, FlightConfig,
-    GapReason, LinkConfig, Loaded, ManualWallClock, MemoryBackplane, MemoryTier, NodeId, RemoteEvent, RemoteLink,
-    Stamp, Subscription, Turn, Wire, Written,
+    BreakerState, BytesCodec, Change, Delivery, DistributedFlight, EnvelopeKind, EnvelopeMeta, FlightConfig, GapReason,
+    LinkConfig, Loaded, ManualWallClock, MemoryBackplane, MemoryTier, NodeId, RemoteEvent, RemoteLink, Stamp,
+    Subscription, Turn, Wire, Written,
 };
 use bytes::Bytes;
 
@@ -40,10 +40,8 @@ impl World {
 
     fn node_with(&self, id: u64, mut config: LinkConfig) -> RemoteLink {
         config.node = NodeId::new(id);
-        RemoteLink::new(config)
-            .tier(self.tier.clone())
-            .backplane(self.backplane.clone())
-            .clocks(self.wall.clone(), self.clock.clone())
+        let (wall, clock) = (Arc::<ManualWallClock>::clone(&self.wall), Arc::<ManualClock>::clone(&self.clock));
+        RemoteLink::new(config).tier(self.tier.clone()).backplane(self.backplane.clone()).clocks(wall, clock)
     }
 
     /// Lets time pass on both clocks.
@@ -62,7 +60,14 @@ impl World {
         self.write_at(link, stamp, key, value, tags).await
     }
 
-    async fn write_at(&self, link: &RemoteLink, stamp: Stamp, key: &str, value: &'static str, tags: &[&str]) -> Written {
+    async fn write_at(
+        &self,
+        link: &RemoteLink,
+        stamp: Stamp,
+        key: &str,
+        value: &'static str,
+        tags: &[&str],
+    ) -> Written {
         let until = link.millis() + 3_600_000;
         let meta = EnvelopeMeta::new(EnvelopeKind::Value, stamp).keep_until(until).tags(tags.iter().copied());
         let sealed = self.wire.seal(&meta, Some(&Bytes::from_static(value.as_bytes()))).unwrap();
@@ -280,7 +285,7 @@ async fn a_node_whose_clock_is_a_year_ahead_neither_wins_nor_is_believed() {
     let mut config = LinkConfig::default();
     config.node = NodeId::new(1);
     let mad = RemoteLink::new(config).tier(world.tier.clone()).backplane(world.backplane.clone());
-    let mad = mad.clocks(ahead, world.clock.clone());
+    let mad = mad.clocks(ahead, Arc::<ManualClock>::clone(&world.clock));
     let mut at_two = two.subscribe().await.unwrap().unwrap();
     world.write(&mad, "k", "mad", &[]).await;
     assert_eq!(world.read(&two, "k").await, None, "what it wrote is not served");
@@ -299,7 +304,7 @@ async fn a_clock_a_little_behind_does_not_lose_its_writes() {
     let behind = Arc::new(ManualWallClock::at(1_000_000 - 3_000));
     let mut config = LinkConfig::default();
     config.node = NodeId::new(2);
-    let two = RemoteLink::new(config).tier(world.tier.clone()).clocks(behind, world.clock.clone());
+    let two = RemoteLink::new(config).tier(world.tier.clone()).clocks(behind, Arc::<ManualClock>::clone(&world.clock));
     world.write(&one, "k", "of one", &[]).await;
     assert!(world.read(&two, "k").await.is_some(), "it sees the stamp of the other");
     assert_eq!(world.write(&two, "k", "of two", &[]).await, Written::Stored);
@@ -349,7 +354,7 @@ async fn of_many_nodes_one_loads_and_a_dead_leader_is_replaced() {
 
     // A leader that vanished: the next one waits for its lease, and no longer.
     let Turn::Lead(guard) = flight.enter(b"dead", || async { None::<u8> }).await else { panic!("the first leads") };
-    std::mem::forget(guard);
+    let _crashed = std::mem::ManuallyDrop::new(guard);
     let before = tokio::time::Instant::now();
     let turn = flight.enter(b"dead", || async { None::<u8> }).await;
     assert!(matches!(turn, Turn::Lead(_)));

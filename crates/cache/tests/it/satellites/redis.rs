@@ -17,7 +17,8 @@ use bytes::Bytes;
 fn skip(why: &str) {
     assert!(std::env::var_os("BEDPLATE_REQUIRE_SERVICES").is_none(), "{why}");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    writeln!(std::io::stderr(), "SKIPPED {test}: {why}").unwrap();
+    let mut past_the_capture = std::io::stderr();
+    writeln!(past_the_capture, "SKIPPED {test}: {why}").unwrap();
 }
 
 fn url() -> Option<String> {
@@ -64,9 +65,11 @@ async fn a_purge_looks_at_its_own_prefix_and_past_one_page() {
     let sealed = Wire::<Bytes>::new(BytesCodec::new()).seal(&meta, None).unwrap();
     for key in 0..1_500_u32 {
         let key = format!("={key}");
-        ours.store(bedplate_cache::remote::Write::new(key.as_bytes(), &sealed).ttl(Some(Duration::from_secs(60)))).await.unwrap();
+        ours.store(bedplate_cache::remote::Write::new(key.as_bytes(), &sealed).ttl(Some(Duration::from_mins(1))))
+            .await
+            .unwrap();
     }
-    theirs.store(bedplate_cache::remote::Write::new(b"=1", &sealed).ttl(Some(Duration::from_secs(60)))).await.unwrap();
+    theirs.store(bedplate_cache::remote::Write::new(b"=1", &sealed).ttl(Some(Duration::from_mins(1)))).await.unwrap();
     let later = Stamp::new(2, 0, NodeId::new(1));
     assert_eq!(ours.purge(&|key| key.ends_with(b"7"), later).await.unwrap(), 150);
     assert_eq!(ours.purge(&|_| true, later).await.unwrap(), 1_350);
@@ -153,7 +156,9 @@ async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) 
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), found).await.unwrap_or_else(|_| panic!("never: {what}"))
+    let found = tokio::time::timeout(Duration::from_secs(20), found).await;
+    assert!(found.is_ok(), "never: {what}");
+    found.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,7 +171,7 @@ async fn a_redis_that_was_killed_and_came_back_gets_all_and_everybody_hears() {
         config.node = NodeId::new(id);
         config.breaker.open_for = Duration::from_millis(50);
         config.breaker.max_open_for = Duration::from_millis(200);
-        let tier = RedisTier::new(&server.url(), tier_config("outage").clone()).unwrap();
+        let tier = RedisTier::new(&server.url(), tier_config("outage")).unwrap();
         drop(tier);
         let mut tier = RedisTierConfig::default();
         tier.prefix = "outage:".to_owned();

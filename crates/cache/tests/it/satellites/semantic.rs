@@ -96,7 +96,9 @@ async fn a_false_hit_is_taken_out_and_a_new_answer_replaces_the_old() {
 #[tokio::test]
 async fn time_and_bounds_are_kept_and_what_is_used_stays() {
     let clock = Arc::new(ManualClock::new());
-    let index = index(|config| (config.max_entries, config.ttl) = (20, Duration::from_secs(10))).clock(clock.clone());
+    let index =
+        index(|config| (config.max_entries, config.ttl) = (20, Duration::from_secs(10)))
+            .clock(Arc::<ManualClock>::clone(&clock));
     let word = |n: u32| format!("question about {}", ["alpha", "beta", "gamma"][n as usize % 3].repeat(n as usize + 1));
     index.insert(&space("a"), "the one that is used", 1000).await.unwrap();
     for n in 0..60 {
@@ -131,7 +133,7 @@ impl Embedder for Wild {
         if self.fails.load(Ordering::SeqCst) {
             return Err(EmbedError::new("no model"));
         }
-        Ok(match texts[0] {
+        Ok(match *texts.first().unwrap() {
             "none" => Vec::new(),
             "long" => vec![vec![1.0; 3]],
             "nan" => vec![vec![f32::NAN, 1.0]],

@@ -14,7 +14,7 @@ fn a_snapshot_that_was_not_finished_leaves_the_old_one() {
     writer.push(SnapshotRecord::new(b"k", b"new")).unwrap();
     assert_eq!(SnapshotReader::verify(&path).unwrap(), 1, "while it is written, the old one is whole");
     // A crash: the temporary file stays, and the next snapshot takes its place.
-    std::mem::forget(writer);
+    let _crashed = std::mem::ManuallyDrop::new(writer);
     assert_eq!(SnapshotReader::open(&path).unwrap().next_entry().unwrap().unwrap().value, b"old");
 
     let mut writer = SnapshotWriter::create(&path, 3).unwrap();

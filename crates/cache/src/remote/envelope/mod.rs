@@ -244,7 +244,7 @@ impl Envelope {
     ///
     /// An [`EnvelopeError`] for bytes of any kind that are not a whole envelope of a known version;
     /// never more memory than the limits allow, whatever the bytes claim.
-    pub fn open(bytes: &Bytes, limits: &EnvelopeLimits) -> Result<Self, EnvelopeError> {
+    pub fn open(bytes: &Bytes, limits: EnvelopeLimits) -> Result<Self, EnvelopeError> {
         let (magic, rest) = bytes.split_first_chunk::<4>().ok_or(EnvelopeError::NotAnEnvelope)?;
         if *magic != MAGIC {
             return Err(EnvelopeError::NotAnEnvelope);
@@ -289,24 +289,24 @@ struct Parsed<'a> {
 }
 
 fn parse(body: &[u8]) -> Result<Parsed<'_>, EnvelopeError> {
-    let cut = EnvelopeError::Truncated;
+    let cut = || EnvelopeError::Truncated;
     let mut reader = Reader::new(body);
-    reader.take(5).ok_or(cut.clone())?;
-    let kind = EnvelopeKind::from_code(reader.u8().ok_or(cut.clone())?).ok_or(EnvelopeError::Corrupt)?;
-    let flags = reader.u8().ok_or(cut.clone())?;
-    let codec = reader.u8().ok_or(cut.clone())?;
-    let stamp = Stamp::from_bytes(reader.array().ok_or(cut.clone())?);
-    let fresh_until = reader.u64().ok_or(cut.clone())?;
-    let keep_until = reader.u64().ok_or(cut.clone())?;
-    let length = reader.u32().ok_or(cut.clone())?;
-    let stored_length = reader.u32().ok_or(cut.clone())?;
-    let tag_count = reader.u16().ok_or(cut.clone())?;
+    reader.take(5).ok_or_else(cut)?;
+    let kind = EnvelopeKind::from_code(reader.u8().ok_or_else(cut)?).ok_or(EnvelopeError::Corrupt)?;
+    let flags = reader.u8().ok_or_else(cut)?;
+    let codec = reader.u8().ok_or_else(cut)?;
+    let stamp = Stamp::from_bytes(reader.array().ok_or_else(cut)?);
+    let fresh_until = reader.u64().ok_or_else(cut)?;
+    let keep_until = reader.u64().ok_or_else(cut)?;
+    let length = reader.u32().ok_or_else(cut)?;
+    let stored_length = reader.u32().ok_or_else(cut)?;
+    let tag_count = reader.u16().ok_or_else(cut)?;
     // A tag takes two bytes at least, so the count cannot make this larger than the input.
     let mut tags = Vec::with_capacity(usize::from(tag_count).min(body.len() / 2));
     for _ in 0..tag_count {
-        tags.push(reader.text().ok_or(cut.clone())?.to_owned());
+        tags.push(reader.text().ok_or_else(cut)?.to_owned());
     }
-    let stored = reader.take(usize::try_from(stored_length).unwrap_or(usize::MAX)).ok_or(cut)?;
+    let stored = reader.take(usize::try_from(stored_length).unwrap_or(usize::MAX)).ok_or_else(cut)?;
     if flags > COMPRESSED || !reader.is_empty() {
         return Err(EnvelopeError::Corrupt);
     }

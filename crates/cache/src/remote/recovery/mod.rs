@@ -146,15 +146,7 @@ struct Item {
 impl RecoveryQueue {
     /// Makes an empty queue.
     pub fn new(config: RecoveryConfig) -> Self {
-        Self {
-            config,
-            items: BTreeMap::new(),
-            slots: HashMap::new(),
-            next: 0,
-            bytes: 0,
-            lost: 0,
-            suspect: false,
-        }
+        Self { config, items: BTreeMap::new(), slots: HashMap::new(), next: 0, bytes: 0, lost: 0, suspect: false }
     }
 
     /// Returns how many items wait.

@@ -64,7 +64,7 @@ impl Default for LinkConfig {
             timeout: Duration::from_secs(1),
             max_skew: Duration::from_secs(5),
             marker_ttl: Duration::from_secs(5),
-            tombstone_ttl: Duration::from_secs(24 * 3600),
+            tombstone_ttl: Duration::from_hours(24),
             breaker: BreakerConfig::default(),
             recovery: RecoveryConfig::default(),
             matches: write::glob_matches,
