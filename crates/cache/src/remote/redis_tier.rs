@@ -41,6 +41,10 @@ impl Default for RedisTierConfig {
 
 /// Keeps envelopes in Redis 5 or newer, over one connection that is made again when it breaks.
 ///
+/// It is made for one server, or one with replicas behind one address: scripts and batches that touch
+/// several keys do not cross the slots of Redis Cluster. A server that evicts keys under memory pressure
+/// may forget that something was invalidated; give it `maxmemory-policy volatile-ttl` or room.
+///
 /// No call takes longer than the connect timeout and the timeout together. Every store is one script,
 /// so newest wins although many nodes write.
 #[derive(Clone)]

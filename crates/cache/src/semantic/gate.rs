@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::words::{folded, is_direction, is_function_word, is_negation, number_word, opposite};
+use super::words::{denied_by, folded, is_direction, is_function_word, is_negation, number_word, opposite};
 
 /// Compares what is asked with what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,7 +57,11 @@ impl ContentGate {
         if asked.numbers != stored.numbers {
             return Err(Refusal::Numbers);
         }
-        if asked.negations % 2 != stored.negations % 2 || asked.contradicts(&stored) {
+        if asked.negations % 2 != stored.negations % 2
+            || asked.contradicts(&stored)
+            || asked.denies(&stored)
+            || stored.denies(&asked)
+        {
             return Err(Refusal::Negation);
         }
         if asked.names_something_else_than(&stored) || stored.names_something_else_than(&asked) {
@@ -114,6 +118,17 @@ impl Content {
             here != there && here != [false; 2] && there != [false; 2]
         };
         self.opposites.iter().any(|(pair, _)| differs(*pair))
+    }
+
+    /// A word of the other stands here with a syllable that denies it.
+    fn denies(&self, other: &Self) -> bool {
+        let denied = |word: &str| {
+            denied_by(word).any(|rest| {
+                let is_rest = |word: &String| word == rest;
+                other.words.iter().any(is_rest) && !self.words.iter().any(is_rest)
+            })
+        };
+        self.words.iter().any(|word| denied(word) && !other.words.contains(word))
     }
 
     fn names_something_else_than(&self, other: &Self) -> bool {
@@ -218,6 +233,8 @@ mod tests {
             ("Geht das ohne Konto?", "Geht das mit Konto?", Refusal::Negation),
             ("Welche Städte haben keine U-Bahn?", "Welche Städte haben eine U-Bahn?", Refusal::Negation),
             ("how do I enable it", "how do I disable it", Refusal::Negation),
+            ("Ist der Ausweis gültig?", "Ist der Ausweis ungültig?", Refusal::Negation),
+            ("is this pattern regular", "is this pattern irregular", Refusal::Negation),
             ("convert euros to dollars", "convert dollars to euros", Refusal::Order),
             ("dog bites man", "man bites dog", Refusal::Order),
             ("What is the capital of France?", "What is the capital of Norway?", Refusal::Entities),

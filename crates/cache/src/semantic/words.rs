@@ -37,6 +37,11 @@ pub(super) fn opposite(word: &str) -> Option<(usize, bool)> {
     })
 }
 
+/// What a word denies by a syllable before it: "valid" for "invalid".
+pub(super) fn denied_by(word: &str) -> impl Iterator<Item = &str> {
+    DENYING.iter().filter_map(|prefix| word.strip_prefix(prefix)).filter(|rest| rest.len() >= 4)
+}
+
 /// The value of a number word.
 pub(super) fn number_word(word: &str) -> Option<&'static str> {
     NUMBERS.iter().find(|(_, words)| words.contains(&word)).map(|(digits, _)| *digits)
@@ -65,8 +70,11 @@ const FUNCTION_WORDS: &[&str] = &[
 const NEGATIONS: &[&str] = &[
     "not", "no", "never", "none", "nobody", "nothing", "neither", "nor", "cannot", "without", "t", "isnt", "arent",
     "wasnt", "werent", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt", "shouldnt", "hasnt", "havent",
-    "except", "lacks", "lacking", "nicht", "nie", "niemals", "nichts", "niemand", "ohne", "weder", "außer",
+    "except", "lack", "lacks", "lacking", "nicht", "nie", "niemals", "nichts", "niemand", "ohne", "weder", "außer",
 ];
+
+/// English, German, and what Romance languages share with them.
+const DENYING: &[&str] = &["un", "in", "im", "ir", "il", "dis", "non", "miss"];
 
 /// "kein" and its forms.
 const GERMAN_NO_STEMS: &[&str] = &["kein"];

@@ -46,8 +46,9 @@ pub struct LinkConfig {
     /// How long the markers of tags are believed without asking again; default 5 s. They also arrive by
     /// the backplane: this bounds how long a missed one hides.
     pub marker_ttl: Duration,
-    /// How long tombstones and markers are kept in the tier; default 24 h, above the longest time that any
-    /// value is kept. Shorter, and a value may outlive the word that it is old.
+    /// How long tombstones and markers are kept in the tier, and any value at most, since a value that
+    /// outlived the word that it is old would be served again; default 24 h. Short loses values early, long
+    /// keeps a word per removed key for that time.
     pub tombstone_ttl: Duration,
     /// When the tier is left alone.
     pub breaker: BreakerConfig,

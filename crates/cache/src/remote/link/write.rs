@@ -20,7 +20,10 @@ impl RemoteLink {
     /// Dropping the future may leave the value written and the others not told; drive it from a task.
     pub async fn write(&self, key: &[u8], envelope: Sealed, kept_until: Option<u64>) -> Written {
         let key = Bytes::copy_from_slice(key);
-        let write = PendingWrite::new(value_key(&key), envelope, kept_until);
+        // No value outlives the word that would say that it is old, whenever it gets to the tier.
+        let longest = envelope.stamp().millis().saturating_add(self.tombstone_millis());
+        let until = kept_until.map_or(longest, |until| until.min(longest));
+        let write = PendingWrite::new(value_key(&key), envelope, Some(until));
         self.apply(Pending::new(write.envelope.stamp(), Change::Written(key), Some(write))).await
     }
 
@@ -50,12 +53,15 @@ impl RemoteLink {
             }
             Change::Pattern(_) | Change::Heartbeat => return None,
         };
-        let ttl = u64::try_from(self.config.tombstone_ttl.as_millis()).unwrap_or(u64::MAX);
-        let until = self.wall.millis().saturating_add(ttl);
+        let until = self.wall.millis().saturating_add(self.tombstone_millis());
         let meta = EnvelopeMeta::new(kind, stamp).fresh_until(until).keep_until(until);
         // An envelope without tags and payload fits.
         let envelope = Envelope::seal(&meta, 0, &[], None).ok()?;
         Some(PendingWrite::new(key, envelope, Some(until)))
+    }
+
+    fn tombstone_millis(&self) -> u64 {
+        u64::try_from(self.config.tombstone_ttl.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Does it now if nothing waits before it, and queues it otherwise.

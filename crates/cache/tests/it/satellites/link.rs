@@ -312,6 +312,26 @@ async fn a_clock_a_little_behind_does_not_lose_its_writes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_value_outlives_the_word_that_it_is_old() {
+    let world = World::new();
+    let mut config = LinkConfig::default();
+    config.tombstone_ttl = Duration::from_mins(1);
+    let (one, two) = (world.node_with(1, config), world.node(2));
+    let meta = EnvelopeMeta::new(EnvelopeKind::Value, one.stamp());
+    let sealed = world.wire.seal(&meta, Some(&Bytes::from_static(b"old"))).unwrap();
+    world.pass(1);
+    let stamp = one.stamp();
+    assert_eq!(one.invalidate(Change::Cleared, stamp).await, Written::Stored);
+    // The value began before, is without end, and arrives late.
+    assert_eq!(one.write(b"k", sealed, None).await, Written::Stored);
+    for second in 0..120 {
+        assert_eq!(world.read(&two, "k").await, None, "after {second} s");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        world.pass(1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn recovery_runs_by_itself_until_nothing_waits() {
     let world = World::new();
     let one = Arc::new(RemoteLink::new(LinkConfig::default()).tier(world.tier.clone()));

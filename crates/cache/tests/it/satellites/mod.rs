@@ -1,5 +1,6 @@
 //! What stands beside the store: remote tiers, look-up by meaning, advice, snapshots.
 
+mod bounds;
 #[cfg(all(feature = "testing", feature = "remote"))]
 mod contracts;
 #[cfg(all(feature = "testing", feature = "remote"))]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bedplate_cache::ManualClock;
 use bedplate_cache::semantic::{
     EmbedError, Embedder, Lookup, Namespace, NgramEmbedder, Refusal, SemanticConfig, SemanticError, SemanticIndex,
-    SemanticMode,
+    SemanticMode, wilson,
 };
 
 fn space(tenant: &str) -> Namespace {
@@ -170,4 +170,41 @@ fn settings_that_cannot_be_are_refused() {
     assert_eq!(refused(|config| config.max_entries = 0), "max_entries");
     assert_eq!(refused(|config| config.max_text = 0), "max_text");
     assert_eq!(refused(|config| config.ttl = Duration::ZERO), "ttl");
+}
+
+/// The labeled pairs: whether they may share an answer, what is asked, what was asked.
+fn pairs() -> Vec<(bool, &'static str, &'static str)> {
+    let table = include_str!("../../data/semantic_pairs.tsv");
+    let rows = table.lines().filter(|line| !line.starts_with('#') && !line.starts_with("label\t"));
+    rows.map(|row| {
+        let mut cells = row.split('\t');
+        let same = cells.next() == Some("same");
+        (same, cells.nth(2).unwrap(), cells.next().unwrap())
+    })
+    .collect()
+}
+
+/// Hits among the pairs that may share an answer, and among those that must not.
+async fn hits(threshold: f32, gate: bool) -> [u64; 2] {
+    let index = index(|config| (config.threshold, config.gate) = (threshold, gate));
+    let mut hits = [0, 0];
+    for (number, (same, asked, stored)) in pairs().into_iter().enumerate() {
+        let space = space(&number.to_string());
+        index.insert(&space, stored, 1).await.unwrap();
+        let hit = index.lookup(&space, asked, |_| true).await.unwrap().hit().is_some();
+        let [right, wrong] = &mut hits;
+        *(if same { right } else { wrong }) += u64::from(hit);
+    }
+    hits
+}
+
+#[tokio::test]
+async fn the_gate_takes_nearly_all_false_hits_and_leaves_most_right_ones() {
+    let different = pairs().iter().filter(|(same, ..)| !same).count();
+    assert!(pairs().len() >= 200 && different >= 150, "{} pairs", pairs().len());
+    let ([right_without, wrong_without], [right, wrong]) = (hits(0.6, false).await, hits(0.6, true).await);
+    let (_, high) = wilson(wrong, different as u64);
+    assert!(high < 0.08, "{wrong} false hits of {different}: up to {high}");
+    assert!(wrong * 20 < wrong_without, "{wrong_without} without the gate, {wrong} with it");
+    assert!(right * 10 >= right_without * 7, "{right_without} right hits without the gate, {right} with it");
 }
