@@ -98,9 +98,10 @@ async fn look_up(pairs: &[Pair<'_>], threshold: f32, gate: bool) -> Result<Outco
         let space = Namespace::new(&format!("pair {number}"), "any")?;
         index.insert(&space, pair.stored, number).await?;
         let hit = index.lookup(&space, pair.asked, |_| true).await?.hit().is_some();
-        let (all, hits) = match pair.same {
-            true => (&mut outcome.same, &mut outcome.hits),
-            false => (&mut outcome.different, &mut outcome.false_hits),
+        let (all, hits) = if pair.same {
+            (&mut outcome.same, &mut outcome.hits)
+        } else {
+            (&mut outcome.different, &mut outcome.false_hits)
         };
         *all += 1;
         *hits += u64::from(hit);

@@ -1,12 +1,14 @@
 //! From the tier.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{
-    ALL_MARKER, Envelope, EnvelopeKind, Loaded, MAX_MARKERS, RemoteError, RemoteLink, RemoteTier, Stamp, State, Wire,
+    ALL_MARKER, Envelope, EnvelopeKind, Loaded, MAX_MARKERS, OpenError, Opened, RemoteError, RemoteLink, RemoteTier,
+    Stamp, State, Wire,
 };
 use crate::remote::EnvelopeLimits;
 
@@ -18,83 +20,99 @@ impl RemoteLink {
     ///
     /// Dropping the future has no effect but that a probe of the breaker may be wasted.
     pub async fn load<V: 'static>(&self, key: &[u8], wire: &Wire<V>) -> Loaded<V> {
-        let Some(tier) = &self.tier else { return Loaded::Missing };
-        let keys = [value_key(key), Bytes::from_static(ALL_MARKER)];
-        let found = match self.call(tier.load_many(&keys)).await {
-            Ok(found) => found,
-            Err(error) => return Loaded::Failed(error),
-        };
-        let mut found = found.into_iter();
-        let bytes = found.next().flatten();
-        if let Some(marker) = found.next().flatten().and_then(|marker| marker_stamp(&marker)) {
+        match self.load_many(&[key], wire).await {
+            Ok(mut loaded) => loaded.pop().unwrap_or(Loaded::Missing),
+            Err(error) => Loaded::Failed(error),
+        }
+    }
+
+    /// Loads many keys in one or two round trips, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Any [`RemoteError`]: a counted miss for every key.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`load`](Self::load).
+    pub async fn load_many<V: 'static>(&self, keys: &[&[u8]], wire: &Wire<V>) -> Result<Vec<Loaded<V>>, RemoteError> {
+        let Some(tier) = &self.tier else { return Ok(keys.iter().map(|_| Loaded::Missing).collect()) };
+        let mut asked: Vec<Bytes> = keys.iter().map(|key| value_key(key)).collect();
+        asked.push(Bytes::from_static(ALL_MARKER));
+        let mut found = self.call(tier.load_many(&asked)).await?;
+        if let Some(marker) = found.pop().flatten().and_then(|marker| marker_stamp(&marker)) {
             self.note_cleared(marker);
         }
-        let Some(bytes) = bytes else { return self.missing() };
-        let opened = match wire.open(&bytes) {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.state.lock().stats.unreadable += 1;
+        let opened: Vec<Option<Result<Opened<V>, OpenError>>> =
+            found.into_iter().map(|bytes| bytes.map(|bytes| wire.open(&bytes))).collect();
+        let tags = opened.iter().flatten().flatten().flat_map(|opened| &opened.meta.tags);
+        let markers = self.tag_markers(tier, tags.map(String::as_str).collect()).await?;
+        Ok(opened.into_iter().map(|opened| self.judge(opened, &markers)).collect())
+    }
+
+    fn judge<V>(&self, opened: Option<Result<Opened<V>, OpenError>>, markers: &Markers) -> Loaded<V> {
+        let wall = self.wall.millis();
+        let mut state = self.state.lock();
+        let opened = match opened {
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) => {
+                state.stats.unreadable += 1;
+                drop(state);
                 tracing::warn!(%error, "the remote tier holds what cannot be read");
                 return Loaded::Unreadable(error);
             }
+            None => {
+                state.stats.misses += 1;
+                return Loaded::Missing;
+            }
         };
-        let wall = self.wall.millis();
-        let tags = match self.tag_markers(tier, &opened.meta.tags).await {
-            Ok(stamp) => stamp,
-            Err(error) => return Loaded::Failed(error),
-        };
-        let mut state = self.state.lock();
         let stamp = opened.meta.stamp;
+        let tagged = opened.meta.tags.iter().filter_map(|tag| markers.get(tag).copied().flatten()).max();
         let believed = state.stamps.observe(stamp, wall).is_ok();
-        let old = state.cleared.max(tags).is_some_and(|newest| stamp < newest);
+        let old = state.cleared.max(tagged).is_some_and(|newest| stamp < newest);
         let served = matches!(opened.meta.kind, EnvelopeKind::Value | EnvelopeKind::Negative);
         if !believed || old || !served {
             state.stats.invalidated += 1;
             return Loaded::Missing;
         }
         if opened.meta.keep_until <= wall {
-            drop(state);
-            return self.missing();
+            state.stats.misses += 1;
+            return Loaded::Missing;
         }
         state.stats.hits += 1;
         Loaded::Found(opened)
     }
 
-    fn missing<V>(&self) -> Loaded<V> {
-        self.state.lock().stats.misses += 1;
-        Loaded::Missing
-    }
-
-    /// Returns the newest marker of the tags; asks for those that are not known or known for too long.
-    async fn tag_markers(&self, tier: &Arc<dyn RemoteTier>, tags: &[String]) -> Result<Option<Stamp>, RemoteError> {
+    /// Returns the markers of the tags; asks for those that are not known or known for too long.
+    async fn tag_markers(&self, tier: &Arc<dyn RemoteTier>, tags: BTreeSet<&str>) -> Result<Markers, RemoteError> {
         let now = self.clock.now();
-        let mut newest = None;
+        let mut markers = Markers::new();
         let mut unknown = Vec::new();
         {
             let state = self.state.lock();
             for tag in tags {
                 match state.markers.get(tag) {
-                    Some((stamp, asked)) => {
-                        newest = newest.max(*stamp);
-                        if now.saturating_sub(*asked) > self.config.marker_ttl {
-                            unknown.push(tag);
-                        }
+                    Some((stamp, asked)) if now.saturating_sub(*asked) <= self.config.marker_ttl => {
+                        markers.insert(tag.to_owned(), *stamp);
                     }
-                    None => unknown.push(tag),
+                    _ => unknown.push(tag),
                 }
             }
         }
         if unknown.is_empty() {
-            return Ok(newest);
+            return Ok(markers);
         }
         let keys: Vec<Bytes> = unknown.iter().map(|tag| tag_key(tag)).collect();
         let found = self.call(tier.load_many(&keys)).await?;
+        let wall = self.wall.millis();
         let mut state = self.state.lock();
         for (tag, bytes) in unknown.into_iter().zip(found) {
             let stamp = bytes.and_then(|bytes| marker_stamp(&bytes));
-            newest = newest.max(state.note_marker(tag, stamp, now));
+            let believed = stamp.filter(|stamp| state.stamps.observe(*stamp, wall).is_ok());
+            let newest = state.note_marker(tag, believed, now);
+            markers.insert(tag.to_owned(), newest);
         }
-        Ok(newest)
+        Ok(markers)
     }
 
     pub(super) fn note_cleared(&self, stamp: Stamp) {
@@ -121,6 +139,9 @@ impl State {
         known.0
     }
 }
+
+/// Since when what bears a tag is old.
+type Markers = HashMap<String, Option<Stamp>>;
 
 fn marker_stamp(bytes: &Bytes) -> Option<Stamp> {
     let marker = Envelope::open(bytes, EnvelopeLimits::default()).ok()?;

@@ -332,6 +332,30 @@ async fn no_value_outlives_the_word_that_it_is_old() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_answers_as_its_keys_would_in_two_calls() {
+    let world = World::new();
+    let (one, two) = (world.node(1), world.node(2));
+    for (key, tags) in [("a", ["red"].as_slice()), ("b", &["blue", "green"]), ("c", &[])] {
+        world.write(&one, key, "v", tags).await;
+    }
+    world.raw.plant(b"=d", b"garbage".as_slice());
+    world.pass(1);
+    let stamp = one.stamp();
+    one.invalidate(Change::Tag("green".to_owned()), stamp).await;
+    let before = world.tier.calls();
+    let loaded = two.load_many(&[b"a".as_slice(), b"b", b"c", b"d", b"e"], &world.wire).await.unwrap();
+    assert_eq!(world.tier.calls() - before, 2, "values with the marker of all, then the markers of tags");
+    let found = loaded.iter().map(|loaded| match loaded {
+        Loaded::Found(_) => "found",
+        Loaded::Missing => "missing",
+        _ => "unreadable",
+    });
+    assert_eq!(found.collect::<Vec<_>>(), ["found", "missing", "found", "unreadable", "missing"]);
+    world.manner(Manner::Down);
+    assert!(two.load_many(&[b"a".as_slice()], &world.wire).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn recovery_runs_by_itself_until_nothing_waits() {
     let world = World::new();
     let one = Arc::new(RemoteLink::new(LinkConfig::default()).tier(world.tier.clone()));
