@@ -104,10 +104,6 @@ where
         &self.latency
     }
 
-    pub(crate) fn shards(&self) -> &[Shard<K, V>] {
-        &self.shards
-    }
-
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.hasher.hash_one(key)

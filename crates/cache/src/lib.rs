@@ -30,7 +30,7 @@ pub use entry::{EntryOptions, Insertion};
 pub use error::{ConfigError, LoadError};
 pub use invalidation::{CacheKey, Glob, GlobError, Invalidation, InvalidationSink, Tag};
 pub use latency::LatencyHistogram;
-pub use load::{Fetched, LoadContext, Source};
+pub use load::{Batch, Fetched, LoadContext, Source};
 pub use observer::{CacheEvent, LoadOutcome, MissCause, Observer};
 pub use stats::CacheStats;
 pub use weigh::{ByWeight, Weigh, Weigher};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::latency::LatencyHistogram;
+use crate::load::Source;
 use crate::observer::MissCause;
 use crate::outgoing::Why;
 
@@ -73,6 +74,15 @@ impl CacheStats {
         let lookups = hits.saturating_add(self.misses());
         #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 52 bits")]
         (lookups > 0).then(|| hits as f64 / lookups as f64)
+    }
+
+    /// Counts a lookup that was served.
+    pub(crate) const fn hit(&mut self, source: Source) {
+        match source {
+            Source::Negative => self.hits_negative += 1,
+            source if source.is_stale() => self.hits_stale += 1,
+            _ => self.hits += 1,
+        }
     }
 
     /// Counts a lookup that was not served.

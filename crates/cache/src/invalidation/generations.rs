@@ -130,10 +130,12 @@ impl<K> Generations<K> {
         newest
     }
 
-    /// Tells whether a load that began in `seq` can no longer be compared with all that happened
-    /// since.
-    pub(crate) fn is_forgotten(&self, seq: u64) -> bool {
-        seq < self.floor.load(Ordering::Acquire)
+    /// The same for a load that ends: it also counts as overtaken if it can no longer be compared
+    /// with all that happened since it began.
+    pub(crate) fn overtaken_load(&self, seq: u64, tags: &[Tag], key: &K) -> u64 {
+        let floor = self.floor.load(Ordering::Acquire);
+        let forgotten = if seq < floor { floor } else { 0 };
+        self.overtaken(seq, tags, key).max(forgotten)
     }
 
     /// Tells whether there is anything that a sweep could retire.

@@ -1,0 +1,1 @@
+//! Decisions, row by row and against a naive model.

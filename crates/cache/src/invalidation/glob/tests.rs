@@ -1,0 +1,1 @@
+//! Patterns against examples and a naive matcher.
