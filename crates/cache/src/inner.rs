@@ -197,16 +197,16 @@ where
     /// Tells of a lookup that was not served, and drops what it found at its end.
     fn tell_miss(&self, found: Found<K, V>) {
         let cause = match found {
-            Found::Gone(buried) => self.tell_buried(buried),
+            Found::Gone(buried) => self.tell_buried(&buried),
             Found::Stale => MissCause::Expired,
             Found::Absent | Found::Live(_) => MissCause::Absent,
         };
         self.emit_quietly(CacheEvent::Miss { cause });
     }
 
-    /// Tells of an entry that a lookup took out, drops it and returns what the lookup counts as.
-    pub(crate) fn tell_buried(&self, buried: Buried<K, V>) -> MissCause {
-        let (why, (_, entry)) = &*buried;
+    /// Tells of an entry that a lookup took out, and returns what the lookup counts as.
+    pub(crate) fn tell_buried(&self, buried: &Buried<K, V>) -> MissCause {
+        let (why, (_, entry)) = &**buried;
         self.emit(why.event(entry.weight));
         why.cause()
     }

@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(histogram.quantile(0.5), Some(Duration::from_micros(65_536)));
         assert_eq!(histogram.quantile(0.0), Some(Duration::from_micros(1024)));
         assert_eq!(histogram.quantile(1.0), Some(Duration::from_micros(131_072)));
-        recorder.record(Duration::from_secs(3600));
+        recorder.record(Duration::from_hours(1));
         assert_eq!(recorder.snapshot().quantile(1.0), None);
     }
 }

@@ -164,6 +164,7 @@ where
             .is_some_and(|entry| entry.value.is_some() && !entry.fresh.has_passed(now));
         match (self.rules().stale_if_error, shard.core.entries.peek_mut(&lookup)) {
             (Some(window), Some(entry)) if entry.value.is_some() => {
+                // Within the window of the cache, and never longer than the entry was kept anyway.
                 entry.keep = entry.keep.min(now.deadline().plus(window));
                 entry.fresh = entry.fresh.min(now.deadline());
                 let extra = entry.extra_mut();
@@ -179,7 +180,7 @@ where
         }
         drop(shard);
         drop(overtaken);
-        if let Some(buried) = buried {
+        if let Some(buried) = &buried {
             self.tell_buried(buried);
         }
         self.release(out);

@@ -188,7 +188,7 @@ where
         Step::Load => lead(inner, core, hash, key, missed),
     };
     drop(shard);
-    if let Some(buried) = buried {
+    if let Some(buried) = &buried {
         inner.tell_buried(buried);
     }
     tell(inner, entered, missed)

@@ -5,6 +5,9 @@
 //! with it. A match takes at most the product of both lengths: a star that failed is widened and
 //! never nested.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -215,6 +218,3 @@ impl Parser<'_> {
 }
 
 const MAX_BYTES: usize = 1024;
-
-#[cfg(test)]
-mod tests;

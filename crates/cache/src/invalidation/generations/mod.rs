@@ -1,5 +1,8 @@
 //! Which values were made untrue, and since when.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -185,6 +188,3 @@ impl<K> Tombstones<K> {
 pub(crate) const MAX_TAGS: usize = 4096;
 /// Each is matched against the key on a read of an older entry.
 pub(crate) const MAX_PATTERNS: usize = 64;
-
-#[cfg(test)]
-mod tests;
