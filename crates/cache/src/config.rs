@@ -177,10 +177,8 @@ impl CacheConfig {
             if let Some(share) = self.eager_refresh {
                 return Err(ConfigError::new("eager_refresh", share, "a ttl that it is a share of"));
             }
-            let windows = [
-                ("stale_while_revalidate", self.stale_while_revalidate),
-                ("stale_if_error", self.stale_if_error),
-            ];
+            let windows =
+                [("stale_while_revalidate", self.stale_while_revalidate), ("stale_if_error", self.stale_if_error)];
             if let Some((field, window)) = windows.iter().find_map(|(field, window)| window.map(|w| (*field, w))) {
                 let expected = "a ttl, without which nothing goes stale";
                 return Err(ConfigError::new(field, format_args!("{window:?}"), expected));
@@ -234,19 +232,19 @@ mod tests {
         let second = Some(Duration::from_secs(1));
         let base = CacheConfig { ttl: second, ..CacheConfig::default() };
         let cases = [
-            (CacheConfig { eager_refresh: Some(0.0), ..base.clone() }, "eager_refresh"),
-            (CacheConfig { eager_refresh: Some(1.0), ..base.clone() }, "eager_refresh"),
-            (CacheConfig { eager_refresh: Some(f64::NAN), ..base.clone() }, "eager_refresh"),
-            (CacheConfig { eager_refresh: Some(0.5), ttl: None, ..base.clone() }, "eager_refresh"),
-            (CacheConfig { stale_while_revalidate: second, ttl: None, ..base.clone() }, "stale_while_revalidate"),
-            (CacheConfig { stale_if_error: second, ttl: None, ..base.clone() }, "stale_if_error"),
-            (CacheConfig { stale_if_error: Some(Duration::ZERO), ..base.clone() }, "stale_if_error"),
-            (CacheConfig { soft_timeout: second, ..base.clone() }, "soft_timeout"),
+            (CacheConfig { eager_refresh: Some(0.0), ..base }, "eager_refresh"),
+            (CacheConfig { eager_refresh: Some(1.0), ..base }, "eager_refresh"),
+            (CacheConfig { eager_refresh: Some(f64::NAN), ..base }, "eager_refresh"),
+            (CacheConfig { eager_refresh: Some(0.5), ttl: None, ..base }, "eager_refresh"),
+            (CacheConfig { stale_while_revalidate: second, ttl: None, ..base }, "stale_while_revalidate"),
+            (CacheConfig { stale_if_error: second, ttl: None, ..base }, "stale_if_error"),
+            (CacheConfig { stale_if_error: Some(Duration::ZERO), ..base }, "stale_if_error"),
+            (CacheConfig { soft_timeout: second, ..base }, "soft_timeout"),
             (
-                CacheConfig { soft_timeout: second, hard_timeout: second, stale_if_error: second, ..base.clone() },
+                CacheConfig { soft_timeout: second, hard_timeout: second, stale_if_error: second, ..base },
                 "soft_timeout",
             ),
-            (CacheConfig { hard_timeout: Some(Duration::ZERO), ..base.clone() }, "hard_timeout"),
+            (CacheConfig { hard_timeout: Some(Duration::ZERO), ..CacheConfig::default() }, "hard_timeout"),
             (CacheConfig { negative_ttl: Some(Duration::ZERO), ..CacheConfig::default() }, "negative_ttl"),
         ];
         for (config, field) in cases {

@@ -147,8 +147,8 @@ where
             Some(_) => options.ttl.resolve(self.config.ttl),
             None => self.rules.negative_ttl,
         };
-        let extra = (!options.tags.is_empty())
-            .then(|| Box::new(Extra { tags: options.tags.into(), ..Extra::default() }));
+        let extra =
+            (!options.tags.is_empty()).then(|| Box::new(Extra { tags: options.tags.into(), ..Extra::default() }));
         let Some(ttl) = ttl else {
             let (fresh, keep) = (Deadline::NEVER, Deadline::NEVER);
             return (Entry { value, weight, born: Tick::UNKNOWN, fresh, keep, seq: 0, extra }, self.now());
@@ -225,11 +225,9 @@ where
                 entry.value.is_some() && !entry.fresh.has_passed(now)
             }
             // Only until the tombstones are retired: a pattern is matched against the stored key.
-            Some(_) => shard
-                .core
-                .entries
-                .pair(&lookup)
-                .is_some_and(|(key, entry)| entry.is_live(&self.generations, key, now)),
+            Some(_) => {
+                shard.core.entries.pair(&lookup).is_some_and(|(key, entry)| entry.is_live(&self.generations, key, now))
+            }
             None => false,
         }
     }

@@ -215,13 +215,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
     }
 
     /// Takes out every entry that can never be served again.
-    pub(crate) fn sweep(
-        &mut self,
-        budget: &Budget,
-        generations: &Generations<K>,
-        now: Tick,
-        out: &mut Outgoing<K, V>,
-    ) {
+    pub(crate) fn sweep(&mut self, budget: &Budget, generations: &Generations<K>, now: Tick, out: &mut Outgoing<K, V>) {
         let core = &mut *self.core;
         let (mut weight, mut expired, mut invalidated) = (0, 0, 0);
         core.entries.extract(

@@ -157,11 +157,8 @@ where
         let mut shard = self.shard(hash).lock();
         let overtaken = shard.core.flights.detach(hash, key);
         let buried = shard.bury(self.budget(), self.generations(), &lookup, now);
-        let was_live = shard
-            .core
-            .entries
-            .peek(&lookup)
-            .is_some_and(|entry| entry.value.is_some() && !entry.fresh.has_passed(now));
+        let was_live =
+            shard.core.entries.peek(&lookup).is_some_and(|entry| entry.value.is_some() && !entry.fresh.has_passed(now));
         match (self.rules().stale_if_error, shard.core.entries.peek_mut(&lookup)) {
             (Some(window), Some(entry)) if entry.value.is_some() => {
                 // Within the window of the cache, and never longer than the entry was kept anyway.

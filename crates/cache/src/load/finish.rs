@@ -108,13 +108,7 @@ where
     }
 
     /// Stores what was loaded, if nothing made it untrue meanwhile.
-    fn store(
-        &self,
-        lead: Arc<Lead<K>>,
-        value: Option<V>,
-        weight: u64,
-        directives: Directives,
-    ) -> (u64, LoadOutcome) {
+    fn store(&self, lead: Arc<Lead<K>>, value: Option<V>, weight: u64, directives: Directives) -> (u64, LoadOutcome) {
         let inner = &*self.inner;
         let limit = inner.budget().max_entry();
         let absent = value.is_none();
@@ -127,7 +121,8 @@ where
         // The slot held the only other handle of the key, so the key can be taken out of its `Arc`
         // now.
         drop(slot);
-        let overtaken = if entitled { inner.generations().overtaken_load(self.seq, entry.tags(), &lead.key) } else { 0 };
+        let overtaken =
+            if entitled { inner.generations().overtaken_load(self.seq, entry.tags(), &lead.key) } else { 0 };
         let refused = entitled && overtaken == 0 && weight > limit;
         if refused {
             shard.core.counts.refusals += 1;
@@ -139,9 +134,7 @@ where
         let storable = entitled && overtaken == 0 && !refused;
         // What is not stored is bound here, to be dropped after the lock.
         let (stored, _displaced, _kept) = match Arc::into_inner(lead).map(|lead| lead.key) {
-            Some(key) if storable => {
-                (true, shard.put(inner.budget(), self.hash, key, entry, &mut out), None)
-            }
+            Some(key) if storable => (true, shard.put(inner.budget(), self.hash, key, entry, &mut out), None),
             key => (false, None, Some((key, entry))),
         };
         drop(shard);

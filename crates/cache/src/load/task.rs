@@ -57,10 +57,8 @@ pub(super) async fn run_many<K, V, E, Fut>(
 }
 
 /// Runs a loader that blocks, and ends the flight with it.
-pub(super) fn run_blocking<K, V, E>(
-    flight: Flight<K, V>,
-    loader: impl FnOnce(LoadContext) -> Result<Option<V>, E>,
-) where
+pub(super) fn run_blocking<K, V, E>(flight: Flight<K, V>, loader: impl FnOnce(LoadContext) -> Result<Option<V>, E>)
+where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,

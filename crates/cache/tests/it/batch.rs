@@ -34,7 +34,8 @@ impl Origin {
 }
 
 fn sorted(batch: &Batch<u64, u64, io::Error>) -> Vec<(u64, u64, Source)> {
-    let mut found: Vec<_> = batch.found().iter().map(|(key, fetched)| (*key, *fetched.value(), fetched.source())).collect();
+    let mut found: Vec<_> =
+        batch.found().iter().map(|(key, fetched)| (*key, *fetched.value(), fetched.source())).collect();
     found.sort_unstable_by_key(|(key, ..)| *key);
     found
 }

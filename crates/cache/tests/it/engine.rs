@@ -32,6 +32,7 @@ impl Origin {
         self.calls.load(Ordering::Relaxed)
     }
 
+    #[expect(clippy::panic, reason = "a loader that panics is one of the transitions")]
     async fn answer(self, mood: Mood) -> Result<Option<u64>, io::Error> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         match mood {
@@ -178,8 +179,7 @@ async fn stale_is_served_on_errors_and_panics_with_a_throttle() {
 
 #[tokio::test(start_paused = true)]
 async fn the_soft_timeout_gives_what_is_stale_and_the_load_goes_on() {
-    let (cache, origin) =
-        with(|builder| builder.stale_if_error(secs(100)).soft_timeout(secs(1)).hard_timeout(secs(3)));
+    let (cache, origin) = with(|builder| builder.stale_if_error(secs(100)).soft_timeout(secs(1)).hard_timeout(secs(3)));
     let before = Instant::now();
     assert_eq!(origin.ask(&cache, Mood::Slow(2)).await.unwrap(), (1, Source::Loaded), "nothing stale: it waits on");
     assert_eq!(before.elapsed(), secs(2));
@@ -188,7 +188,11 @@ async fn the_soft_timeout_gives_what_is_stale_and_the_load_goes_on() {
     assert_eq!(origin.ask(&cache, Mood::Slow(2)).await.unwrap(), (1, Source::StaleOnTimeout));
     assert_eq!(before.elapsed(), secs(1));
     advance(Duration::from_millis(500)).await;
-    assert_eq!(origin.ask(&cache, Mood::Slow(2)).await.unwrap(), (2, Source::Coalesced), "joined, and patient for long enough");
+    assert_eq!(
+        origin.ask(&cache, Mood::Slow(2)).await.unwrap(),
+        (2, Source::Coalesced),
+        "joined, and patient for long enough"
+    );
     assert_eq!((origin.calls(), cache.stats().fallbacks), (2, 1));
 }
 
@@ -199,7 +203,10 @@ async fn the_hard_timeout_is_an_error_and_the_load_fills_the_cache() {
     let error = origin.ask(&cache, Mood::Slow(10)).await.unwrap_err();
     assert!(matches!(error, LoadError::TimedOut { waited, .. } if waited == secs(3)), "{error}");
     assert!(error.is_transient());
-    assert_eq!((before.elapsed(), error.to_string().as_str()), (secs(3), "the load takes longer than the hard timeout of 3000ms"));
+    assert_eq!(
+        (before.elapsed(), error.to_string().as_str()),
+        (secs(3), "the load takes longer than the hard timeout of 3000ms")
+    );
     sleep(secs(8)).await;
     assert_eq!(origin.ask(&cache, Mood::Bad).await.unwrap(), (1, Source::Fresh));
     assert_eq!((origin.calls(), cache.stats().timeouts), (1, 1));
@@ -283,9 +290,12 @@ async fn a_loader_decides_how_long_its_value_is_used() {
 
 #[tokio::test(start_paused = true)]
 async fn an_insert_during_a_refresh_wins() {
-    for write in [|cache: &Cache<u8, u64>| assert!(cache.insert(1, 77).is_stored()), |cache: &Cache<u8, u64>| {
-        cache.remove(&1);
-    }] {
+    for write in [
+        |cache: &Cache<u8, u64>| assert!(cache.insert(1, 77).is_stored()),
+        |cache: &Cache<u8, u64>| {
+            cache.remove(&1);
+        },
+    ] {
         let (cache, origin) = with(|builder| builder.stale_while_revalidate(secs(60)));
         origin.ask(&cache, Mood::Good).await.unwrap();
         advance(secs(10)).await;

@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use bedplate_cache::{Cache, CacheKey, EntryOptions, Fetched, Invalidation, InvalidationSink, LoadContext, Source, Tag};
+use bedplate_cache::{
+    Cache, CacheKey as _, EntryOptions, Fetched, Invalidation, InvalidationSink, LoadContext, Source, Tag,
+};
 use proptest::prelude::*;
 use tokio::sync::oneshot;
 
@@ -90,7 +92,10 @@ fn more_tags_than_are_remembered_are_all_in_effect() {
     for key in (0..10_000).step_by(2) {
         cache.invalidate_tag(key.to_string());
     }
-    assert_eq!((0..10_000).filter(|key| cache.contains(key)).collect::<Vec<_>>(), (1..10_000).step_by(2).collect::<Vec<_>>());
+    assert_eq!(
+        (0..10_000).filter(|key| cache.contains(key)).collect::<Vec<_>>(),
+        (1..10_000).step_by(2).collect::<Vec<_>>()
+    );
     assert!(cache.len() < 6_000, "no sweep ran: {}", cache.len());
 }
 
@@ -221,8 +226,7 @@ impl InvalidationSink<String> for Wire {
 #[test]
 fn one_cache_tells_another() {
     let wire = Arc::new(Wire::default());
-    let here: Cache<String, u64> =
-        Cache::builder("here").invalidation_sink(Arc::clone(&wire)).build().unwrap();
+    let here: Cache<String, u64> = Cache::builder("here").invalidation_sink(Arc::clone(&wire)).build().unwrap();
     let there = cache();
     for cache in [&here, &there] {
         fill(cache, &[("a", &["red"]), ("pre:b", &[]), ("glob:c", &[]), ("d", &[]), ("e", &[])]);

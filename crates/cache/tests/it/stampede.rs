@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bedplate_cache::{Cache, CacheBuilder, Fetched, LoadError, Source};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, sleep};
 
@@ -22,8 +23,11 @@ enum Loader {
     Endless,
 }
 
-async fn load(loader: Loader, calls: Arc<AtomicU64>) -> Result<u64, io::Error> {
+#[expect(clippy::panic, reason = "a loader that panics is a row of the table")]
+async fn load(loader: Loader, calls: Arc<AtomicU64>, gate: Arc<Semaphore>) -> Result<u64, io::Error> {
     calls.fetch_add(1, Ordering::Relaxed);
+    // Not before all have come, however slow the machine is.
+    gate.acquire().await.map_err(io::Error::other)?.forget();
     sleep(Duration::from_millis(5)).await;
     match loader {
         Loader::Good => Ok(7),
@@ -41,14 +45,14 @@ struct Row {
 
 /// Runs a row; `aborted` of the first tasks are ended while they wait.
 async fn row(cache: &Cache<u64, u64>, loader: Loader, aborted: usize) -> Row {
-    let calls = Arc::new(AtomicU64::new(0));
+    let (calls, gate) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
     let began = Instant::now();
     let mut tasks = JoinSet::new();
     let mut handles = Vec::new();
     for _ in 0..TASKS {
-        let (cache, calls) = (cache.clone(), Arc::clone(&calls));
+        let (cache, calls, gate) = (cache.clone(), Arc::clone(&calls), Arc::clone(&gate));
         handles.push(tasks.spawn(async move {
-            cache.get_or_load(1, move |_| load(loader, calls)).await.map(Fetched::into_parts)
+            cache.get_or_load(1, move |_| load(loader, calls, gate)).await.map(Fetched::into_parts)
         }));
     }
     while cache.stats().coalesced + 1 < TASKS as u64 && cache.stats().hits_stale == 0 {
@@ -57,6 +61,7 @@ async fn row(cache: &Cache<u64, u64>, loader: Loader, aborted: usize) -> Row {
     for handle in handles.iter().take(aborted) {
         handle.abort();
     }
+    gate.add_permits(TASKS);
     let mut answers = Vec::new();
     while let Some(answer) = tasks.join_next().await {
         answers.extend(answer.ok());
@@ -112,7 +117,10 @@ async fn a_hanging_origin_and_a_soft_timeout_over_something_stale() {
 #[tokio::test(start_paused = true)]
 async fn a_failing_origin_over_something_stale() {
     for (set, source) in [
-        ((|builder| builder.stale_if_error(Duration::from_mins(1))) as fn(CacheBuilder<_, _>) -> _, Source::StaleOnError),
+        (
+            (|builder| builder.stale_if_error(Duration::from_mins(1))) as fn(CacheBuilder<_, _>) -> _,
+            Source::StaleOnError,
+        ),
         (|builder| builder.stale_while_revalidate(Duration::from_mins(1)), Source::StaleRevalidating),
     ] {
         let cache = cache(set);
