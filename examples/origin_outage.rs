@@ -1,8 +1,8 @@
 //! An origin that answers for a minute, is down for ten and comes back: what callers saw.
 //!
 //! `cargo run --release --example origin_outage` tells the same story to three set-ups of this
-//! cache: with fail-safe, with fail-safe and an origin that hangs instead of failing, and with a
-//! time to live alone. `--features peers` adds `moka` and `quick_cache`. Time is virtual: tokio's
+//! cache (with fail-safe, with fail-safe and an origin that hangs instead of failing, and with a
+//! time to live alone), to `moka` and to `quick_cache`. Time is virtual: tokio's
 //! clock stands still but for what is waited for, so that fourteen minutes pass in seconds. Moka
 //! reads a clock of its own, which this cannot move, and `quick_cache` has no time to live: their
 //! entries are invalidated by the schedule instead, each as old as the time to live says.
@@ -172,9 +172,7 @@ async fn peers() -> Vec<String> {
     let cache = Arc::new(quick_cache::sync::Cache::<u64, u64>::new(10_000));
     let ask = |key, origin: Origin| {
         let cache = Arc::clone(&cache);
-        async move {
-            if cache.get_or_insert_async(&key, origin.ask()).await.is_ok() { Saw::Fresh } else { Saw::Error }
-        }
+        async move { if cache.get_or_insert_async(&key, origin.ask()).await.is_ok() { Saw::Fresh } else { Saw::Error } }
     };
     let age = |second: u64| {
         if second % TTL.as_secs() == 0 {
@@ -189,7 +187,10 @@ async fn peers() -> Vec<String> {
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Box<dyn Error>> {
     println!("{STORY} virtual seconds, {CALLERS} callers each, {KEYS} keys, time to live {TTL:?}; down for 600 s\n");
-    println!("{:<42}{:>8}{:>8}{:>8}{:>9}{:>11}{:>12}", "", "fresh", "stale", "errors", "calls", "in outage", "p99 wait");
+    println!(
+        "{:<42}{:>8}{:>8}{:>8}{:>9}{:>11}{:>12}",
+        "", "fresh", "stale", "errors", "calls", "in outage", "p99 wait"
+    );
     let (line, failing) = ours("bedplate, fail-safe", Outage::Fails, with_fail_safe()?).await;
     println!("{line}");
     let (line, hanging) = ours("bedplate, fail-safe, the origin hangs", Outage::Hangs, with_fail_safe()?).await;
