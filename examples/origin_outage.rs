@@ -143,8 +143,8 @@ fn with_fail_safe() -> Result<Cache<u64, u64>, bedplate_cache::ConfigError> {
     Cache::builder("fail-safe")
         .ttl(TTL)
         .eager_refresh(0.8)
-        .stale_while_revalidate(Duration::from_secs(60))
-        .stale_if_error(Duration::from_secs(3600))
+        .stale_while_revalidate(Duration::from_mins(1))
+        .stale_if_error(Duration::from_hours(1))
         .error_backoff(Duration::from_secs(5))
         .soft_timeout(Duration::from_millis(150))
         .hard_timeout(Duration::from_secs(2))
@@ -162,7 +162,7 @@ async fn peers() -> Vec<String> {
         async move { if cache.try_get_with(key, origin.ask()).await.is_ok() { Saw::Fresh } else { Saw::Error } }
     };
     let age = |second: u64| {
-        if second % TTL.as_secs() == 0 {
+        if second.is_multiple_of(TTL.as_secs()) {
             cache.invalidate_all();
         }
     };
@@ -175,7 +175,7 @@ async fn peers() -> Vec<String> {
         async move { if cache.get_or_insert_async(&key, origin.ask()).await.is_ok() { Saw::Fresh } else { Saw::Error } }
     };
     let age = |second: u64| {
-        if second % TTL.as_secs() == 0 {
+        if second.is_multiple_of(TTL.as_secs()) {
             cache.clear();
         }
     };

@@ -3,6 +3,7 @@
 
 mod batch;
 mod blocking;
+mod bounds;
 mod budget;
 mod engine;
 mod events;
