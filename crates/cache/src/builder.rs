@@ -12,6 +12,7 @@ use crate::config::CacheConfig;
 use crate::error::ConfigError;
 use crate::inner::Inner;
 use crate::invalidation::InvalidationSink;
+use crate::node::Attachments;
 use crate::observer::Observer;
 use crate::weigh::{BoxedWeigher, ByWeight, Weigher};
 
@@ -24,6 +25,7 @@ pub struct CacheBuilder<K, V, W = ByWeight> {
     clock: Option<Arc<dyn Clock>>,
     observer: Option<Arc<dyn Observer>>,
     sink: Option<Arc<dyn InvalidationSink<K>>>,
+    pub(crate) attachments: Attachments<K, V>,
     entries: PhantomData<fn(K) -> V>,
 }
 
@@ -36,6 +38,7 @@ impl<K, V> CacheBuilder<K, V> {
             clock: None,
             observer: None,
             sink: None,
+            attachments: Attachments::default(),
             entries: PhantomData,
         }
     }
@@ -142,8 +145,8 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     where
         F: Fn(&K, &V) -> u64 + Send + Sync + 'static,
     {
-        let Self { name, config, weigher: _, clock, observer, sink, entries } = self;
-        CacheBuilder { name, config, weigher, clock, observer, sink, entries }
+        let Self { name, config, weigher: _, clock, observer, sink, attachments, entries } = self;
+        CacheBuilder { name, config, weigher, clock, observer, sink, attachments, entries }
     }
 
     /// Tells the time by this clock. Default [`TokioClock`].
@@ -166,7 +169,8 @@ impl<K, V, W> CacheBuilder<K, V, W> {
         self
     }
 
-    /// Builds the cache. No memory is reserved, nothing is spawned.
+    /// Builds the cache. No memory is reserved, and nothing is spawned but the tasks of a node: one that
+    /// replays what waits for a remote tier, and two that listen to a backplane. They end with the cache.
     ///
     /// # Errors
     ///
@@ -182,8 +186,13 @@ impl<K, V, W> CacheBuilder<K, V, W> {
         }
         self.config.validate()?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
+        let attached = self.attachments.build(&self.name, &self.config, &clock)?;
         let weigher = BoxedWeigher::new(self.weigher);
-        Ok(Cache::from_inner(Inner::new(self.name, self.config, weigher, clock, self.observer, self.sink)))
+        let cache =
+            Cache::from_inner(Inner::new(self.name, self.config, weigher, clock, self.observer, self.sink, attached));
+        #[cfg(feature = "remote")]
+        cache.inner.join();
+        Ok(cache)
     }
 }
 

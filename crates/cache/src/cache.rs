@@ -90,21 +90,34 @@ where
     }
 
     /// Stores a value with options of its own; else as [`insert`](Self::insert).
-    pub fn insert_with(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
-        self.inner.insert(key, value, options)
+    ///
+    /// With a remote tier the value is written by its codec before this returns, and sent in the
+    /// background.
+    pub fn insert_with(&self, key: K, value: V, mut options: EntryOptions) -> Insertion<V> {
+        let word = self.inner.compose(&key, &value, &mut options);
+        let insertion = self.inner.insert(key, value, options);
+        self.inner.tell_others(word);
+        insertion
     }
 
     /// Removes a key and returns its value, if that was live.
     ///
     /// A load of this key that began before is not stored, and whoever asks from now on starts a
-    /// new one. Others are not told, since a borrowed key cannot be sent: see
-    /// [`invalidate`](Self::invalidate).
+    /// new one. The remote tier, other nodes and the [`InvalidationSink`](crate::InvalidationSink) are
+    /// told, for which the key is made of what was given: a `str` will do for a `String`.
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        K: Borrow<Q> + From<Q::Owned>,
+        Q: Hash + Eq + ToOwned + ?Sized,
     {
-        self.inner.remove(key)
+        if !self.inner.has_listeners() {
+            return self.inner.remove(key);
+        }
+        let told = Invalidation::Key(K::from(key.to_owned()));
+        let word = self.inner.announce(&told);
+        let removed = self.inner.remove(key);
+        self.inner.publish(&told, word);
+        removed
     }
 
     /// Removes everything: at once for readers, then shard by shard for the memory.
@@ -112,8 +125,9 @@ where
     /// What was stored before the call is gone after it, and no load that began before the call is
     /// stored. An insert that runs meanwhile may stay.
     pub fn clear(&self) {
+        let word = self.inner.announce(&Invalidation::Clear);
         self.inner.clear();
-        self.inner.publish(|| Invalidation::Clear);
+        self.inner.publish(&Invalidation::Clear, word);
     }
 
     /// Drops every entry whose time is over, those kept for stale use not counted, and every

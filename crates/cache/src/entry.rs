@@ -29,12 +29,22 @@ pub struct EntryOptions {
     pub(crate) stale_while_revalidate: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
     pub(crate) tags: Vec<Tag>,
+    /// What it brings along from where it comes.
+    #[cfg(feature = "remote")]
+    pub(crate) arrival: Option<crate::node::Arrival>,
 }
 
 impl EntryOptions {
     /// Makes options that follow the cache in everything.
     pub const fn new() -> Self {
-        Self { ttl: Ttl::Inherit, stale_while_revalidate: None, stale_if_error: None, tags: Vec::new() }
+        Self {
+            ttl: Ttl::Inherit,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            tags: Vec::new(),
+            #[cfg(feature = "remote")]
+            arrival: None,
+        }
     }
 
     /// Serves the entry for this long. Zero stores it expired already, so that it is never served
@@ -140,11 +150,20 @@ pub(crate) struct Extra {
     pub(crate) revalidate: Option<Deadline>,
     /// No refresh begins before it, since the last one failed.
     pub(crate) retry: Option<Deadline>,
+    /// When it began to be true, in the order of all nodes.
+    #[cfg(feature = "remote")]
+    pub(crate) stamp: Option<crate::remote::Stamp>,
 }
 
 impl<V> Entry<V> {
     pub(crate) fn tags(&self) -> &[Tag] {
         self.extra.as_ref().map_or(&[], |extra| &*extra.tags)
+    }
+
+    /// Returns when it began to be true, in the order of all nodes.
+    #[cfg(feature = "remote")]
+    pub(crate) fn stamp(&self) -> Option<crate::remote::Stamp> {
+        self.extra.as_ref().and_then(|extra| extra.stamp)
     }
 
     /// Tells whether and why it can never be served again.
@@ -160,7 +179,21 @@ impl<V> Entry<V> {
 
     /// Tells whether it is a value that can be served as fresh.
     pub(crate) fn is_live<K>(&self, generations: &Generations<K>, key: &K, now: Tick) -> bool {
-        self.value.is_some() && !self.fresh.has_passed(now) && self.end(generations, key, now).is_none()
+        self.value.is_some()
+            && !self.fresh.has_passed(now)
+            && self.seq >= generations.suspected()
+            && self.end(generations, key, now).is_none()
+    }
+
+    /// Makes it stale in a generation that is as old as the doubt. Tells whether it is of any use yet.
+    pub(crate) fn doubt(&mut self, suspected: u64, now: Tick) -> bool {
+        let now = now.deadline();
+        // What would be kept beyond its time to live may be given when nothing better is to be had.
+        let useful = self.value.is_some() && self.keep > self.fresh && self.keep > now;
+        self.seq = suspected;
+        self.fresh = self.fresh.min(now);
+        self.extra_mut().revalidate = Some(now.min(self.keep));
+        useful
     }
 
     /// Returns what the engine decides from.

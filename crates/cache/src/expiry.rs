@@ -47,6 +47,12 @@ impl Deadline {
         Self(u64::try_from(by.as_nanos()).map_or(u64::MAX, |nanos| self.0.saturating_add(nanos)))
     }
 
+    /// Returns how long it is until this point; `None` for never.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn left(self, now: Tick) -> Option<Duration> {
+        (self != Self::NEVER).then(|| Duration::from_nanos(self.0.saturating_sub(now.0)))
+    }
+
     /// Returns the point at a share of the way from `born` to here; never, where either is not
     /// known.
     pub(crate) fn share_since(self, born: Tick, share: f64) -> Self {

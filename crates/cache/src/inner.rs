@@ -16,6 +16,7 @@ use crate::expiry::{Deadline, Tick};
 use crate::invalidation::{Generations, Invalidation, InvalidationSink, Scope, Tag};
 use crate::latency::LatencyRecorder;
 use crate::load::Source;
+use crate::node::Attached;
 use crate::observer::{CacheEvent, MissCause, Observer};
 use crate::outgoing::{Outgoing, Why};
 use crate::policy::{Lookup, Policy as _};
@@ -39,6 +40,7 @@ pub(crate) struct Inner<K: Eq, V> {
     rules: Rules,
     generations: Generations<K>,
     sink: Option<Arc<dyn InvalidationSink<K>>>,
+    attached: Attached<K, V>,
     latency: LatencyRecorder,
     fallbacks: AtomicU64,
     timeouts: AtomicU64,
@@ -56,6 +58,7 @@ where
         clock: Arc<dyn Clock>,
         observer: Option<Arc<dyn Observer>>,
         sink: Option<Arc<dyn InvalidationSink<K>>>,
+        attached: Attached<K, V>,
     ) -> Self {
         let (shards, max_entry) = (config.effective_shards(), config.effective_max_entry_bytes());
         config.shards = Some(shards);
@@ -66,6 +69,7 @@ where
             rules: Rules::new(&config),
             generations: Generations::new(),
             sink,
+            attached,
             latency: LatencyRecorder::default(),
             fallbacks: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
@@ -100,6 +104,10 @@ where
         &self.generations
     }
 
+    pub(crate) const fn attached(&self) -> &Attached<K, V> {
+        &self.attached
+    }
+
     pub(crate) const fn latency(&self) -> &LatencyRecorder {
         &self.latency
     }
@@ -107,6 +115,11 @@ where
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.hasher.hash_one(key)
+    }
+
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn shards(&self) -> &[Shard<K, V>] {
+        &self.shards
     }
 
     #[inline]
@@ -173,7 +186,7 @@ where
             Some(value) => self.weigher.weigh(key, value),
             None => self.weigher.weigh_absent(key),
         };
-        let tags = if tags.is_empty() { 0 } else { Extra::bytes(tags) };
+        let tags = if tags.is_empty() && !self.attached.stamps() { 0 } else { Extra::bytes(tags) };
         own.saturating_add(NODE_BYTES).saturating_add(tags)
     }
 
@@ -184,6 +197,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
+        self.asked(hash);
         let now = self.now();
         let found = self.shard(hash).lock().look_up(&self.budget, &self.generations, &Lookup::new(hash, key), now);
         if let Found::Live(value) = found {
@@ -238,7 +252,7 @@ where
         if weight > self.budget.max_entry() {
             return self.refuse(hash, &key, value, weight);
         }
-        let (mut entry, now) = self.entry(Some(value), weight, options);
+        let (mut entry, now) = self.entry_of(Some(value), weight, options);
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
         // A load that began before this insert would bring an older value.
@@ -258,6 +272,7 @@ where
         }
         drop(shard);
         drop(overtaken);
+        self.weighed(hash, weight);
         self.emit(CacheEvent::Inserted { weight });
         self.release(out);
         self.settle(hash);
@@ -361,6 +376,7 @@ where
             let counted = shard.lock().stats();
             stats.absorb(&counted);
         }
+        stats.remote_hits = self.attached.remote_hits();
         stats.load_latency = self.latency.snapshot();
         stats.fallbacks = self.fallbacks.load(Ordering::Relaxed);
         stats.timeouts = self.timeouts.load(Ordering::Relaxed);
@@ -411,10 +427,13 @@ where
         self.emit(CacheEvent::TimedOut);
     }
 
-    /// Passes an invalidation that began here on to others; never called with a lock held.
-    pub(crate) fn publish(&self, invalidation: impl FnOnce() -> Invalidation<K>) {
+    pub(crate) const fn has_sink(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    pub(crate) fn tell_sink(&self, invalidation: &Invalidation<K>) {
         if let Some(sink) = &self.sink {
-            sink.publish(&invalidation());
+            sink.publish(invalidation);
         }
     }
 

@@ -14,6 +14,7 @@ mod inner;
 mod invalidation;
 mod latency;
 mod load;
+mod node;
 mod observer;
 mod outgoing;
 mod policy;
@@ -35,9 +36,14 @@ pub use clock::{Clock, ManualClock, TokioClock};
 pub use config::CacheConfig;
 pub use entry::{EntryOptions, Insertion};
 pub use error::{ConfigError, LoadError};
-pub use invalidation::{CacheKey, Glob, GlobError, Invalidation, InvalidationSink, Tag};
+pub use invalidation::{CacheKey, Glob, GlobError, Invalidation, InvalidationSink, Tag, TextKey};
 pub use latency::LatencyHistogram;
 pub use load::{Batch, Fetched, LoadContext, Source};
+pub use node::AdvisorConfig;
+#[cfg(feature = "remote")]
+pub use node::{Flushed, NodeConfig, WriteMode};
+#[cfg(feature = "snapshot")]
+pub use node::{SnapshotTaken, WarmStart};
 pub use observer::{CacheEvent, LoadOutcome, MissCause, Observer};
 pub use stats::CacheStats;
 pub use weigh::{ByWeight, Weigh, Weigher};

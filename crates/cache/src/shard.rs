@@ -157,9 +157,35 @@ impl<K: Eq, V> Locked<'_, K, V> {
         Q: Eq + ?Sized,
     {
         let (key, entry) = self.core.entries.pair(lookup)?;
-        let why = entry.end(generations, key, now)?;
+        let end = entry.end(generations, key, now);
+        if end.is_none() && entry.seq < generations.suspected() {
+            return self.doubt(budget, generations, lookup, now);
+        }
+        let why = end?;
         self.core.counts.gone(why, 1);
         self.take(budget, lookup).map(|gone| Box::new((why, gone)))
+    }
+
+    /// Makes an entry stale that is no longer to be trusted, and takes it out if none may be served
+    /// stale.
+    #[cold]
+    fn doubt<Q>(
+        &mut self,
+        budget: &Budget,
+        generations: &Generations<K>,
+        lookup: &Lookup<'_, Q>,
+        now: Tick,
+    ) -> Option<Buried<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let entry = self.core.entries.peek_mut(lookup)?;
+        if entry.doubt(generations.suspected(), now) {
+            return None;
+        }
+        self.core.counts.gone(Why::Invalidated, 1);
+        self.take(budget, lookup).map(|gone| Box::new((Why::Invalidated, gone)))
     }
 
     /// Stores an entry, and lets others of this shard give way while the budget is exceeded and the

@@ -166,11 +166,10 @@ where
     M: IntoIterator<Item = (K, V)>,
     E: Send + Sync + 'static,
 {
-    let keys = flights.iter().filter_map(|flight| flight.key().cloned()).collect();
     let identities = flights.iter().map(Flight::identity);
     let lineage = if background { lineage::found(identities) } else { lineage::extend(identities) };
     let loader = Arc::clone(loader);
-    let load = move |cx| async move { (*loader)(keys, cx).await.map(|brought| brought.into_iter().collect()) };
+    let load = move |keys, cx| async move { (*loader)(keys, cx).await.map(|brought| brought.into_iter().collect()) };
     let load = lineage::scope(lineage, task::run_many(flights, load)).in_current_span();
     if background {
         drop(runtime.spawn(load));

@@ -76,8 +76,9 @@ where
                     let (landing, lineage) = (flight.landing(), lineage::extend([flight.identity()]));
                     lineage::scope_blocking(lineage, || task::run_blocking(flight, loader));
                     return Ok(match landing.ended() {
-                        Some(Outcome::Brought { value: Some(value), .. }) => {
-                            Fetched::new(Some(value.clone()), Source::Loaded, Some(std::time::Duration::ZERO))
+                        Some(Outcome::Brought { value: Some(value), remote_age, .. }) => {
+                            let source = if remote_age.is_some() { Source::Remote } else { Source::Loaded };
+                            Fetched::new(Some(value.clone()), source, Some(remote_age.unwrap_or_default()))
                         }
                         _ => served.into(),
                     });
@@ -135,7 +136,7 @@ where
 }
 
 /// Blocks the thread until a future is ready or a time is reached.
-fn block_until<F: Future>(mut future: Pin<&mut F>, until: Option<Instant>) -> Option<F::Output> {
+pub(crate) fn block_until<F: Future>(mut future: Pin<&mut F>, until: Option<Instant>) -> Option<F::Output> {
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(Arc::clone(&bell));
     loop {

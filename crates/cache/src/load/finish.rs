@@ -66,29 +66,42 @@ where
         Arc::clone(&self.landing)
     }
 
+    pub(crate) const fn inner(&self) -> &Arc<Inner<K, V>> {
+        &self.inner
+    }
+
+    #[cfg(feature = "remote")]
+    pub(crate) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
     pub(crate) fn key(&self) -> Option<&K> {
         self.lead.as_ref().map(|lead| &lead.key)
     }
 
-    /// Ends the load: stores what is to be stored, then tells everyone who waits.
-    pub(crate) fn finish(mut self, result: Result<Option<V>, Failure>, directives: Directives) {
-        let Some(lead) = self.lead.take() else { return };
-        let (outcome, how) = match result {
+    /// Ends the load: stores what is to be stored, then tells everyone who waits. Tells whether what it
+    /// brought is true of its key now, for who passes it on.
+    pub(crate) fn finish(mut self, result: Result<Option<V>, Failure>, directives: Directives) -> bool {
+        let Some(lead) = self.lead.take() else { return false };
+        let Ended { outcome, how, is_true } = match result {
             Ok(value) => self.bring(lead, value, directives),
             Err(why) => self.fail(&lead, why),
         };
         self.tell(how);
         self.landing.end(outcome);
+        is_true
     }
 
-    fn bring(&self, lead: Arc<Lead<K>>, value: Option<V>, directives: Directives) -> (Outcome<V>, LoadOutcome) {
+    fn bring(&self, lead: Arc<Lead<K>>, value: Option<V>, directives: Directives) -> Ended<V> {
+        let remote_age = directives.remote_age();
         if directives.storage == Storage::HandOutOnly {
             let mut shard = self.inner.shard(self.hash).lock();
             let slot = shard.core.flights.take(self.hash, &lead);
             let overtaken = self.overtaken(&lead.key, &directives);
             drop(shard);
             drop(slot);
-            return (Outcome::Brought { value, overtaken }, LoadOutcome::NotStored);
+            let outcome = Outcome::Brought { value, overtaken, remote_age };
+            return Ended { outcome, how: LoadOutcome::NotStored, is_true: false };
         }
         // Both are the user's code; neither may end this task without word to those who wait.
         let prepared = catch_unwind(AssertUnwindSafe(|| {
@@ -97,22 +110,28 @@ where
         }));
         match prepared {
             Ok((weight, copy)) => {
-                let (overtaken, how) = match copy {
+                let (overtaken, how, is_true) = match copy {
                     None if self.inner.rules().negative_ttl.is_none() => self.forget(&lead, &directives),
                     copy => self.store(lead, copy, weight, directives),
                 };
-                (Outcome::Brought { value, overtaken }, how)
+                Ended { outcome: Outcome::Brought { value, overtaken, remote_age }, how, is_true }
             }
             Err(panic) => self.fail(&lead, Failure::Panic(panic_message(&*panic))),
         }
     }
 
     /// Stores what was loaded, if nothing made it untrue meanwhile.
-    fn store(&self, lead: Arc<Lead<K>>, value: Option<V>, weight: u64, directives: Directives) -> (u64, LoadOutcome) {
+    fn store(
+        &self,
+        lead: Arc<Lead<K>>,
+        value: Option<V>,
+        weight: u64,
+        directives: Directives,
+    ) -> (u64, LoadOutcome, bool) {
         let inner = &*self.inner;
         let limit = inner.budget().max_entry();
         let absent = value.is_none();
-        let (mut entry, _) = inner.entry(value, weight, directives.options);
+        let (mut entry, _) = inner.entry_of(value, weight, directives.options);
         entry.seq = self.seq;
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
@@ -140,31 +159,31 @@ where
         drop(shard);
         inner.release(out);
         if stored {
+            inner.weighed(self.hash, weight);
             inner.emit(CacheEvent::Inserted { weight });
             inner.settle(self.hash);
-            return (overtaken, if absent { LoadOutcome::Absent } else { LoadOutcome::Stored });
+            return (overtaken, if absent { LoadOutcome::Absent } else { LoadOutcome::Stored }, true);
         }
         if refused {
             inner.emit(CacheEvent::Refused { weight, limit });
         }
-        (overtaken, LoadOutcome::NotStored)
+        (overtaken, LoadOutcome::NotStored, entitled && overtaken == 0)
     }
 
     /// Drops what was stored of a key that the origin has no value for.
-    fn forget(&self, lead: &Arc<Lead<K>>, directives: &Directives) -> (u64, LoadOutcome) {
+    fn forget(&self, lead: &Arc<Lead<K>>, directives: &Directives) -> (u64, LoadOutcome, bool) {
         let mut out = Outgoing::new();
         let mut shard = self.inner.shard(self.hash).lock();
         let slot = shard.core.flights.take(self.hash, lead);
         let overtaken = self.overtaken(&lead.key, directives);
-        if slot.is_some()
-            && let Some(gone) = shard.take(self.inner.budget(), &Lookup::new(self.hash, &lead.key))
-        {
+        let entitled = slot.is_some();
+        if entitled && let Some(gone) = shard.take(self.inner.budget(), &Lookup::new(self.hash, &lead.key)) {
             out.push(Why::Removed, gone);
         }
         drop(shard);
         drop(slot);
         self.inner.release(out);
-        (overtaken, LoadOutcome::Absent)
+        (overtaken, LoadOutcome::Absent, entitled && overtaken == 0)
     }
 
     fn overtaken(&self, key: &K, directives: &Directives) -> u64 {
@@ -173,7 +192,7 @@ where
 
     /// Takes a failed load out of the table, and holds the next one back while there is a value to
     /// give instead.
-    fn fail(&self, lead: &Arc<Lead<K>>, why: Failure) -> (Outcome<V>, LoadOutcome) {
+    fn fail(&self, lead: &Arc<Lead<K>>, why: Failure) -> Ended<V> {
         let how = match &why {
             Failure::Error(_) => LoadOutcome::Failed,
             Failure::Panic(_) => LoadOutcome::Panicked,
@@ -199,7 +218,33 @@ where
         };
         drop(shard);
         drop(slot);
-        (Outcome::Failed { why, stale }, how)
+        Ended { outcome: Outcome::Failed { why, stale }, how, is_true: false }
+    }
+
+    /// Keeps a value that is stale already for the case that this load fails.
+    #[cfg(feature = "remote")]
+    pub(crate) fn stash(&self, key: K, value: V, options: crate::entry::EntryOptions) {
+        let inner = &*self.inner;
+        let weight = inner.weigh(&key, Some(&value), &options.tags);
+        if weight > inner.budget().max_entry() {
+            return;
+        }
+        let (mut entry, now) = inner.entry_of(Some(value), weight, options);
+        entry.seq = self.seq;
+        entry.fresh = entry.fresh.min(now.deadline());
+        let mut out = Outgoing::new();
+        let mut shard = inner.shard(self.hash).lock();
+        let entitled = self.lead.as_ref().is_some_and(|lead| shard.core.flights.has(self.hash, lead));
+        let overtaken = inner.generations().overtaken_load(self.seq, entry.tags(), &key) != 0;
+        // What is not stored is bound here, to be dropped after the lock.
+        let (_displaced, _kept) = if entitled && !overtaken {
+            (shard.put(inner.budget(), self.hash, key, entry, &mut out), None)
+        } else {
+            (None, Some((key, entry)))
+        };
+        drop(shard);
+        inner.release(out);
+        inner.settle(self.hash);
     }
 
     fn tell(&self, outcome: LoadOutcome) {
@@ -209,6 +254,13 @@ where
         }
         self.inner.emit(CacheEvent::LoadFinished { outcome, elapsed });
     }
+}
+
+/// What a load came to.
+struct Ended<V> {
+    outcome: Outcome<V>,
+    how: LoadOutcome,
+    is_true: bool,
 }
 
 impl<K, V> Drop for Flight<K, V>

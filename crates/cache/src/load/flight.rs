@@ -81,6 +81,12 @@ impl<K: Eq, V> FlightTable<K, V> {
         self.slots.find(hash, |slot| Arc::ptr_eq(&slot.landing, landing))
     }
 
+    /// Tells whether exactly this load may still store its value.
+    #[cfg(feature = "remote")]
+    pub(super) fn has(&self, hash: u64, lead: &Arc<Lead<K>>) -> bool {
+        self.slots.find(hash, |slot| Arc::ptr_eq(&slot.lead, lead)).is_some()
+    }
+
     fn add(&mut self, slot: Slot<K, V>) {
         self.slots.insert_unique(slot.hash, slot, |slot| slot.hash);
     }
@@ -134,6 +140,7 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    inner.asked(hash);
     let now = inner.now();
     let (rules, generations) = (inner.rules(), inner.generations());
     let mut shard = inner.shard(hash).lock();

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -16,6 +17,8 @@ pub(crate) enum Outcome<V> {
         /// The newest generation that made it untrue while it was loaded; 0 if none did. Who came
         /// in that one or later may not have it.
         overtaken: u64,
+        /// How old it is, if the remote tier had it.
+        remote_age: Option<Duration>,
     },
     Failed {
         why: Failure,

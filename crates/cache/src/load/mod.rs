@@ -21,6 +21,15 @@ mod patience;
 mod task;
 
 pub use batch::Batch;
+#[cfg(feature = "remote")]
+pub(crate) use blocking::block_until;
+pub(crate) use context::Directives;
 pub use context::LoadContext;
+#[cfg(feature = "remote")]
+pub(crate) use context::Storage;
 pub use fetched::{Fetched, Source};
+pub(crate) use finish::Flight;
 pub(crate) use flight::FlightTable;
+pub(crate) use landing::Failure;
+#[cfg(feature = "remote")]
+pub(crate) use task::catch;

@@ -101,10 +101,14 @@ where
             inner.tell_timeout();
             Some(Err(LoadError::TimedOut { waited }))
         }
-        Waited::Ended(Outcome::Brought { value, overtaken }) => {
+        Waited::Ended(Outcome::Brought { value, overtaken, remote_age }) => {
             let untrue = *overtaken != 0 && who.came >= *overtaken;
             let useless = value.is_none() && who.wants == Wants::Value;
-            (!untrue && !useless).then(|| Ok(Fetched::new(value.clone(), who.source, Some(Duration::ZERO))))
+            let (source, age) = match (who.source, remote_age) {
+                (Source::Loaded, Some(age)) => (Source::Remote, *age),
+                (source, age) => (source, age.unwrap_or_default()),
+            };
+            (!untrue && !useless).then(|| Ok(Fetched::new(value.clone(), source, Some(age))))
         }
         Waited::Ended(Outcome::Failed { stale: Some(served), .. }) => fallback(served.clone()),
         Waited::Ended(Outcome::Failed { why: Failure::Error(error), stale: None }) => {

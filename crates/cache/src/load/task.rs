@@ -12,6 +12,7 @@ use std::task::Poll;
 use super::context::LoadContext;
 use super::finish::Flight;
 use super::landing::Failure;
+use crate::node::{begin, begin_blocking, begin_many};
 
 /// Runs the loader to its end, whatever that is, and ends the flight with it.
 pub(super) async fn run<K, V, E, F, Fut>(flight: Flight<K, V>, loader: F)
@@ -22,37 +23,51 @@ where
     F: FnOnce(LoadContext) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
 {
+    let Some((flight, turn)) = begin(flight).await else { return };
     let context = LoadContext::new();
     let for_loader = context.clone();
     // The call of the loader is part of what may panic, not only its future.
-    let result = catch(async move { loader(for_loader).await }).await;
-    flight.finish(flatten(result), context.directives());
+    let result = flatten(catch(async move { loader(for_loader).await }).await);
+    match turn {
+        Some(turn) => turn.finish(flight, result, context.directives()).await,
+        None => {
+            flight.finish(result, context.directives());
+        }
+    }
 }
 
 /// Runs a loader of many keys to its end, and ends all their flights with it.
 pub(super) async fn run_many<K, V, E, Fut>(
     flights: Vec<Flight<K, V>>,
-    load: impl FnOnce(LoadContext) -> Fut + Send + 'static,
+    load: impl FnOnce(Vec<K>, LoadContext) -> Fut + Send + 'static,
 ) where
-    K: Hash + Eq + Send + Sync + 'static,
+    K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
     Fut: Future<Output = Result<HashMap<K, V>, E>> + Send + 'static,
 {
+    let (flights, turn) = begin_many(flights).await;
+    let keys: Vec<K> = flights.iter().filter_map(|flight| flight.key().cloned()).collect();
+    if keys.is_empty() {
+        return;
+    }
     let context = LoadContext::new();
     let for_loader = context.clone();
-    match flatten(catch(async move { load(for_loader).await }).await) {
-        Ok(mut brought) => {
-            for flight in flights {
-                let value = flight.key().and_then(|key| brought.remove(key));
-                flight.finish(Ok(value), context.directives());
-            }
-        }
-        Err(failure) => {
-            for flight in flights {
-                flight.finish(Err(failure.clone()), context.directives());
-            }
-        }
+    let result = flatten(catch(async move { load(keys, for_loader).await }).await);
+    let directives = context.directives();
+    let mut brought = result.map_err(|failure| move || failure.clone());
+    let ended = flights.into_iter().map(|flight| {
+        let result = match &mut brought {
+            Ok(brought) => Ok(flight.key().and_then(|key| brought.remove(key))),
+            Err(failure) => Err(failure()),
+        };
+        (flight, result)
+    });
+    match turn {
+        Some(turn) => turn.finish_many(ended, &directives),
+        None => ended.for_each(|(flight, result)| {
+            flight.finish(result, directives.clone());
+        }),
     }
 }
 
@@ -63,11 +78,17 @@ where
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
+    let Some((flight, turn)) = begin_blocking(flight) else { return };
     let context = LoadContext::new();
     let for_loader = context.clone();
     // The loader is gone after a panic, so nobody sees it broken.
     let result = catch_unwind(AssertUnwindSafe(|| loader(for_loader))).map_err(|panic| panic_message(&*panic));
-    flight.finish(flatten(result), context.directives());
+    match turn {
+        Some(turn) => turn.finish_blocking(flight, flatten(result), context.directives()),
+        None => {
+            flight.finish(flatten(result), context.directives());
+        }
+    }
 }
 
 fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) -> Result<T, Failure> {
@@ -79,7 +100,7 @@ fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) 
 }
 
 /// Turns a panic into an error.
-async fn catch<F: Future>(future: F) -> Result<F::Output, Arc<str>> {
+pub(crate) async fn catch<F: Future>(future: F) -> Result<F::Output, Arc<str>> {
     let mut future = pin!(future);
     // The future is never polled again after a panic, so nobody sees it broken.
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

@@ -86,6 +86,13 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
         }
     }
 
+    #[cfg(feature = "snapshot")]
+    fn each(&self, mut show: impl FnMut(&K, &Entry<V>)) {
+        for (keyed, entry) in &self.map {
+            show(&keyed.key, entry);
+        }
+    }
+
     fn len(&self) -> usize {
         self.map.len()
     }

@@ -50,6 +50,10 @@ pub(crate) trait Policy<K: Eq, V>: Default {
     /// Takes out every entry that fits, and leaves the order of the others alone.
     fn extract(&mut self, fits: impl FnMut(&K, &Entry<V>) -> bool, each: impl FnMut((K, Entry<V>)));
 
+    /// Shows every entry without a trace, the one that would stay longest first.
+    #[cfg(feature = "snapshot")]
+    fn each(&self, show: impl FnMut(&K, &Entry<V>));
+
     /// Returns how many entries there are.
     fn len(&self) -> usize;
 }

@@ -47,10 +47,11 @@ impl RemoteLink {
             found.into_iter().map(|bytes| bytes.map(|bytes| wire.open(&bytes))).collect();
         let tags = opened.iter().flatten().flatten().flat_map(|opened| &opened.meta.tags);
         let markers = self.tag_markers(tier, tags.map(String::as_str).collect()).await?;
-        Ok(opened.into_iter().map(|opened| self.judge(opened, &markers)).collect())
+        let judged = opened.into_iter().zip(&asked).map(|(opened, key)| self.judge(key, opened, &markers));
+        Ok(judged.collect())
     }
 
-    fn judge<V>(&self, opened: Option<Result<Opened<V>, OpenError>>, markers: &Markers) -> Loaded<V> {
+    fn judge<V>(&self, key: &Bytes, opened: Option<Result<Opened<V>, OpenError>>, markers: &Markers) -> Loaded<V> {
         let wall = self.wall.millis();
         let mut state = self.state.lock();
         let opened = match opened {
@@ -69,7 +70,9 @@ impl RemoteLink {
         let stamp = opened.meta.stamp;
         let tagged = opened.meta.tags.iter().filter_map(|tag| markers.get(tag).copied().flatten()).max();
         let believed = state.stamps.observe(stamp, wall).is_ok();
-        let old = state.cleared.max(tagged).is_some_and(|newest| stamp < newest);
+        // A word of this node on the key that has not arrived yet counts as if it had.
+        let own = state.under_way.get(key).map(|word| word.newest).max(state.queue.newest_on(key));
+        let old = state.cleared.max(tagged).max(own).is_some_and(|newest| stamp < newest);
         let served = matches!(opened.meta.kind, EnvelopeKind::Value | EnvelopeKind::Negative);
         if !believed || old || !served {
             state.stats.invalidated += 1;

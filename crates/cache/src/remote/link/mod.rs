@@ -27,8 +27,11 @@ use crate::{Clock, TokioClock};
 
 mod digest;
 mod load;
+mod outbox;
 mod replay;
 mod write;
+
+pub(crate) use outbox::Prepared;
 
 /// How a link behaves.
 #[derive(Debug, Clone)]
@@ -54,8 +57,9 @@ pub struct LinkConfig {
     pub breaker: BreakerConfig,
     /// What is queued while it is.
     pub recovery: RecoveryConfig,
-    /// Tells whether a pattern matches a key; by default `*` stands for any bytes and `?` for one.
-    pub matches: fn(pattern: &str, key: &[u8]) -> bool,
+    /// Makes of a pattern what tells whether it matches a key; by default `*` stands for any bytes and `?`
+    /// for one. A cache sets it to its own prefixes and globs.
+    pub compile: fn(pattern: &str) -> CompiledPattern,
 }
 
 impl Default for LinkConfig {
@@ -68,10 +72,13 @@ impl Default for LinkConfig {
             tombstone_ttl: Duration::from_hours(24),
             breaker: BreakerConfig::default(),
             recovery: RecoveryConfig::default(),
-            matches: write::glob_matches,
+            compile: write::compile_glob,
         }
     }
 }
+
+/// Tells whether a pattern matches a key.
+pub type CompiledPattern = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// What a load from the tier found.
 #[derive(Debug)]
@@ -178,7 +185,16 @@ struct State {
     markers: HashMap<String, (Option<Stamp>, Duration)>,
     /// The newest word that all is old.
     cleared: Option<Stamp>,
+    /// Keys of the tier that are being written, with the newest of those words: what the tier holds of
+    /// them is old already.
+    under_way: HashMap<Bytes, UnderWay>,
     stats: LinkStats,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    newest: Stamp,
+    words: usize,
 }
 
 impl RemoteLink {
@@ -191,6 +207,7 @@ impl RemoteLink {
             gaps: GapDetector::new(MAX_NODES),
             markers: HashMap::new(),
             cleared: None,
+            under_way: HashMap::new(),
             stats: LinkStats::default(),
         };
         Self {
@@ -225,6 +242,16 @@ impl RemoteLink {
     pub fn clocks(mut self, wall: Arc<dyn WallClock>, clock: Arc<dyn Clock>) -> Self {
         (self.wall, self.clock) = (wall, clock);
         self
+    }
+
+    /// Tells whether there is a backplane.
+    pub(crate) const fn has_backplane(&self) -> bool {
+        self.backplane.is_some()
+    }
+
+    /// Returns how long a call may take.
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.config.timeout
     }
 
     /// Returns the node's name.

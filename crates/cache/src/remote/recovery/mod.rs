@@ -175,6 +175,13 @@ impl RecoveryQueue {
         std::mem::replace(&mut self.suspect, false)
     }
 
+    /// Returns the stamp of what waits to be written to a key of the tier.
+    pub fn newest_on(&self, key: &Bytes) -> Option<Stamp> {
+        let (b'=', key) = key.split_first()? else { return None };
+        let id = self.slots.get(&(0, key.to_vec()))?;
+        self.items.get(id).map(|item| item.pending.stamp)
+    }
+
     /// Queues a change.
     pub fn push(&mut self, pending: Pending) -> Pushed {
         let slot = pending.slot();
