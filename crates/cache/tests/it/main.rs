@@ -10,6 +10,8 @@ mod events;
 mod invalidation;
 mod loads;
 mod model;
+#[cfg(all(feature = "json", feature = "snapshot", feature = "testing"))]
+mod node;
 mod satellites;
 mod stampede;
 mod store;

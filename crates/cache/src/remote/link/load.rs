@@ -38,6 +38,9 @@ impl RemoteLink {
     pub async fn load_many<V: 'static>(&self, keys: &[&[u8]], wire: &Wire<V>) -> Result<Vec<Loaded<V>>, RemoteError> {
         let Some(tier) = &self.tier else { return Ok(keys.iter().map(|_| Loaded::Missing).collect()) };
         let mut asked: Vec<Bytes> = keys.iter().map(|key| value_key(key)).collect();
+        // Before the question: a word that arrives between the tier's answer and its judgment is no longer
+        // under way then, and the answer is older than it.
+        let words: Vec<Option<Stamp>> = asked.iter().map(|key| self.own_word(key)).collect();
         asked.push(Bytes::from_static(ALL_MARKER));
         let mut found = self.call(tier.load_many(&asked)).await?;
         if let Some(marker) = found.pop().flatten().and_then(|marker| marker_stamp(&marker)) {
@@ -47,11 +50,22 @@ impl RemoteLink {
             found.into_iter().map(|bytes| bytes.map(|bytes| wire.open(&bytes))).collect();
         let tags = opened.iter().flatten().flatten().flat_map(|opened| &opened.meta.tags);
         let markers = self.tag_markers(tier, tags.map(String::as_str).collect()).await?;
-        let judged = opened.into_iter().zip(&asked).map(|(opened, key)| self.judge(key, opened, &markers));
-        Ok(judged.collect())
+        let judged = opened.into_iter().zip(&asked).zip(words);
+        Ok(judged.map(|((opened, key), word)| self.judge(opened, &markers, word.max(self.own_word(key)))).collect())
     }
 
-    fn judge<V>(&self, key: &Bytes, opened: Option<Result<Opened<V>, OpenError>>, markers: &Markers) -> Loaded<V> {
+    /// Returns the stamp of this node's own word on a key of the tier that has not arrived there yet.
+    fn own_word(&self, key: &Bytes) -> Option<Stamp> {
+        let state = self.state.lock();
+        state.under_way.get(key).map(|word| word.newest).max(state.queue.newest_on(key))
+    }
+
+    fn judge<V>(
+        &self,
+        opened: Option<Result<Opened<V>, OpenError>>,
+        markers: &Markers,
+        own_word: Option<Stamp>,
+    ) -> Loaded<V> {
         let wall = self.wall.millis();
         let mut state = self.state.lock();
         let opened = match opened {
@@ -71,8 +85,7 @@ impl RemoteLink {
         let tagged = opened.meta.tags.iter().filter_map(|tag| markers.get(tag).copied().flatten()).max();
         let believed = state.stamps.observe(stamp, wall).is_ok();
         // A word of this node on the key that has not arrived yet counts as if it had.
-        let own = state.under_way.get(key).map(|word| word.newest).max(state.queue.newest_on(key));
-        let old = state.cleared.max(tagged).max(own).is_some_and(|newest| stamp < newest);
+        let old = state.cleared.max(tagged).max(own_word).is_some_and(|newest| stamp < newest);
         let served = matches!(opened.meta.kind, EnvelopeKind::Value | EnvelopeKind::Negative);
         if !believed || old || !served {
             state.stats.invalidated += 1;
