@@ -56,8 +56,7 @@ impl RemoteLink {
 
     /// Returns the stamp of this node's own word on a key of the tier that has not arrived there yet.
     fn own_word(&self, key: &Bytes) -> Option<Stamp> {
-        let state = self.state.lock();
-        state.under_way.get(key).map(|word| word.newest).max(state.queue.newest_on(key))
+        self.state.lock().own_word(key)
     }
 
     fn judge<V>(
@@ -122,10 +121,12 @@ impl RemoteLink {
         let found = self.call(tier.load_many(&keys)).await?;
         let wall = self.wall.millis();
         let mut state = self.state.lock();
-        for (tag, bytes) in unknown.into_iter().zip(found) {
+        for ((tag, key), bytes) in unknown.into_iter().zip(&keys).zip(found) {
+            let own_word = state.own_word(key);
             let stamp = bytes.and_then(|bytes| marker_stamp(&bytes));
             let believed = stamp.filter(|stamp| state.stamps.observe(*stamp, wall).is_ok());
-            let newest = state.note_marker(tag, believed, now);
+            // What was known of it may have been given up to suspicion while it waits for the tier.
+            let newest = state.note_marker(tag, believed.max(own_word), now);
             markers.insert(tag.to_owned(), newest);
         }
         Ok(markers)
@@ -142,6 +143,10 @@ impl RemoteLink {
 }
 
 impl State {
+    fn own_word(&self, key: &Bytes) -> Option<Stamp> {
+        self.under_way.get(key).map(|word| word.newest).max(self.queue.newest_on(key))
+    }
+
     /// Remembers a marker, the newest that was seen, and returns it.
     pub(super) fn note_marker(&mut self, tag: &str, stamp: Option<Stamp>, now: Duration) -> Option<Stamp> {
         if self.markers.len() >= MAX_MARKERS && !self.markers.contains_key(tag) {

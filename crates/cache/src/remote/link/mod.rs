@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::stamp::StampClock;
 use super::{
     Admission, Backplane, BreakerConfig, BreakerState, Change, Delivery, Envelope, EnvelopeKind, EnvelopeMeta,
-    GapDetector, GapReason, NodeId, Notification, OpenError, Opened, Pending, PendingWrite, RecoveryConfig,
+    GapDetector, GapReason, NodeId, Notification, OpenError, Opened, Pending, PendingWrite, Pushed, RecoveryConfig,
     RecoveryQueue, RemoteBreaker, RemoteError, RemoteTier, Sealed, Sequence, Stamp, Step, StepId, StoreOutcome,
     SystemWallClock, WallClock, Wire, Write,
 };

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::load::{tag_key, value_key};
 use super::{
-    ALL_MARKER, Change, Envelope, EnvelopeKind, EnvelopeMeta, Pending, PendingWrite, RemoteError, RemoteLink, Sealed,
-    Stamp, StoreOutcome, Write, Written,
+    ALL_MARKER, Change, Envelope, EnvelopeKind, EnvelopeMeta, Pending, PendingWrite, Pushed, RemoteError, RemoteLink,
+    Sealed, Stamp, StoreOutcome, Write, Written,
 };
 
 impl RemoteLink {
@@ -93,7 +93,12 @@ impl RemoteLink {
     pub(super) fn queue(&self, pending: Pending) {
         let mut state = self.state.lock();
         state.stats.queued += 1;
-        state.queue.push(pending);
+        if state.queue.push(pending) == Pushed::Overflowed {
+            // What went was about something that the tier still holds: until the others are told, and here
+            // from now on, nothing older counts.
+            let stamp = state.stamps.next(self.wall.millis());
+            state.cleared = state.cleared.max(Some(stamp));
+        }
         drop(state);
         self.wake.notify_one();
     }

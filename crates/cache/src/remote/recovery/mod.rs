@@ -177,8 +177,13 @@ impl RecoveryQueue {
 
     /// Returns the stamp of what waits to be written to a key of the tier.
     pub fn newest_on(&self, key: &Bytes) -> Option<Stamp> {
-        let (b'=', key) = key.split_first()? else { return None };
-        let id = self.slots.get(&(0, key.to_vec()))?;
+        let (kind, text) = key.split_first()?;
+        let kind = match kind {
+            b'=' => 0,
+            b'#' => 3,
+            _ => return None,
+        };
+        let id = self.slots.get(&(kind, text.to_vec()))?;
         self.items.get(id).map(|item| item.pending.stamp)
     }
 

@@ -21,11 +21,11 @@ async fn without_a_tier_invalidations_and_inserts_are_told_and_loads_are_not() {
     settle().await;
     let fill = || two.insert_with(11, 1, EntryOptions::new().tag("t"));
     let ways: [fn(&Cache<u64, u64>); 5] = [
-        |cache| drop(cache.remove(&11)),
+        |cache| assert_eq!(cache.remove(&11), None),
         |cache| cache.invalidate_tag("t"),
         |cache| cache.invalidate_prefix("1"),
         |cache| cache.invalidate_glob("1?").unwrap(),
-        |cache| drop(cache.insert(11, 2)),
+        |cache| assert!(cache.insert(11, 2).is_stored()),
     ];
     for (at, invalidate) in ways.into_iter().enumerate() {
         fill();

@@ -97,3 +97,18 @@ async fn a_queue_that_overflows_ends_in_suspicion_and_not_in_what_is_old() {
         assert_eq!(world.source(&two, &key.to_string(), 3).await, (3, Source::Loaded), "key {key}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_waits_holds_although_what_was_known_of_tags_was_given_up() {
+    let world = World::new();
+    let one = world.builder("one").node(impatient()).build().unwrap();
+    settle().await;
+    world.load(&one, "k", 1).await;
+    flushed(&one).await;
+    world.manner(Manner::Down);
+    one.invalidate_tag("t");
+    // Nobody hears anything for a while: what is known by hearsay is given up.
+    sleep(Duration::from_mins(2)).await;
+    world.tier.set(Manner::Well);
+    assert_eq!(world.source(&one, "k", 2).await, (2, Source::Loaded));
+}
