@@ -59,7 +59,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn unsent(&self) -> u64 {
-        self.link.stats().waiting + u64::try_from(self.in_flight.count()).unwrap_or(u64::MAX)
+        u64::try_from(self.link.unsent()).unwrap_or(u64::MAX)
     }
 
     async fn drain(&self) {

@@ -253,20 +253,10 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
-    }
-
     /// Takes a place, of at most so many.
     pub(super) fn enter(this: &Arc<Self>, most: usize) -> Option<Place> {
         let entered = this.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < most).then_some(n + 1));
         entered.ok().map(|_| Place(Arc::clone(this)))
-    }
-
-    /// Takes a place whatever there are.
-    pub(super) fn enter_anyway(this: &Arc<Self>) -> Place {
-        this.count.fetch_add(1, Ordering::AcqRel);
-        Place(Arc::clone(this))
     }
 }
 

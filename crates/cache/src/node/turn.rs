@@ -83,7 +83,6 @@ mod with_remote {
     use super::{Flight, Hash};
     use crate::load::{Directives, Failure, Storage, block_until, catch};
     use crate::node::look::{Brought, Local, Look};
-    use crate::node::remote::InFlight;
     use crate::node::{Arrival, RemoteNode, Word};
     use crate::remote::{LeaseGuard, Stamp, Turn as Whose};
 
@@ -238,9 +237,7 @@ mod with_remote {
             let Self { node, stamp, lease } = self;
             let holds_lease = lease.is_some();
             if let Some(word) = conclude(&node, stamp, flight, result, directives) {
-                let place = InFlight::enter_anyway(&node.in_flight);
                 node.send_loaded(word, holds_lease).await;
-                drop(place);
             }
             if let Some(lease) = lease {
                 lease.release().await;

@@ -188,6 +188,8 @@ struct State {
     /// Keys of the tier that are being written, with the newest of those words: what the tier holds of
     /// them is old already.
     under_way: HashMap<Bytes, UnderWay>,
+    /// Words that were prepared and neither sent nor queued yet.
+    promised: usize,
     stats: LinkStats,
 }
 
@@ -208,6 +210,7 @@ impl RemoteLink {
             markers: HashMap::new(),
             cleared: None,
             under_way: HashMap::new(),
+            promised: 0,
             stats: LinkStats::default(),
         };
         Self {

@@ -29,18 +29,28 @@ impl RemoteLink {
     }
 
     fn promise(self: &Arc<Self>, pending: Pending) -> Prepared {
+        let mut state = self.state.lock();
+        state.promised += 1;
         if let Some(write) = &pending.write {
-            let mut state = self.state.lock();
             let newest = pending.stamp;
             let word = state.under_way.entry(write.key.clone()).or_insert(UnderWay { newest, words: 0 });
             word.words += 1;
             word.newest = word.newest.max(newest);
         }
+        drop(state);
         Prepared { link: Arc::clone(self), pending: Some(pending) }
     }
 
-    fn arrived(&self, key: &Bytes) {
+    /// Returns how many words the others have not heard yet.
+    pub(crate) fn unsent(&self) -> usize {
+        let state = self.state.lock();
+        state.queue.len() + state.promised
+    }
+
+    fn kept(&self, key: Option<&Bytes>) {
         let mut state = self.state.lock();
+        state.promised -= 1;
+        let Some(key) = key else { return };
         if let Some(word) = state.under_way.get_mut(key) {
             word.words -= 1;
             if word.words == 0 {
@@ -60,9 +70,7 @@ impl Prepared {
         // It stays here until it has arrived: whoever drops this future meanwhile queues it.
         let Some(pending) = self.pending.clone() else { return Written::Stored };
         let written = self.link.apply(pending).await;
-        if let Some(write) = self.pending.take().and_then(|pending| pending.write) {
-            self.link.arrived(&write.key);
-        }
+        self.keep();
         written
     }
 
@@ -73,8 +81,12 @@ impl Prepared {
 
     /// Takes it back: it is not true any more.
     pub(crate) fn forget(mut self) {
-        if let Some(write) = self.pending.take().and_then(|pending| pending.write) {
-            self.link.arrived(&write.key);
+        self.keep();
+    }
+
+    fn keep(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            self.link.kept(pending.write.as_ref().map(|write| &write.key));
         }
     }
 }
@@ -84,8 +96,6 @@ impl Drop for Prepared {
         let Some(pending) = self.pending.take() else { return };
         let key = pending.write.as_ref().map(|write| write.key.clone());
         self.link.queue(pending);
-        if let Some(key) = key {
-            self.link.arrived(&key);
-        }
+        self.link.kept(key.as_ref());
     }
 }

@@ -50,7 +50,7 @@ fn a_smaller_budget_takes_the_hottest() {
     }
     for _ in 0..3 {
         for key in 400..450 {
-            before.get(&key);
+            assert!(before.get(&key).is_some());
         }
     }
     assert_eq!(before.snapshot(&path).unwrap().entries, 1000);
