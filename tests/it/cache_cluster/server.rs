@@ -1,6 +1,6 @@
 //! A Redis of its own, to be stopped and started: others are not disturbed.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -43,18 +43,19 @@ impl Server {
     }
 
     fn wait(&self) {
-        for _ in 0..400 {
-            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
-                stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-                std::io::Write::write_all(&mut stream, b"PING\r\n").unwrap();
-                let mut answer = [0; 5];
-                if stream.read_exact(&mut answer).is_ok() && &answer == b"+PONG" {
-                    return;
-                }
-            }
+        let answers = || {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+            stream.write_all(b"PING\r\n").ok()?;
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer).ok()?;
+            (&answer == b"+PONG").then_some(())
+        };
+        let answered = (0..400).any(|_| {
             std::thread::park_timeout(Duration::from_millis(25));
-        }
-        panic!("the server does not answer");
+            answers().is_some()
+        });
+        assert!(answered, "the server does not answer");
     }
 }
 

@@ -38,11 +38,9 @@ impl Directives {
     }
 
     /// How old the value is, if it comes from the remote tier.
+    #[cfg(feature = "remote")]
     pub(crate) fn remote_age(&self) -> Option<Duration> {
-        #[cfg(feature = "remote")]
-        return self.options.arrival.and_then(|arrival| arrival.remote_age);
-        #[cfg(not(feature = "remote"))]
-        None
+        self.options.arrival.and_then(|arrival| arrival.remote_age)
     }
 }
 

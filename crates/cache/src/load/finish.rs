@@ -66,6 +66,7 @@ where
         Arc::clone(&self.landing)
     }
 
+    #[cfg(feature = "remote")]
     pub(crate) const fn inner(&self) -> &Arc<Inner<K, V>> {
         &self.inner
     }
@@ -93,7 +94,10 @@ where
     }
 
     fn bring(&self, lead: Arc<Lead<K>>, value: Option<V>, directives: Directives) -> Ended<V> {
+        #[cfg(feature = "remote")]
         let remote_age = directives.remote_age();
+        #[cfg(not(feature = "remote"))]
+        let remote_age = None;
         if directives.storage == Storage::HandOutOnly {
             let mut shard = self.inner.shard(self.hash).lock();
             let slot = shard.core.flights.take(self.hash, &lead);

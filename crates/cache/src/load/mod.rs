@@ -23,13 +23,16 @@ mod task;
 pub use batch::Batch;
 #[cfg(feature = "remote")]
 pub(crate) use blocking::block_until;
+#[cfg(feature = "remote")]
 pub(crate) use context::Directives;
 pub use context::LoadContext;
 #[cfg(feature = "remote")]
 pub(crate) use context::Storage;
 pub use fetched::{Fetched, Source};
+#[cfg(feature = "remote")]
 pub(crate) use finish::Flight;
 pub(crate) use flight::FlightTable;
+#[cfg(feature = "remote")]
 pub(crate) use landing::Failure;
 #[cfg(feature = "remote")]
-pub(crate) use task::catch;
+pub(crate) use task::{catch, flatten, keys_of, panic_message, share};

@@ -12,7 +12,6 @@ use std::task::Poll;
 use super::context::LoadContext;
 use super::finish::Flight;
 use super::landing::Failure;
-use crate::node::{begin, begin_blocking, begin_many};
 
 /// Runs the loader to its end, whatever that is, and ends the flight with it.
 pub(super) async fn run<K, V, E, F, Fut>(flight: Flight<K, V>, loader: F)
@@ -23,17 +22,16 @@ where
     F: FnOnce(LoadContext) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
 {
-    let Some((flight, turn)) = begin(flight).await else { return };
+    #[cfg(feature = "remote")]
+    if flight.inner().remote().is_some() {
+        // Boxed: the future of a load that is nobody's turn stays small.
+        return Box::pin(crate::node::run(flight, loader)).await;
+    }
     let context = LoadContext::new();
     let for_loader = context.clone();
     // The call of the loader is part of what may panic, not only its future.
-    let result = flatten(catch(async move { loader(for_loader).await }).await);
-    match turn {
-        Some(turn) => turn.finish(flight, result, context.directives()).await,
-        None => {
-            flight.finish(result, context.directives());
-        }
-    }
+    let result = catch(async move { loader(for_loader).await }).await;
+    flight.finish(flatten(result), context.directives());
 }
 
 /// Runs a loader of many keys to its end, and ends all their flights with it.
@@ -46,29 +44,45 @@ pub(super) async fn run_many<K, V, E, Fut>(
     E: Send + Sync + 'static,
     Fut: Future<Output = Result<HashMap<K, V>, E>> + Send + 'static,
 {
-    let (flights, turn) = begin_many(flights).await;
-    let keys: Vec<K> = flights.iter().filter_map(|flight| flight.key().cloned()).collect();
-    if keys.is_empty() {
-        return;
+    #[cfg(feature = "remote")]
+    if flights.first().is_some_and(|flight| flight.inner().remote().is_some()) {
+        return Box::pin(crate::node::run_many(flights, load)).await;
     }
+    let keys = keys_of(&flights);
     let context = LoadContext::new();
     let for_loader = context.clone();
-    let result = flatten(catch(async move { load(keys, for_loader).await }).await);
+    let brought = flatten(catch(async move { load(keys, for_loader).await }).await);
     let directives = context.directives();
-    let mut brought = result.map_err(|failure| move || failure.clone());
-    let ended = flights.into_iter().map(|flight| {
-        let result = match &mut brought {
-            Ok(brought) => Ok(flight.key().and_then(|key| brought.remove(key))),
-            Err(failure) => Err(failure()),
-        };
-        (flight, result)
-    });
-    match turn {
-        Some(turn) => turn.finish_many(ended, &directives),
-        None => ended.for_each(|(flight, result)| {
-            flight.finish(result, directives.clone());
-        }),
+    for (flight, result) in share(flights, brought) {
+        flight.finish(result, directives.clone());
     }
+}
+
+pub(crate) fn keys_of<K, V>(flights: &[Flight<K, V>]) -> Vec<K>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    flights.iter().filter_map(|flight| flight.key().cloned()).collect()
+}
+
+/// Gives each flight its part of what one call brought.
+pub(crate) fn share<K, V>(
+    flights: Vec<Flight<K, V>>,
+    brought: Result<HashMap<K, V>, Failure>,
+) -> impl Iterator<Item = (Flight<K, V>, Result<Option<V>, Failure>)>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let mut brought = brought;
+    flights.into_iter().map(move |flight| {
+        let part = match &mut brought {
+            Ok(brought) => Ok(flight.key().and_then(|key| brought.remove(key))),
+            Err(failure) => Err(failure.clone()),
+        };
+        (flight, part)
+    })
 }
 
 /// Runs a loader that blocks, and ends the flight with it.
@@ -78,20 +92,18 @@ where
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    let Some((flight, turn)) = begin_blocking(flight) else { return };
+    #[cfg(feature = "remote")]
+    if flight.inner().remote().is_some() {
+        return crate::node::run_blocking(flight, loader);
+    }
     let context = LoadContext::new();
     let for_loader = context.clone();
     // The loader is gone after a panic, so nobody sees it broken.
     let result = catch_unwind(AssertUnwindSafe(|| loader(for_loader))).map_err(|panic| panic_message(&*panic));
-    match turn {
-        Some(turn) => turn.finish_blocking(flight, flatten(result), context.directives()),
-        None => {
-            flight.finish(flatten(result), context.directives());
-        }
-    }
+    flight.finish(flatten(result), context.directives());
 }
 
-fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) -> Result<T, Failure> {
+pub(crate) fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) -> Result<T, Failure> {
     match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Failure::Error(Arc::new(error))),
@@ -112,7 +124,7 @@ pub(crate) async fn catch<F: Future>(future: F) -> Result<F::Output, Arc<str>> {
 }
 
 /// Returns the text of a panic, where it had one.
-pub(super) fn panic_message(panic: &(dyn Any + Send)) -> Arc<str> {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> Arc<str> {
     let text =
         panic.downcast_ref::<&'static str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Arc::from(text.unwrap_or("no message"))

@@ -38,21 +38,16 @@ impl<K, V> Default for Attached<K, V> {
     }
 }
 
+#[cfg(feature = "remote")]
 impl<K, V> Attached<K, V> {
     /// Returns how many loads the tier answered.
     pub(crate) fn remote_hits(&self) -> u64 {
-        #[cfg(feature = "remote")]
-        return self.remote.as_ref().map_or(0, |node| node.served.load(std::sync::atomic::Ordering::Relaxed));
-        #[cfg(not(feature = "remote"))]
-        0
+        self.remote.as_ref().map_or(0, |node| node.served.load(std::sync::atomic::Ordering::Relaxed))
     }
 
     /// Tells whether entries bear stamps.
     pub(crate) const fn stamps(&self) -> bool {
-        #[cfg(feature = "remote")]
-        return self.remote.is_some();
-        #[cfg(not(feature = "remote"))]
-        false
+        self.remote.is_some()
     }
 }
 
@@ -74,50 +69,6 @@ where
     pub(crate) fn weighed(&self, hash: u64, weight: u64) {
         if let Some(advisor) = &self.attached().advisor {
             advisor.weighed(hash, weight);
-        }
-    }
-}
-
-#[cfg(not(feature = "remote"))]
-mod alone {
-    use std::convert::Infallible;
-    use std::hash::Hash;
-
-    use crate::entry::{Entry, EntryOptions};
-    use crate::expiry::Tick;
-    use crate::inner::Inner;
-    use crate::invalidation::Invalidation;
-
-    impl<K, V> Inner<K, V>
-    where
-        K: Hash + Eq + Send + Sync + 'static,
-        V: Clone + Send + Sync + 'static,
-    {
-        pub(crate) fn entry_of(&self, value: Option<V>, weight: u64, options: EntryOptions) -> (Entry<V>, Tick) {
-            self.entry(value, weight, options)
-        }
-
-        /// Tells whether anybody is to be told of invalidations.
-        pub(crate) const fn has_listeners(&self) -> bool {
-            self.has_sink()
-        }
-
-        #[expect(clippy::unused_self, reason = "with other nodes it makes this one heed the word")]
-        pub(crate) const fn announce(&self, _: &Invalidation<K>) -> Option<Infallible> {
-            None
-        }
-
-        #[expect(clippy::unused_self, reason = "with other nodes it stamps the value")]
-        pub(crate) const fn compose(&self, _: &K, _: &V, _: &mut EntryOptions) -> Option<Infallible> {
-            None
-        }
-
-        #[expect(clippy::unused_self, reason = "with other nodes it sends the word")]
-        pub(crate) const fn tell_others(&self, _: Option<Infallible>) {}
-
-        /// Passes an invalidation that began here on to others; never called with a lock held.
-        pub(crate) fn publish(&self, invalidation: &Invalidation<K>, _: Option<Infallible>) {
-            self.tell_sink(invalidation);
         }
     }
 }

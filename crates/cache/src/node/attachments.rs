@@ -50,7 +50,7 @@ impl<K, V: 'static> Attachments<K, V> {
         }
         #[cfg(feature = "snapshot")]
         {
-            attached.wire = self.node.wire.clone();
+            attached.wire.clone_from(&self.node.wire);
         }
         Ok(attached)
     }

@@ -128,17 +128,16 @@ where
             }
         }
         Change::Tag(tag) => inner.open(Scope::Tag(Tag::new(tag))),
-        Change::Pattern(text) => match Pattern::from_wire(&text) {
-            Some(pattern) => {
+        Change::Pattern(text) => {
+            if let Some(pattern) = Pattern::from_wire(&text) {
                 node.patterns.lock().note(stamp, pattern.clone());
                 inner.open(pattern.scope(node.keys));
-            }
-            // Of a newer version, perhaps: what it meant is not known.
-            None => {
+            } else {
+                // Of a newer version, perhaps: what it meant is not known.
                 inner.generations().suspect();
                 inner.emit(CacheEvent::Suspected);
             }
-        },
+        }
         Change::Cleared => inner.clear(),
         _ => {}
     }

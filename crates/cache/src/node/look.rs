@@ -66,16 +66,11 @@ where
         let nothing = || keys.iter().map(|_| Look::Nothing).collect();
         let Some(wire) = &self.wire else { return nothing() };
         let texts: Vec<&[u8]> = keys.iter().map(|(key, _)| key.as_bytes()).collect();
-        match self.link.load_many(&texts, wire).await {
-            Ok(loaded) => {
-                let each = keys.iter().zip(loaded);
-                each.map(|((key, local), loaded)| self.weigh_up(key, *local, loaded)).collect()
-            }
-            Err(_) => {
-                self.tell(CacheEvent::RemoteFailed);
-                nothing()
-            }
-        }
+        let Ok(loaded) = self.link.load_many(&texts, wire).await else {
+            self.tell(CacheEvent::RemoteFailed);
+            return nothing();
+        };
+        keys.iter().zip(loaded).map(|((key, local), loaded)| self.weigh_up(key, *local, loaded)).collect()
     }
 
     fn weigh_up(&self, key: &str, local: Option<Local>, loaded: Loaded<V>) -> Look<V> {
@@ -115,7 +110,7 @@ where
 /// The remaining times and the tags of a value from the tier.
 fn options_of(meta: &EnvelopeMeta, wall: u64) -> EntryOptions {
     let left = |until: u64| (until != u64::MAX).then(|| Duration::from_millis(until.saturating_sub(wall)));
-    let mut options = EntryOptions::new().tags(meta.tags.iter().map(|tag| Tag::new(tag)));
+    let mut options = EntryOptions::new().tags(meta.tags.iter().map(Tag::new));
     options.arrival = Some(Arrival {
         stamp: Some(meta.stamp),
         remaining: Some(Remaining { fresh: left(meta.fresh_until), keep: left(meta.keep_until) }),

@@ -8,6 +8,8 @@
 //! wrapped around a cache, has two single flights, two clocks of staleness and a gap between them.
 
 mod advisor;
+#[cfg(not(feature = "remote"))]
+mod alone;
 #[cfg(feature = "remote")]
 mod arrival;
 mod attached;
@@ -26,6 +28,7 @@ mod patterns;
 mod remote;
 #[cfg(feature = "remote")]
 mod setup;
+#[cfg(feature = "remote")]
 mod turn;
 #[cfg(feature = "snapshot")]
 mod warm;
@@ -45,7 +48,8 @@ pub use flush::Flushed;
 pub(crate) use remote::RemoteNode;
 #[cfg(feature = "remote")]
 pub(crate) use setup::{KeyText, NodeSetup};
-pub(crate) use turn::{begin, begin_blocking, begin_many};
+#[cfg(feature = "remote")]
+pub(crate) use turn::{run, run_blocking, run_many};
 #[cfg(feature = "snapshot")]
 pub use warm::{SnapshotTaken, WarmStart};
 #[cfg(feature = "remote")]

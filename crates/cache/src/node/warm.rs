@@ -155,7 +155,7 @@ where
         warm.entries = u64::try_from(coming.len()).unwrap_or(u64::MAX);
         // The hottest last, so that they are the newest and the last to give way.
         for (key, value, mut options, fresh) in coming.into_iter().rev() {
-            options.arrival = Some(inner.from_file(fresh));
+            options.arrival = Some(inner.arrival_of(fresh));
             self.inner.insert(key, value, options);
         }
         Ok(warm)
@@ -206,7 +206,7 @@ where
         Some((value, left, tags))
     }
 
-    fn from_file(&self, fresh: Option<Duration>) -> Arrival {
+    fn arrival_of(&self, fresh: Option<Duration>) -> Arrival {
         let windows = self.rules().stale_while_revalidate.max(self.rules().stale_if_error).unwrap_or_default();
         let keep = fresh.map(|fresh| fresh.saturating_add(windows));
         let doubtful = self.remote().is_some();

@@ -10,7 +10,7 @@ use super::patterns::Pattern;
 use super::{Arrival, RemoteNode, WriteMode};
 use crate::entry::EntryOptions;
 use crate::inner::Inner;
-use crate::invalidation::Invalidation;
+use crate::invalidation::{Invalidation, Tag};
 use crate::observer::CacheEvent;
 use crate::remote::{Change, CodecError, EnvelopeKind, EnvelopeMeta, Prepared, Stamp, Wire};
 
@@ -64,7 +64,7 @@ where
 
     fn meta(&self, is_value: bool, options: &EntryOptions, stamp: Stamp) -> EnvelopeMeta {
         let kind = if is_value { EnvelopeKind::Value } else { EnvelopeKind::Negative };
-        let meta = EnvelopeMeta::new(kind, stamp).tags(options.tags.iter().map(|tag| tag.as_str()));
+        let meta = EnvelopeMeta::new(kind, stamp).tags(options.tags.iter().map(Tag::as_str));
         let ttl = if is_value { options.ttl.resolve(self.times.ttl) } else { self.times.negative_ttl };
         let Some(ttl) = ttl else { return meta };
         let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);

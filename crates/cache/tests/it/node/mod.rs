@@ -51,7 +51,7 @@ impl World {
 
     fn builder(&self, name: &str) -> CacheBuilder<String, u64> {
         Cache::builder(name)
-            .ttl(Duration::from_secs(60))
+            .ttl(Duration::from_mins(1))
             .remote(self.tier.clone(), JsonCodec::new())
             .backplane(self.backplane.clone())
             .wall_clock(Arc::<Calendar>::clone(&self.calendar))
@@ -105,6 +105,6 @@ async fn settle() {
 }
 
 async fn flushed(node: &Node) {
-    assert!(node.flush(Duration::from_secs(60)).await.is_complete());
+    assert!(node.flush(Duration::from_mins(1)).await.is_complete());
     settle().await;
 }
