@@ -64,16 +64,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("invalidated by two:  one heard it {heard}, and loads {third:?}");
 
     one.flush(Duration::from_secs(5)).await;
+    let again = ask(&two, &origin).await?;
     one.invalidate_tag("catalog");
     let heard_tag = gone(&two).await;
     let fourth = ask(&two, &origin).await?;
-    println!("tag dropped by one:  two heard it {heard_tag}, and loads {fourth:?}");
+    println!("tag dropped by one:  two held {again:?}, of it {heard_tag}, and loads {fourth:?}");
 
     let left =
         [one.close(Duration::from_secs(5)).await, two.close(Duration::from_secs(5)).await].map(|flushed| flushed.left);
     println!("\n{:#?}", two.remote_stats());
-    let sources = [first.1, second.1, third.1, fourth.1];
-    let right = sources == [Source::Loaded, Source::Remote, Source::Loaded, Source::Loaded]
+    let sources = [first.1, second.1, third.1, again.1, fourth.1];
+    let right = sources == [Source::Loaded, Source::Remote, Source::Loaded, Source::Remote, Source::Loaded]
         && first.0 == second.0
         && heard
         && heard_tag

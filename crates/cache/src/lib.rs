@@ -51,4 +51,9 @@ pub use weigh::{ByWeight, Weigh, Weigher};
 /// The blocks of the guide are tests too.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/guides/cache.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/resilience.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/remote.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/advise.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/snapshot.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/semantic.md")]
 struct Guide;
