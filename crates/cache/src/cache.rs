@@ -13,10 +13,9 @@ use crate::stats::CacheStats;
 
 /// A cache in this process, shared by all clones of the handle.
 ///
-/// A lookup clones the value, under the lock of one shard: keep clones cheap, with `Arc<T>` or
-/// `Bytes` for what is large. `Hash`, the weigher, the observer and the `Drop` of keys and values
-/// run outside of that lock; `Eq` of keys and `Clone` of values run under it and must not call the
-/// cache.
+/// A lookup hands out a clone of the value: keep clones cheap, with `Arc<T>` or `Bytes` for what is
+/// large. `Hash`, `Clone` and `Drop`, the weigher and the observer run outside of every lock and
+/// may call the cache; only `Eq` of keys runs under the lock of a shard and must not.
 pub struct Cache<K: Eq, V> {
     pub(crate) inner: Arc<Inner<K, V>>,
 }
@@ -31,8 +30,8 @@ where
         CacheBuilder::new(name.into())
     }
 
-    pub(crate) fn from_inner(inner: Inner<K, V>) -> Self {
-        Self { inner: Arc::new(inner) }
+    pub(crate) const fn from_inner(inner: Arc<Inner<K, V>>) -> Self {
+        Self { inner }
     }
 
     /// Returns the name given to the builder.
@@ -87,7 +86,7 @@ where
 
     /// Stores a value with options of its own; else as [`insert`](Self::insert).
     pub fn insert_with(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
-        self.inner.insert(key, value, options.ttl)
+        self.inner.insert(key, value, options)
     }
 
     /// Removes a key and returns its value, if that was live.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::expiry::LONGEST_IDLE;
+use crate::policy::EvictionPolicy;
 use crate::shard::NODE_BYTES;
 
 /// How a cache is set up; the defaults are right for production.
@@ -45,14 +47,49 @@ pub struct CacheConfig {
     /// How long a value is served after it was stored; an entry can say otherwise.
     ///
     /// Default none: values stay until evicted or removed. More than zero. A lookup reads the clock
-    /// (about 20 ns) as soon as one entry can expire. Too short, and the origin is asked too often;
+    /// (some 5 ns) as soon as one entry can expire. Too short, and the origin is asked too often;
     /// too long, and callers see what is out of date.
     pub ttl: Option<Duration>,
+    /// How long a value is served while nobody asks for it; an entry can say otherwise.
+    ///
+    /// Default none. More than zero, at most 90 days; kept in steps of 4 ms and rather a step late
+    /// than early. Each hit then writes a stamp into its entry. It bounds memory by use, not
+    /// staleness: an entry in use lives on, so set `ttl` too where values change. Too short, and
+    /// what is asked for now and then is loaded each time; too long, and it does nothing that the
+    /// budget does not.
+    pub time_to_idle: Option<Duration>,
+    /// By how many percent at most a time to live of more than 10 s is shortened, by chance.
+    ///
+    /// Default 5; from 0 (exact) to 50. Entries that were stored together then do not expire, and
+    /// load, together. Too small, and the origin sees them all at once; too large, and values are
+    /// loaded more often than their time to live says.
+    pub jitter_percent: u8,
+    /// How often a task of the cache's own drops what has expired.
+    ///
+    /// Default none: expired entries are never served, give way first when room is needed, and are
+    /// dropped by [`maintain`](crate::Cache::maintain). From 1 ms. Set, the cache must be built
+    /// inside a tokio runtime; the task ends with the last handle of the cache or the runtime. Each
+    /// round looks at every entry, in parts of a thousand with the lock released between. Too
+    /// short, and that is what the process does; too long, and memory is freed late.
+    pub sweep_every: Option<Duration>,
+    /// By what rule entries give way.
+    ///
+    /// Default [`EvictionPolicy::S3Fifo`].
+    pub policy: EvictionPolicy,
 }
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { max_bytes: DEFAULT_MAX_BYTES, max_entry_bytes: None, shards: None, ttl: None }
+        Self {
+            max_bytes: DEFAULT_MAX_BYTES,
+            max_entry_bytes: None,
+            shards: None,
+            ttl: None,
+            time_to_idle: None,
+            jitter_percent: DEFAULT_JITTER_PERCENT,
+            sweep_every: None,
+            policy: EvictionPolicy::default(),
+        }
     }
 }
 
@@ -101,6 +138,23 @@ impl CacheConfig {
         if self.ttl == Some(Duration::ZERO) {
             return Err(ConfigError::new("ttl", "0s", "more than zero; leave it out for values that do not expire"));
         }
+        if let Some(limit) = self.time_to_idle
+            && (limit.is_zero() || limit > LONGEST_IDLE)
+        {
+            return Err(ConfigError::new("time_to_idle", format!("{limit:?}"), "more than zero and at most 90 days"));
+        }
+        if self.jitter_percent > MOST_JITTER_PERCENT {
+            return Err(ConfigError::new(
+                "jitter_percent",
+                self.jitter_percent,
+                format!("from 0 to {MOST_JITTER_PERCENT}"),
+            ));
+        }
+        if let Some(every) = self.sweep_every
+            && every < LEAST_SWEEP
+        {
+            return Err(ConfigError::new("sweep_every", format!("{every:?}"), "at least 1ms"));
+        }
         Ok(())
     }
 }
@@ -112,6 +166,9 @@ const MIN_BYTES: u64 = NODE_BYTES + 48;
 /// Far above any memory, and low enough that sums of weights cannot overflow.
 const MAX_BYTES: u64 = 1 << 56;
 const MAX_SHARDS: usize = 1024;
+const DEFAULT_JITTER_PERCENT: u8 = 5;
+const MOST_JITTER_PERCENT: u8 = 50;
+const LEAST_SWEEP: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
@@ -141,6 +198,10 @@ mod tests {
             (CacheConfig { shards: Some(0), ..CacheConfig::default() }, "shards"),
             (CacheConfig { shards: Some(1025), ..CacheConfig::default() }, "shards"),
             (CacheConfig { ttl: Some(Duration::ZERO), ..CacheConfig::default() }, "ttl"),
+            (CacheConfig { time_to_idle: Some(Duration::ZERO), ..CacheConfig::default() }, "time_to_idle"),
+            (CacheConfig { time_to_idle: Some(Duration::MAX), ..CacheConfig::default() }, "time_to_idle"),
+            (CacheConfig { jitter_percent: 51, ..CacheConfig::default() }, "jitter_percent"),
+            (CacheConfig { sweep_every: Some(Duration::ZERO), ..CacheConfig::default() }, "sweep_every"),
         ];
         for (config, field) in cases {
             let error = config.validate().expect_err(field);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::expiry::{Deadline, Ttl};
+use crate::expiry::{Deadline, Idle, Tick, Ttl};
+use crate::held::Held;
 
 /// How one entry is to be stored, where it differs from its cache.
 ///
@@ -20,12 +21,13 @@ use crate::expiry::{Deadline, Ttl};
 #[must_use]
 pub struct EntryOptions {
     pub(crate) ttl: Ttl,
+    pub(crate) idle: Ttl,
 }
 
 impl EntryOptions {
     /// Makes options that follow the cache in everything.
     pub const fn new() -> Self {
-        Self { ttl: Ttl::Inherit }
+        Self { ttl: Ttl::Inherit, idle: Ttl::Inherit }
     }
 
     /// Serves the entry for this long. Zero stores it expired already, so that it is never served.
@@ -34,9 +36,18 @@ impl EntryOptions {
         self
     }
 
-    /// Serves the entry until it is evicted or removed, whatever the cache's time to live.
+    /// Serves the entry until nobody has asked for it for this long, and no longer than its time to
+    /// live; see [`CacheConfig::time_to_idle`](crate::CacheConfig::time_to_idle).
+    pub const fn time_to_idle(mut self, limit: Duration) -> Self {
+        self.idle = Ttl::After(limit);
+        self
+    }
+
+    /// Serves the entry until it is evicted or removed, whatever the cache's time to live and to
+    /// idle.
     pub const fn without_expiry(mut self) -> Self {
         self.ttl = Ttl::Never;
+        self.idle = Ttl::Never;
         self
     }
 }
@@ -74,7 +85,22 @@ impl<V> Insertion<V> {
 /// A stored value with what the cache must know of it.
 #[derive(Debug)]
 pub(crate) struct Entry<V> {
-    pub(crate) value: V,
+    pub(crate) held: Held<V>,
     pub(crate) weight: u64,
     pub(crate) deadline: Deadline,
+    pub(crate) idle: Idle,
+}
+
+impl<V> Entry<V> {
+    /// Tells whether the entry may be served.
+    #[inline]
+    pub(crate) fn is_fresh(&self, now: Tick) -> bool {
+        !self.deadline.has_passed(now) && !self.idle.has_passed(now)
+    }
+
+    /// Returns the value where it lies.
+    #[cfg(test)]
+    pub(crate) fn value(&self) -> &V {
+        self.held.value()
+    }
 }

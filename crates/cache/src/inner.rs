@@ -5,33 +5,53 @@ use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use foldhash::fast::RandomState;
+use foldhash::SharedSeed;
+use foldhash::fast::SeedableRandomState;
 
 use crate::budget::Budget;
-use crate::clock::Clock;
+use crate::clock::Timer;
 use crate::config::CacheConfig;
-use crate::entry::{Entry, Insertion};
-use crate::expiry::{Deadline, Tick, Ttl};
+use crate::counters::{Counter, Counters};
+use crate::entry::{Entry, EntryOptions, Insertion};
+use crate::expiry::{Deadline, Idle, Jitter, Tick};
+use crate::held::{Held, Keeping};
 use crate::observer::{CacheEvent, MissCause, Observer};
 use crate::outgoing::{Outgoing, Why};
-use crate::policy::{Lookup, Policy as _};
+use crate::policy::{Entries, Lookup, Policy as _};
 use crate::shard::{Found, NODE_BYTES, Shard};
 use crate::stats::CacheStats;
+use crate::sweeper::Sweeper;
 use crate::weigh::BoxedWeigher;
+
+/// What a cache is made from.
+#[derive(Debug)]
+pub(crate) struct Setup<K, V> {
+    pub(crate) name: String,
+    pub(crate) config: CacheConfig,
+    pub(crate) weigher: BoxedWeigher<K, V>,
+    pub(crate) timer: Timer,
+    pub(crate) seed: Option<u64>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Inner<K: Eq, V> {
     name: String,
     config: CacheConfig,
     /// Seeded per process: a hash must never leave it.
-    hasher: RandomState,
+    hasher: SeedableRandomState,
     shards: Box<[Shard<K, V>]>,
     budget: Budget,
+    counters: Counters,
     weigher: BoxedWeigher<K, V>,
-    clock: Arc<dyn Clock>,
+    keeping: Keeping,
+    timer: Timer,
+    jitter: Jitter,
     /// Whether an entry with a deadline was ever stored; until then nobody needs to know the time.
     timed: AtomicBool,
     observer: Option<Arc<dyn Observer>>,
+    /// Ends with the cache.
+    _sweeper: Option<Sweeper>,
 }
 
 impl<K, V> Inner<K, V>
@@ -39,27 +59,29 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(crate) fn new(
-        name: String,
-        mut config: CacheConfig,
-        weigher: BoxedWeigher<K, V>,
-        clock: Arc<dyn Clock>,
-        observer: Option<Arc<dyn Observer>>,
-    ) -> Self {
+    pub(crate) fn new(setup: Setup<K, V>, sweeper: Option<Sweeper>) -> Self {
+        let Setup { name, mut config, weigher, timer, seed, observer } = setup;
         let (shards, max_entry) = (config.effective_shards(), config.effective_max_entry_bytes());
         config.shards = Some(shards);
         config.max_entry_bytes = Some(max_entry);
         let budget = Budget::new(config.max_bytes, max_entry, u64::try_from(shards).unwrap_or(u64::MAX));
+        let new_shard = || Shard::new(config.policy, budget.share());
         Self {
             name,
-            config,
-            hasher: RandomState::default(),
-            shards: std::iter::repeat_with(Shard::new).take(shards).collect(),
+            hasher: seed.map_or_else(SeedableRandomState::random, |seed| {
+                SeedableRandomState::with_seed(seed, SharedSeed::global_fixed())
+            }),
+            shards: std::iter::repeat_with(new_shard).take(shards).collect(),
             budget,
+            counters: Counters::new(),
             weigher,
-            clock,
+            keeping: Keeping::of::<V>(),
+            timer,
+            jitter: Jitter::new(config.jitter_percent),
             timed: AtomicBool::new(false),
             observer,
+            _sweeper: sweeper,
+            config,
         }
     }
 
@@ -98,23 +120,23 @@ where
     }
 
     pub(crate) fn read_clock(&self) -> Tick {
-        Tick::from_duration(self.clock.now())
+        Tick::from_duration(self.timer.now())
     }
 
-    /// Resolves when an entry that is stored now is to end, and returns that now with it.
-    pub(crate) fn deadline(&self, ttl: Ttl) -> (Deadline, Tick) {
-        match ttl.resolve(self.config.ttl) {
-            Some(ttl) => {
-                // Before the entry can be seen, so that who sees it looks at the clock. Only
-                // written once: the line is read by every lookup.
-                if !self.timed.load(Ordering::Relaxed) {
-                    self.timed.store(true, Ordering::Relaxed);
-                }
-                let now = self.read_clock();
-                (Deadline::after(now, ttl), now)
-            }
-            None => (Deadline::NEVER, self.now()),
+    /// Makes an entry of a value that is stored now, and returns that now with it. Nothing of this
+    /// needs a lock.
+    pub(crate) fn entry(&self, hash: u64, value: V, weight: u64, options: EntryOptions) -> (Entry<V>, Tick) {
+        let (ttl, idle) = (options.ttl.resolve(self.config.ttl), options.idle.resolve(self.config.time_to_idle));
+        if (ttl.is_some() || idle.is_some()) && !self.timed.load(Ordering::Relaxed) {
+            // Before the entry can be seen, so that who sees it looks at the clock. Only written
+            // once: the line is read by every lookup.
+            self.timed.store(true, Ordering::Relaxed);
         }
+        let now = self.now();
+        let deadline =
+            ttl.map_or(Deadline::NEVER, |ttl| Deadline::after(now, self.jitter.shorten(ttl, hash ^ now.noise())));
+        let held = Held::new(value, self.keeping);
+        (Entry { held, weight, deadline, idle: Idle::new(now, idle) }, now)
     }
 
     /// Weighs an entry with its node.
@@ -128,25 +150,45 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.hash(key);
-        let now = self.now();
-        let found = self.shard(hash).lock().look_up(&self.budget, &Lookup::new(hash, key), now);
-        if let Found::Live(value) = found {
-            self.emit_quietly(CacheEvent::Hit);
-            return Some(value);
-        }
-        self.tell_miss(found);
-        None
+        self.look_up(self.hash(key), key)
     }
 
-    /// Tells of a lookup that was not served, and drops what it found expired.
+    #[inline]
+    pub(crate) fn look_up<Q>(&self, hash: u64, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let now = self.now();
+        match self.shard(hash).look_up(&self.budget, &Lookup::new(hash, key), now) {
+            Found::Live(held) => {
+                self.count_hit();
+                Some(held.into_value())
+            }
+            missing => {
+                self.tell_miss(missing);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn count_hit(&self) {
+        self.counters.add(Counter::Hits);
+        self.emit_quietly(CacheEvent::Hit);
+    }
+
+    /// Counts and tells of a lookup that was not served, and drops what it found expired.
     pub(crate) fn tell_miss(&self, found: Found<K, V>) {
         let cause = match found {
             Found::Expired(gone) => {
                 self.emit(CacheEvent::Expired { weight: gone.1.weight });
                 MissCause::Expired
             }
-            Found::Absent | Found::Live(_) => MissCause::Absent,
+            Found::Absent | Found::Live(_) => {
+                self.counters.add(Counter::Absent);
+                MissCause::Absent
+            }
         };
         self.emit_quietly(CacheEvent::Miss { cause });
     }
@@ -158,29 +200,27 @@ where
     {
         let hash = self.hash(key);
         let now = self.now();
-        let shard = self.shard(hash).lock();
-        shard.core.entries.peek(&Lookup::new(hash, key)).is_some_and(|entry| !entry.deadline.has_passed(now))
+        self.shard(hash).read().entries.peek(&Lookup::new(hash, key)).is_some_and(|entry| entry.is_fresh(now))
     }
 
-    pub(crate) fn insert(&self, key: K, value: V, ttl: Ttl) -> Insertion<V> {
+    pub(crate) fn insert(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
         let hash = self.hash(&key);
         let weight = self.weigh(&key, &value);
         if weight > self.budget.max_entry() {
             return self.refuse(hash, &key, value, weight);
         }
-        let (deadline, now) = self.deadline(ttl);
-        let entry = Entry { value, weight, deadline };
+        let (entry, now) = self.entry(hash, value, weight, options);
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
         // A load that began before this insert would bring an older value.
         let overtaken = shard.core.flights.detach(hash, &key);
-        let displaced = shard.put(&self.budget, hash, key, entry, &mut out);
+        let displaced = shard.put(&self.budget, hash, key, entry, now, &mut out);
         let previous = match displaced {
-            Some((_, old)) if old.deadline.has_passed(now) => {
+            Some((_, old)) if !old.is_fresh(now) => {
                 shard.core.counts.expirations += 1;
                 Err(Some(old))
             }
-            Some((_, old)) => Ok(old.value),
+            Some((_, old)) => Ok(old.held),
             None => Err(None),
         };
         drop(shard);
@@ -189,7 +229,7 @@ where
         self.release(out);
         self.settle(hash);
         match previous {
-            Ok(previous) => Insertion::Replaced { previous },
+            Ok(held) => Insertion::Replaced { previous: held.into_value() },
             Err(expired) => {
                 if let Some(old) = expired {
                     self.emit(CacheEvent::Expired { weight: old.weight });
@@ -228,7 +268,7 @@ where
         let mut shard = self.shard(hash).lock();
         let overtaken = shard.core.flights.detach(hash, key);
         let gone = shard.take(&self.budget, &Lookup::new(hash, key));
-        let expired = gone.as_ref().is_some_and(|(_, entry)| entry.deadline.has_passed(now));
+        let expired = gone.as_ref().is_some_and(|(_, entry)| !entry.is_fresh(now));
         shard.core.counts.expirations += u64::from(expired);
         drop(shard);
         drop(overtaken);
@@ -239,41 +279,54 @@ where
             return None;
         }
         self.emit(CacheEvent::Removed { weight });
-        Some(entry.value)
+        Some(entry.held.into_value())
     }
 
     pub(crate) fn clear(&self) {
         let mut entries = 0;
         for shard in &self.shards {
-            let emptied = shard.lock().empty(&self.budget);
+            let empty = Entries::new(self.config.policy, self.budget.share());
+            let emptied = shard.lock().empty(&self.budget, empty);
             entries += u64::try_from(emptied.0.len()).unwrap_or(u64::MAX);
         }
         self.emit(CacheEvent::Cleared { entries });
     }
 
     pub(crate) fn maintain(&self) -> usize {
+        (0..).map_while(|shard| self.sweep_shard(shard)).sum()
+    }
+
+    /// Drops what has expired in one shard, and returns how much; `None` if there is no such shard.
+    pub(crate) fn sweep_shard(&self, number: usize) -> Option<usize> {
+        let shard = self.shards.get(number)?;
         if !self.timed.load(Ordering::Relaxed) {
-            return 0;
+            return Some(0);
         }
         let now = self.read_clock();
-        let mut swept = 0;
-        for shard in &self.shards {
+        let (mut swept, mut from) = (0, Some(0));
+        while let Some(part) = from {
             let mut out = Outgoing::new();
-            shard.lock().sweep(&self.budget, now, &mut out);
+            // Others have a chance at the lock between two parts.
+            from = shard.lock().sweep(&self.budget, part, now, &mut out);
             swept += out.len();
             self.release(out);
         }
-        swept
+        Some(swept)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().core.entries.len()).sum()
+        self.shards.iter().map(|shard| shard.read().entries.len()).sum()
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
-        let mut stats = CacheStats { max_bytes: self.budget.max(), ..CacheStats::default() };
+        let mut stats = CacheStats {
+            max_bytes: self.budget.max(),
+            hits: self.counters.sum(Counter::Hits),
+            misses_absent: self.counters.sum(Counter::Absent),
+            ..CacheStats::default()
+        };
         for shard in &self.shards {
-            let counted = shard.lock().stats();
+            let counted = shard.stats();
             stats.absorb(&counted);
         }
         stats
@@ -290,6 +343,7 @@ where
 
     #[cold]
     fn borrow_room(&self, own: &Shard<K, V>) {
+        let now = self.now();
         while self.budget.is_exceeded() {
             let mut out = Outgoing::new();
             let others = self.shards.iter().filter(|shard| !std::ptr::eq(*shard, own));
@@ -297,12 +351,12 @@ where
             let settled = match fullest {
                 // If it was emptied meanwhile there is a new fullest to look for.
                 Some(shard) => {
-                    shard.lock().evict(&self.budget, &mut out);
+                    shard.lock().evict(&self.budget, now, &mut out);
                     false
                 }
                 // Only this one is left. Its newest entry fits alone: if the budget is exceeded all
                 // the same, by an insert that is under way, that one settles after itself.
-                None => !own.lock().evict_older(&self.budget, &mut out),
+                None => !own.lock().evict_older(&self.budget, now, &mut out),
             };
             self.release(out);
             if settled {

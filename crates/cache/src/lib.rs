@@ -5,9 +5,11 @@ mod builder;
 mod cache;
 mod clock;
 mod config;
+mod counters;
 mod entry;
 mod error;
 mod expiry;
+mod held;
 mod inner;
 mod load;
 mod observer;
@@ -15,18 +17,18 @@ mod outgoing;
 mod policy;
 mod shard;
 mod stats;
+mod sweeper;
 mod weigh;
 
 pub use builder::CacheBuilder;
 pub use cache::Cache;
-#[cfg(feature = "coarse-clock")]
-pub use clock::CoarseClock;
-pub use clock::{Clock, ManualClock, TokioClock};
+pub use clock::{Clock, CoarseClock, ManualClock, TokioClock};
 pub use config::CacheConfig;
 pub use entry::{EntryOptions, Insertion};
 pub use error::{ConfigError, LoadError};
 pub use load::{Fetched, LoadContext, Source};
 pub use observer::{CacheEvent, LoadOutcome, MissCause, Observer};
+pub use policy::EvictionPolicy;
 pub use stats::CacheStats;
 pub use weigh::{ByWeight, Weigh, Weigher};
 

@@ -7,14 +7,15 @@
 use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::budget::Budget;
 use crate::entry::Entry;
 use crate::expiry::Tick;
+use crate::held::Held;
 use crate::load::FlightTable;
 use crate::outgoing::{Outgoing, Why};
-use crate::policy::{Lookup, Lru, Policy as _};
+use crate::policy::{Entries, EvictionPolicy, Lookup, Policy as _, Shared};
 use crate::stats::CacheStats;
 
 /// Aligned so that two shards never share a cache line, nor a pair of lines that is fetched
@@ -22,7 +23,7 @@ use crate::stats::CacheStats;
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Shard<K: Eq, V> {
-    core: Mutex<Core<K, V>>,
+    core: RwLock<Core<K, V>>,
     /// The weight of the entries, written under the lock and read without it to find the fullest
     /// shard.
     bytes: AtomicU64,
@@ -31,15 +32,16 @@ pub(crate) struct Shard<K: Eq, V> {
 /// What the lock guards.
 #[derive(Debug)]
 pub(crate) struct Core<K: Eq, V> {
-    pub(crate) entries: Lru<K, V>,
+    pub(crate) entries: Entries<K, V>,
     pub(crate) flights: FlightTable<K, V>,
+    /// What is counted under the lock alone; hits and absent keys are counted by readers.
     pub(crate) counts: CacheStats,
 }
 
 /// What a lookup found.
 #[derive(Debug)]
 pub(crate) enum Found<K, V> {
-    Live(V),
+    Live(Held<V>),
     Absent,
     /// The entry is out of the shard now, to be dropped after the lock. Boxed, so that a hit need
     /// not make room for it.
@@ -47,49 +49,84 @@ pub(crate) enum Found<K, V> {
 }
 
 impl<K: Eq, V> Shard<K, V> {
-    pub(crate) fn new() -> Self {
-        let core = Core { entries: Lru::default(), flights: FlightTable::default(), counts: CacheStats::default() };
-        Self { core: Mutex::new(core), bytes: AtomicU64::new(0) }
+    pub(crate) fn new(policy: EvictionPolicy, share: u64) -> Self {
+        let core = Core {
+            entries: Entries::new(policy, share),
+            flights: FlightTable::default(),
+            counts: CacheStats::default(),
+        };
+        Self { core: RwLock::new(core), bytes: AtomicU64::new(0) }
     }
 
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_, K, V> {
-        Locked { core: self.core.lock(), bytes: &self.bytes }
+        Locked { core: self.core.write(), bytes: &self.bytes }
+    }
+
+    #[inline]
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Core<K, V>> {
+        self.core.read()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the counts with what is held now.
+    pub(crate) fn stats(&self) -> CacheStats {
+        let core = self.core.read();
+        let mut stats = core.counts;
+        stats.entries = u64::try_from(core.entries.len()).unwrap_or(u64::MAX);
+        stats.bytes = self.bytes();
+        stats
+    }
+
+    /// Looks an entry up and takes its value, counting the access but not the hit; an expired entry
+    /// is taken out.
+    #[inline]
+    pub(crate) fn look_up<Q>(&self, budget: &Budget, lookup: &Lookup<'_, Q>, now: Tick) -> Found<K, V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+        V: Clone,
+    {
+        let core = self.core.read();
+        match core.entries.hit_shared(lookup) {
+            Shared::Found(entry) if entry.is_fresh(now) => {
+                entry.idle.touch(now);
+                return Found::Live(entry.held.take());
+            }
+            Shared::Absent => return Found::Absent,
+            Shared::Found(_) | Shared::NeedsTheLock => {}
+        }
+        drop(core);
+        // To move or to take out an entry needs the lock alone.
+        self.lock().look_up(budget, lookup, now)
     }
 }
 
 /// A shard while it is locked: each step keeps entries, weights and counts in accord.
 #[derive(Debug)]
 pub(crate) struct Locked<'a, K: Eq, V> {
-    pub(crate) core: MutexGuard<'a, Core<K, V>>,
+    pub(crate) core: RwLockWriteGuard<'a, Core<K, V>>,
     bytes: &'a AtomicU64,
 }
 
 impl<K: Eq, V> Locked<'_, K, V> {
-    /// Looks an entry up, counts the hit or miss and takes an expired entry out.
-    #[inline]
+    /// Looks an entry up as [`Shard::look_up`] does.
     pub(crate) fn look_up<Q>(&mut self, budget: &Budget, lookup: &Lookup<'_, Q>, now: Tick) -> Found<K, V>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
         V: Clone,
     {
-        let core = &mut *self.core;
-        match core.entries.hit(lookup) {
-            Some(entry) if !entry.deadline.has_passed(now) => {
-                let value = entry.value.clone();
-                core.counts.hits += 1;
-                Found::Live(value)
+        match self.core.entries.hit(lookup) {
+            Some(entry) if entry.is_fresh(now) => {
+                entry.idle.touch(now);
+                Found::Live(entry.held.take())
             }
             Some(_) => self.take_expired(budget, lookup),
-            None => {
-                core.counts.misses_absent += 1;
-                Found::Absent
-            }
+            None => Found::Absent,
         }
     }
 
@@ -106,37 +143,64 @@ impl<K: Eq, V> Locked<'_, K, V> {
 
     /// Stores an entry, and lets others of this shard give way while the budget is exceeded and the
     /// shard is not a small one.
+    ///
+    /// Room is made before the weight is counted: where as much goes as comes, the count that all
+    /// shards share is only read.
     pub(crate) fn put(
         &mut self,
         budget: &Budget,
         hash: u64,
         key: K,
         entry: Entry<V>,
+        now: Tick,
         out: &mut Outgoing<K, V>,
     ) -> Option<(K, Entry<V>)> {
         let weight = entry.weight;
         let displaced = self.core.entries.insert(hash, key, entry);
         self.core.counts.inserts += 1;
-        self.grow(budget, weight);
-        if let Some((_, old)) = &displaced {
-            self.shrink(budget, old.weight);
+        let mut freed = displaced.as_ref().map_or(0, |(_, old)| old.weight);
+        let before = self.weight();
+        let mut gave_way = false;
+        while budget.would_exceed(weight, freed) && before.saturating_sub(freed) > budget.floor() {
+            let Some(gone) = self.evict_one(now) else { break };
+            gave_way = true;
+            freed += gone.1.weight;
+            out.push(Why::Evicted, gone);
         }
+        self.bytes.store(before + weight - freed, Ordering::Relaxed);
+        budget.exchange(weight, freed);
+        // Another shard may have stored meanwhile. What is still too much comes from the fullest.
         while budget.is_exceeded() && self.weight().saturating_sub(weight) > budget.floor() {
-            if !self.evict_older(budget, out) {
+            if !self.evict_older(budget, now, out) {
                 break;
             }
+        }
+        if !gave_way {
+            self.core.entries.settle_in();
         }
         displaced
     }
 
-    /// Lets one entry give way, but never the last: that is the newest. Tells whether one did.
-    pub(crate) fn evict_older(&mut self, budget: &Budget, out: &mut Outgoing<K, V>) -> bool {
-        self.core.entries.len() > 1 && self.evict(budget, out)
+    /// Lets one entry give way, but never the last: that is the newest. Leaves weights to the
+    /// caller.
+    #[inline]
+    fn evict_one(&mut self, now: Tick) -> Option<(K, Entry<V>)> {
+        if self.core.entries.len() < 2 {
+            return None;
+        }
+        let gone = self.core.entries.evict(now)?;
+        self.core.counts.evictions += 1;
+        Some(gone)
+    }
+
+    /// Lets one entry give way, but never the last. Tells whether one did.
+    pub(crate) fn evict_older(&mut self, budget: &Budget, now: Tick, out: &mut Outgoing<K, V>) -> bool {
+        self.core.entries.len() > 1 && self.evict(budget, now, out)
     }
 
     /// Lets one entry give way. Tells whether there was one.
-    pub(crate) fn evict(&mut self, budget: &Budget, out: &mut Outgoing<K, V>) -> bool {
-        let Some(gone) = self.core.entries.evict() else {
+    pub(crate) fn evict(&mut self, budget: &Budget, now: Tick, out: &mut Outgoing<K, V>) -> bool {
+        let Some(gone) = self.core.entries.evict(now) else {
             return false;
         };
         self.shrink(budget, gone.1.weight);
@@ -156,12 +220,15 @@ impl<K: Eq, V> Locked<'_, K, V> {
         Some(gone)
     }
 
-    /// Takes out every entry whose time is over.
-    pub(crate) fn sweep(&mut self, budget: &Budget, now: Tick, out: &mut Outgoing<K, V>) {
+    /// Takes out every entry whose time is over, of a part that begins at `from`. Returns where to
+    /// go on, if there is more.
+    pub(crate) fn sweep(&mut self, budget: &Budget, from: usize, now: Tick, out: &mut Outgoing<K, V>) -> Option<usize> {
         let core = &mut *self.core;
         let (mut weight, mut expired) = (0, 0);
-        core.entries.extract(
-            |entry| entry.deadline.has_passed(now),
+        let next = core.entries.extract(
+            from,
+            SWEPT_AT_ONCE,
+            |entry| !entry.is_fresh(now),
             |gone| {
                 weight += gone.1.weight;
                 expired += 1;
@@ -170,34 +237,21 @@ impl<K: Eq, V> Locked<'_, K, V> {
         );
         core.counts.expirations += expired;
         self.shrink(budget, weight);
+        next
     }
 
     /// Takes out everything, the loads under way included: what they bring will not be stored.
-    pub(crate) fn empty(&mut self, budget: &Budget) -> (Lru<K, V>, FlightTable<K, V>) {
+    pub(crate) fn empty(&mut self, budget: &Budget, empty: Entries<K, V>) -> (Entries<K, V>, FlightTable<K, V>) {
         let weight = self.weight();
         self.shrink(budget, weight);
-        (std::mem::take(&mut self.core.entries), std::mem::take(&mut self.core.flights))
-    }
-
-    /// Returns the counts with what is held now.
-    pub(crate) fn stats(&self) -> CacheStats {
-        let mut stats = self.core.counts;
-        stats.entries = u64::try_from(self.core.entries.len()).unwrap_or(u64::MAX);
-        stats.bytes = self.weight();
-        stats
+        (std::mem::replace(&mut self.core.entries, empty), std::mem::take(&mut self.core.flights))
     }
 
     fn weight(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    // The lock is held, so a load and a store are one step; the total is changed by many shards and
-    // needs a real addition.
-    fn grow(&self, budget: &Budget, weight: u64) {
-        self.bytes.store(self.weight() + weight, Ordering::Relaxed);
-        budget.take(weight);
-    }
-
+    // The lock is held, so a load and a store are one step.
     fn shrink(&self, budget: &Budget, weight: u64) {
         self.bytes.store(self.weight() - weight, Ordering::Relaxed);
         budget.give_back(weight);
@@ -208,3 +262,5 @@ impl<K: Eq, V> Locked<'_, K, V> {
 /// bytes), the allocator's header and rounding, and its slot in a table that is about two thirds
 /// full.
 pub(crate) const NODE_BYTES: u64 = 80;
+/// How many entries a sweep looks at before it lets others have the lock.
+const SWEPT_AT_ONCE: usize = 1024;

@@ -16,7 +16,6 @@ use super::context::{Directives, Storage};
 use super::landing::{Landing, Outcome};
 use super::lineage::{self, Identified, Identity};
 use super::task::panic_message;
-use crate::entry::Entry;
 use crate::expiry::Tick;
 use crate::inner::Inner;
 use crate::observer::{CacheEvent, LoadOutcome};
@@ -110,14 +109,22 @@ where
     V: Clone + Send + Sync + 'static,
 {
     let now = inner.now();
-    let mut shard = inner.shard(hash).lock();
+    let shard = inner.shard(hash);
+    // Most find a value, and share the lock for it.
+    let first = shard.look_up(inner.budget(), &Lookup::new(hash, &key), now);
+    if let Found::Live(held) = first {
+        inner.count_hit();
+        return Entered::Hit(held.into_value());
+    }
+    let mut shard = shard.lock();
     let found = match shard.look_up(inner.budget(), &Lookup::new(hash, &key), now) {
-        Found::Live(value) => {
+        Found::Live(held) => {
             drop(shard);
-            inner.emit_quietly(CacheEvent::Hit);
-            return Entered::Hit(value);
+            inner.count_hit();
+            return Entered::Hit(held.into_value());
         }
-        missing => missing,
+        Found::Absent => first,
+        expired @ Found::Expired(_) => expired,
     };
     let entered = if let Some(slot) = shard.core.flights.find(hash, &key) {
         let (identity, landing) = (lineage::identity(&slot.lead), Arc::clone(&slot.landing));
@@ -232,8 +239,7 @@ where
     fn store(&self, lead: Arc<Lead<K>>, value: V, weight: u64, directives: Directives) -> LoadOutcome {
         let inner = &*self.inner;
         let limit = inner.budget().max_entry();
-        let (deadline, _) = inner.deadline(directives.options.ttl);
-        let entry = Entry { value, weight, deadline };
+        let (entry, now) = inner.entry(self.hash, value, weight, directives.options);
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
         let slot = shard.core.flights.take(self.hash, &lead);
@@ -244,7 +250,9 @@ where
         let key = if entitled { Arc::into_inner(lead).map(|lead| lead.key) } else { None };
         // What is not stored is bound here, to be dropped after the lock.
         let (stored, _displaced, _refused) = match key {
-            Some(key) if weight <= limit => (true, shard.put(inner.budget(), self.hash, key, entry, &mut out), None),
+            Some(key) if weight <= limit => {
+                (true, shard.put(inner.budget(), self.hash, key, entry, now, &mut out), None)
+            }
             other => {
                 shard.core.counts.refusals += u64::from(entitled);
                 (false, None, other)

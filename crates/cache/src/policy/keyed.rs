@@ -43,6 +43,16 @@ impl<'a, Q: ?Sized> Lookup<'a, Q> {
     pub(crate) const fn new(hash: u64, key: &'a Q) -> Self {
         Self { hash, key }
     }
+
+    #[inline]
+    pub(super) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline]
+    pub(super) const fn key(&self) -> &'a Q {
+        self.key
+    }
 }
 
 /// What a stored key and a lookup have in common.

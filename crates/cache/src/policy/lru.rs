@@ -5,9 +5,10 @@ use std::fmt;
 
 use lru::LruCache;
 
-use super::Policy;
 use super::keyed::{BuildFinished, HashedKey, Keyed, Lookup, NodeRef, Numbered};
+use super::{Policy, Victim};
 use crate::entry::Entry;
+use crate::expiry::Tick;
 
 /// The entry that was not used for longest goes first.
 pub(crate) struct Lru<K, V> {
@@ -25,6 +26,15 @@ impl<K, V> fmt::Debug for Lru<K, V> {
 impl<K: Eq, V> Default for Lru<K, V> {
     fn default() -> Self {
         Self { map: LruCache::unbounded_with_hasher(BuildFinished::default()), nodes: 0 }
+    }
+}
+
+impl<K: Eq, V> Lru<K, V> {
+    /// Looks among those that are next to go for one whose time is over; not at the newest.
+    fn stale(&self, now: Tick) -> Option<NodeRef> {
+        let looked_at = LOOKED_AT.min(self.map.len().saturating_sub(1));
+        let mut oldest = self.map.iter().rev().take(looked_at);
+        oldest.find(|(_, entry)| !entry.is_fresh(now)).map(|(keyed, _)| keyed.number())
     }
 }
 
@@ -57,19 +67,36 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
         self.map.pop_entry::<dyn HashedKey<Q> + '_>(lookup).map(|(keyed, entry)| (keyed.key, entry))
     }
 
-    fn evict(&mut self) -> Option<(K, Entry<V>)> {
+    fn evict(&mut self, now: Tick) -> Option<Victim<K, V>> {
+        if now > Tick::ORIGIN
+            && let Some(node) = self.stale(now)
+        {
+            return self.map.pop_entry::<dyn Numbered + '_>(&node).map(|(keyed, entry)| (keyed.key, entry));
+        }
         self.map.pop_lru().map(|(keyed, entry)| (keyed.key, entry))
     }
 
-    fn extract(&mut self, mut fits: impl FnMut(&Entry<V>) -> bool, mut each: impl FnMut((K, Entry<V>))) {
+    fn extract(
+        &mut self,
+        from: usize,
+        most: usize,
+        mut fits: impl FnMut(&Entry<V>) -> bool,
+        mut each: impl FnMut(Victim<K, V>),
+    ) -> Option<usize> {
         // `LruCache::retain` would drop keys and values here and now, under the lock.
-        let leaving: Vec<NodeRef> =
-            self.map.iter().filter(|(_, entry)| fits(entry)).map(|(keyed, _)| keyed.number()).collect();
+        let part = self.map.iter().skip(from).take(most);
+        let leaving: Vec<NodeRef> = part.filter(|(_, entry)| fits(entry)).map(|(keyed, _)| keyed.number()).collect();
+        let length = self.map.len();
+        let end = from.saturating_add(most);
+        let more = end < length;
+        let gone = leaving.len();
         for node in leaving {
             if let Some((keyed, entry)) = self.map.pop_entry::<dyn Numbered + '_>(&node) {
                 each((keyed.key, entry));
             }
         }
+        // Those behind have moved up.
+        more.then_some(end.saturating_sub(gone))
     }
 
     fn len(&self) -> usize {
@@ -77,14 +104,13 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
     }
 }
 
+/// How many nodes an eviction looks at for one whose time is over.
+const LOOKED_AT: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expiry::Deadline;
-
-    fn entry(value: u32) -> Entry<u32> {
-        Entry { value, weight: 1, deadline: Deadline::NEVER }
-    }
+    use crate::policy::testing::entry;
 
     fn filled() -> Lru<String, u32> {
         let mut lru = Lru::default();
@@ -97,8 +123,8 @@ mod tests {
     #[test]
     fn keys_of_one_hash_are_told_apart() {
         let mut lru = filled();
-        assert_eq!(lru.hit(&Lookup::new(1, "key 20")).map(|entry| entry.value), Some(20));
-        assert_eq!(lru.hit(&Lookup::new(1, "key 10")).map(|entry| entry.value), Some(10));
+        assert_eq!(lru.hit(&Lookup::new(1, "key 20")).map(|entry| *entry.value()), Some(20));
+        assert_eq!(lru.hit(&Lookup::new(1, "key 10")).map(|entry| *entry.value()), Some(10));
         assert!(lru.hit(&Lookup::new(1, "key 30")).is_none(), "found by hash alone");
     }
 
@@ -107,7 +133,7 @@ mod tests {
         let mut lru = filled();
         assert!(lru.hit(&Lookup::new(1, "key 10")).is_some());
         assert!(lru.peek(&Lookup::new(1, "key 20")).is_some());
-        let order: Vec<u32> = std::iter::from_fn(|| lru.evict()).map(|(_, entry)| entry.value).collect();
+        let order: Vec<u32> = std::iter::from_fn(|| lru.evict(Tick::ORIGIN)).map(|(_, entry)| *entry.value()).collect();
         assert_eq!(order, [20, 30, 10]);
     }
 
@@ -115,9 +141,9 @@ mod tests {
     fn extracting_keeps_the_order_of_the_others() {
         let mut lru = filled();
         let mut gone = Vec::new();
-        lru.extract(|entry| entry.value == 20, |(key, _)| gone.push(key));
+        assert_eq!(lru.extract(0, 2, |entry| *entry.value() == 20, |(key, _)| gone.push(key)), Some(1));
         assert_eq!(gone, ["key 20"]);
-        let order: Vec<u32> = std::iter::from_fn(|| lru.evict()).map(|(_, entry)| entry.value).collect();
+        let order: Vec<u32> = std::iter::from_fn(|| lru.evict(Tick::ORIGIN)).map(|(_, entry)| *entry.value()).collect();
         assert_eq!(order, [10, 30]);
     }
 
@@ -125,9 +151,9 @@ mod tests {
     fn replacing_gives_the_old_entry_back() {
         let mut lru = filled();
         let old = lru.insert(1, "key 10".to_owned(), entry(11)).expect("the key was there");
-        assert_eq!((old.0.as_str(), old.1.value), ("key 10", 10));
+        assert_eq!((old.0.as_str(), *old.1.value()), ("key 10", 10));
         assert_eq!(lru.len(), 3);
-        assert!(lru.remove(&Lookup::new(1, "key 10")).is_some_and(|(_, entry)| entry.value == 11));
+        assert!(lru.remove(&Lookup::new(1, "key 10")).is_some_and(|(_, entry)| *entry.value() == 11));
         assert_eq!(lru.len(), 2);
     }
 }

@@ -3,6 +3,7 @@
 
 mod budget;
 mod events;
+mod expiry;
 mod loads;
 mod model;
 mod store;
