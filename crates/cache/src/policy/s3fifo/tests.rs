@@ -84,11 +84,6 @@ impl Naive {
     }
 
     fn evict(&mut self) -> Option<u32> {
-        if self.len() == 1 {
-            let last = self.small.pop_back().or_else(|| self.main.pop_back()).map(|node| node.0);
-            self.newest = None;
-            return last;
-        }
         loop {
             let others_in_main = self.main.iter().any(|node| Some(node.0) != self.newest);
             let oldest = self.small.back().copied().filter(|node| Some(node.0) != self.newest);
@@ -109,8 +104,10 @@ impl Naive {
                 self.main.push_front((key, weight, hits.saturating_sub(1)));
             } else {
                 // The newest is the oldest of the small queue, by an update in place.
-                let at = self.small.iter().rposition(|node| Some(node.0) != self.newest)?;
-                return self.small.remove(at).map(|node| node.0);
+                if let Some(at) = self.small.iter().rposition(|node| Some(node.0) != self.newest) {
+                    return self.small.remove(at).map(|node| node.0);
+                }
+                return self.newest.and_then(|newest| self.remove(newest));
             }
         }
     }
