@@ -20,6 +20,8 @@ mod stats;
 mod sweeper;
 mod weigh;
 
+#[cfg(feature = "derive")]
+pub use bedplate_cache_macros::Weigh;
 pub use builder::CacheBuilder;
 pub use cache::Cache;
 pub use clock::{Clock, CoarseClock, ManualClock, TokioClock};
