@@ -82,13 +82,14 @@ impl<V> Insertion<V> {
     }
 }
 
-/// A stored value with what the cache must know of it.
+/// A stored value with what the cache must know of it; what a hit reads comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Entry<V> {
     pub(crate) held: Held<V>,
-    pub(crate) weight: u64,
     pub(crate) deadline: Deadline,
     pub(crate) idle: Idle,
+    pub(crate) weight: u64,
 }
 
 impl<V> Entry<V> {

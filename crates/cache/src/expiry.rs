@@ -10,6 +10,13 @@ pub(crate) struct Tick(u64);
 impl Tick {
     pub(crate) const ORIGIN: Self = Self(0);
 
+    /// The greatest count stands for "never".
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+    #[inline]
+    pub(crate) const fn from_nanos(since_origin: u64) -> Self {
+        Self(if since_origin == u64::MAX { u64::MAX - 1 } else { since_origin })
+    }
+
     #[inline]
     pub(crate) fn from_duration(since_origin: Duration) -> Self {
         // One below the maximum, which stands for "never": 584 years after the origin time stops

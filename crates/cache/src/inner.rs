@@ -1,12 +1,12 @@
 //! What all handles of one cache share.
 
 use std::borrow::Borrow;
+use std::fmt;
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use foldhash::SharedSeed;
-use foldhash::fast::SeedableRandomState;
+use foldhash::fast::{FixedState, RandomState};
 
 use crate::budget::Budget;
 use crate::clock::Timer;
@@ -17,7 +17,7 @@ use crate::expiry::{Deadline, Idle, Jitter, Tick};
 use crate::held::{Held, Keeping};
 use crate::observer::{CacheEvent, MissCause, Observer};
 use crate::outgoing::{Outgoing, Why};
-use crate::policy::{Entries, Lookup, Policy as _};
+use crate::policy::{Entries, Lookup, Policy as _, Shared};
 use crate::shard::{Found, NODE_BYTES, Shard};
 use crate::stats::CacheStats;
 use crate::sweeper::Sweeper;
@@ -34,12 +34,25 @@ pub(crate) struct Setup<K, V> {
     pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
+/// How keys are hashed. One type for both would find its seed behind a pointer, on every hit.
+enum Hashing {
+    Random(RandomState),
+    Seeded(FixedState),
+}
+
+impl fmt::Debug for Hashing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The seed is nobody's business.
+        f.write_str("Hashing")
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Inner<K: Eq, V> {
     name: String,
     config: CacheConfig,
     /// Seeded per process: a hash must never leave it.
-    hasher: SeedableRandomState,
+    hasher: Hashing,
     shards: Box<[Shard<K, V>]>,
     budget: Budget,
     counters: Counters,
@@ -68,9 +81,10 @@ where
         let new_shard = || Shard::new(config.policy, budget.share());
         Self {
             name,
-            hasher: seed.map_or_else(SeedableRandomState::random, |seed| {
-                SeedableRandomState::with_seed(seed, SharedSeed::global_fixed())
-            }),
+            hasher: seed.map_or_else(
+                || Hashing::Random(RandomState::default()),
+                |seed| Hashing::Seeded(FixedState::with_seed(seed)),
+            ),
             shards: std::iter::repeat_with(new_shard).take(shards).collect(),
             budget,
             counters: Counters::new(),
@@ -99,7 +113,10 @@ where
 
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.hasher.hash_one(key)
+        match &self.hasher {
+            Hashing::Random(state) => state.hash_one(key),
+            Hashing::Seeded(state) => state.hash_one(key),
+        }
     }
 
     #[inline]
@@ -120,7 +137,7 @@ where
     }
 
     pub(crate) fn read_clock(&self) -> Tick {
-        Tick::from_duration(self.timer.now())
+        self.timer.now()
     }
 
     /// Makes an entry of a value that is stored now, and returns that now with it. Nothing of this
@@ -160,7 +177,36 @@ where
         Q: Eq + ?Sized,
     {
         let now = self.now();
-        match self.shard(hash).look_up(&self.budget, &Lookup::new(hash, key), now) {
+        let lookup = Lookup::new(hash, key);
+        let shard = self.shard(hash);
+        let core = shard.read();
+        let is_absent = match core.entries.hit_shared(&lookup) {
+            Shared::Found(entry) if entry.is_fresh(now) => {
+                entry.idle.touch(now);
+                let held = entry.held.take();
+                drop(core);
+                self.count_hit();
+                return Some(held.into_value());
+            }
+            Shared::Absent => true,
+            Shared::Found(_) | Shared::NeedsTheLock => false,
+        };
+        drop(core);
+        if is_absent {
+            self.tell_miss(Found::Absent);
+            return None;
+        }
+        self.look_up_alone(shard, &lookup, now)
+    }
+
+    /// Looks a key up where that moves its entry or takes it out.
+    fn look_up_alone<Q>(&self, shard: &Shard<K, V>, lookup: &Lookup<'_, Q>, now: Tick) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let found = shard.lock().look_up(&self.budget, lookup, now);
+        match found {
             Found::Live(held) => {
                 self.count_hit();
                 Some(held.into_value())
