@@ -5,7 +5,7 @@
 //! shard may grow past its share as long as the sum holds. The count changes only under the lock of
 //! the shard whose entries change, so at rest it is the exact sum.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Budget {

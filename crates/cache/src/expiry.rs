@@ -1,7 +1,8 @@
 //! When an entry ends, decided from a `now` alone.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use crate::sync::{AtomicU32, Ordering};
 
 /// A point of the cache's clock in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,6 +11,8 @@ mod error;
 mod expiry;
 mod held;
 mod inner;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod load;
 mod observer;
 mod outgoing;
@@ -18,6 +20,7 @@ mod policy;
 mod shard;
 mod stats;
 mod sweeper;
+mod sync;
 mod weigh;
 
 #[cfg(feature = "derive")]

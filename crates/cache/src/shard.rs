@@ -5,9 +5,6 @@
 //! value.
 
 use std::borrow::Borrow;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::budget::Budget;
 use crate::entry::Entry;
@@ -17,6 +14,7 @@ use crate::load::FlightTable;
 use crate::outgoing::{Outgoing, Why};
 use crate::policy::{Entries, EvictionPolicy, Lookup, Policy as _, Shared};
 use crate::stats::CacheStats;
+use crate::sync::{AtomicU64, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Aligned so that two shards never share a cache line, nor a pair of lines that is fetched
 /// together.

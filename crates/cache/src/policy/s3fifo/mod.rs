@@ -11,7 +11,6 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use hashbrown::HashTable;
 
@@ -21,6 +20,7 @@ use super::slab::{Place, Slab};
 use super::{Policy, Victim};
 use crate::entry::Entry;
 use crate::expiry::Tick;
+use crate::sync::{AtomicU8, Ordering};
 
 pub(crate) struct S3Fifo<K, V> {
     table: HashTable<Place>,
