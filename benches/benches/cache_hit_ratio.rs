@@ -33,7 +33,6 @@ use lru::LruCache;
 fn main() -> io::Result<()> {
     let settings = Settings::from_process();
     let most = if settings.is_smoke() { 20_000 } else { 4_000_000 };
-    #[expect(clippy::disallowed_methods, reason = "a bench is a program, told by its environment where the data lies")]
     let directory = std::env::var_os("BEDPLATE_TRACES");
     let vendored = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
     let traces = read_traces(directory.as_ref().map_or(&vendored, |path| Path::new(path)), most)?;
@@ -143,7 +142,7 @@ impl Subject {
             Self::FoyerLru => foyer(requests, room, foyer_memory::LruConfig::default().into()),
             Self::FoyerLfu => foyer(requests, room, foyer_memory::LfuConfig::default().into()),
             Self::FoyerS3Fifo => foyer(requests, room, foyer_memory::S3FifoConfig::default().into()),
-            Self::FoyerSieve => foyer(requests, room, foyer_memory::SieveConfig::default().into()),
+            Self::FoyerSieve => foyer(requests, room, foyer_memory::SieveConfig.into()),
             Self::Optimum => optimum(requests, room),
         }
     }
@@ -183,7 +182,13 @@ fn ours(requests: &[Request], room: Room, policy: EvictionPolicy) -> Ratio {
         }
     };
     let cache = cache.expect("the budget is in bounds");
-    replay(requests, |key| cache.get(&key).is_some(), |key, size| drop(cache.insert(key, size)))
+    replay(
+        requests,
+        |key| cache.get(&key).is_some(),
+        |key, size| {
+            cache.insert(key, size);
+        },
+    )
 }
 
 fn exact_lru(requests: &[Request], room: Room) -> Ratio {
