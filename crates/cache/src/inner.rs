@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foldhash::fast::{FixedState, RandomState};
+use tracing::level_filters::LevelFilter;
 
 use crate::budget::Budget;
 use crate::clock::Timer;
@@ -142,6 +143,9 @@ where
 
     /// Makes an entry of a value that is stored now, and returns that now with it. Nothing of this
     /// needs a lock.
+    // Inlined, as all on the way of an entry into its node: each move of one costs as much as the
+    // search for its place.
+    #[inline]
     pub(crate) fn entry(&self, hash: u64, value: V, weight: u64, options: EntryOptions) -> (Entry<V>, Tick) {
         let (ttl, idle) = (options.ttl.resolve(self.config.ttl), options.idle.resolve(self.config.time_to_idle));
         if (ttl.is_some() || idle.is_some()) && !self.timed.load(Ordering::Relaxed) {
@@ -249,6 +253,7 @@ where
         self.shard(hash).read().entries.peek(&Lookup::new(hash, key)).is_some_and(|entry| entry.is_fresh(now))
     }
 
+    #[inline]
     pub(crate) fn insert(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
         let hash = self.hash(&key);
         let weight = self.weigh(&key, &value);
@@ -428,7 +433,15 @@ where
 
     #[inline]
     pub(crate) fn emit(&self, event: CacheEvent) {
-        tracing::debug!(target: "bedplate_cache", cache = self.name, ?event, "cache event");
+        // Asked first and out of line: with no one listening, an insert has no room for two of these.
+        if LevelFilter::current() >= LevelFilter::DEBUG {
+            self.log(event);
+        }
         self.emit_quietly(event);
+    }
+
+    #[cold]
+    fn log(&self, event: CacheEvent) {
+        tracing::debug!(target: "bedplate_cache", cache = self.name, ?event, "cache event");
     }
 }

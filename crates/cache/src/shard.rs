@@ -144,6 +144,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
     ///
     /// Room is made before the weight is counted: where as much goes as comes, the count that all
     /// shards share is only read.
+    #[inline]
     pub(crate) fn put(
         &mut self,
         budget: &Budget,

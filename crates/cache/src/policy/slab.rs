@@ -59,6 +59,7 @@ impl<T> Slab<T> {
         }
     }
 
+    #[inline]
     /// Gives the node back if every place is taken: that is after four thousand million of them.
     pub(super) fn insert(&mut self, node: T) -> Result<Place, T> {
         if let Some(cell) = self.cells.get_mut(self.free.index())

@@ -297,6 +297,7 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         self.node(lookup).map(|node| &node.entry)
     }
 
+    #[inline]
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
         let weight = entry.weight;
         if let Some(at) = self.place(&Lookup::new(hash, &key))
