@@ -79,6 +79,7 @@ impl<T> Slab<T> {
         Ok(Place(at))
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, at: Place) -> Option<T> {
         let cell = self.cells.get_mut(at.index())?;
         match mem::replace(cell, Cell::Free { next: self.free }) {

@@ -182,7 +182,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
     }
 
     /// Takes a node out altogether.
-    fn take(&mut self, at: Place) -> Option<(K, Entry<V>, u64)> {
+    #[inline]
+    fn take(&mut self, at: Place) -> Option<(K, Entry<V>)> {
         let hash = self.nodes.get(at)?.hash;
         self.unlink(at);
         if let Ok(found) = self.table.find_entry(hash, |other| *other == at) {
@@ -192,7 +193,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
             self.newest = Place::NONE;
         }
         let node = self.nodes.remove(at)?;
-        Some((node.key, node.entry, hash))
+        Some((node.key, node.entry))
     }
 
     fn hits(&mut self, at: Place) -> u8 {
@@ -229,8 +230,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
         self.main.len == 1 && self.main.tail == self.newest
     }
 
-    /// Takes out who gives way by the order of the queues.
-    fn victim(&mut self) -> Option<(K, Entry<V>)> {
+    /// Finds who gives way by the order of the queues.
+    fn victim(&mut self) -> Option<Place> {
         loop {
             let oldest = self.small.tail;
             let main_is_empty = self.main.len == 0 || self.is_newest_alone_in_main();
@@ -243,16 +244,16 @@ impl<K: Eq, V> S3Fifo<K, V> {
                     self.link(oldest, Which::Main);
                     continue;
                 }
-                let (key, entry, hash) = self.take(oldest)?;
+                let hash = self.nodes.get(oldest)?.hash;
                 self.ghosts.remember(hash);
-                return Some((key, entry));
+                return Some(oldest);
             }
             let at = match self.main_victim() {
                 Some(at) => at,
                 // Only the newest is left, or one before it in the small queue.
                 None => self.small_before_newest().unwrap_or(self.newest),
             };
-            return self.take(at).map(|(key, entry, _)| (key, entry));
+            return Some(at);
         }
     }
 
@@ -337,16 +338,14 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         K: Borrow<Q>,
     {
         let at = self.place(lookup)?;
-        self.take(at).map(|(key, entry, _)| (key, entry))
+        self.take(at)
     }
 
+    #[inline]
     fn evict(&mut self, now: Tick) -> Option<Victim<K, V>> {
-        if now > Tick::ORIGIN
-            && let Some(at) = self.stale(now)
-        {
-            return self.take(at).map(|(key, entry, _)| (key, entry));
-        }
-        self.victim()
+        let stale = if now > Tick::ORIGIN { self.stale(now) } else { None };
+        let at = stale.or_else(|| self.victim())?;
+        self.take(at)
     }
 
     fn extract(
@@ -360,9 +359,9 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         for number in from..end {
             if let Some(at) = self.nodes.place(number)
                 && self.nodes.get(at).is_some_and(|node| fits(&node.entry))
-                && let Some((key, entry, _)) = self.take(at)
+                && let Some(gone) = self.take(at)
             {
-                each((key, entry));
+                each(gone);
             }
         }
         (end < self.nodes.places()).then_some(end)
