@@ -59,24 +59,35 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Finds a free place; none after four thousand million nodes.
     #[inline]
-    /// Gives the node back if every place is taken: that is after four thousand million of them.
-    pub(super) fn insert(&mut self, node: T) -> Result<Place, T> {
-        if let Some(cell) = self.cells.get_mut(self.free.index())
+    pub(super) fn vacant(&mut self) -> Option<Place> {
+        if self.free.is_none() {
+            self.grow()?;
+        }
+        Some(self.free)
+    }
+
+    /// Puts a node where [`vacant`](Self::vacant) said. In two steps, so that the node is written
+    /// once, where it stays.
+    #[inline]
+    pub(super) fn fill(&mut self, at: Place, node: T) {
+        if let Some(cell) = self.cells.get_mut(at.index())
             && let Cell::Free { next } = *cell
         {
             *cell = Cell::Taken(node);
-            return Ok(mem::replace(&mut self.free, next));
+            self.free = next;
         }
-        let Ok(at) = u32::try_from(self.cells.len()) else { return Err(node) };
-        if at == u32::MAX {
-            return Err(node);
-        }
+    }
+
+    fn grow(&mut self) -> Option<()> {
+        let at = u32::try_from(self.cells.len()).ok().filter(|at| *at < u32::MAX)?;
         if self.cells.len() == self.cells.capacity() {
             self.cells.reserve_exact((self.cells.len() / GROWTH).max(LEAST_GROWTH));
         }
-        self.cells.push(Cell::Taken(node));
-        Ok(Place(at))
+        self.cells.push(Cell::Free { next: Place::NONE });
+        self.free = Place(at);
+        Some(())
     }
 
     #[inline]
@@ -112,14 +123,20 @@ const LEAST_GROWTH: usize = 8;
 mod tests {
     use super::*;
 
+    fn insert(slab: &mut Slab<u32>, node: u32) -> Place {
+        let at = slab.vacant().unwrap();
+        slab.fill(at, node);
+        at
+    }
+
     #[test]
     fn places_are_given_out_again() {
         let mut slab = Slab::default();
-        let places: Vec<Place> = (0..100).map(|n| slab.insert(n).unwrap()).collect();
+        let places: Vec<Place> = (0..100).map(|n| insert(&mut slab, n)).collect();
         assert_eq!(slab.remove(places[40]), Some(40));
         assert_eq!((slab.remove(places[40]), slab.get(places[40])), (None, None));
         assert_eq!(slab.remove(places[7]), Some(7));
-        let again = [slab.insert(1000).unwrap(), slab.insert(1001).unwrap()];
+        let again = [insert(&mut slab, 1000), insert(&mut slab, 1001)];
         assert_eq!(again, [places[7], places[40]]);
         assert_eq!((slab.places(), slab.get(places[40])), (100, Some(&1001)));
     }
@@ -128,7 +145,7 @@ mod tests {
     fn a_block_has_little_to_spare() {
         let mut slab = Slab::default();
         for n in 0..10_000 {
-            slab.insert(n).unwrap();
+            insert(&mut slab, n);
             let spare = slab.cells.capacity() - slab.cells.len();
             assert!(spare <= (slab.cells.len() / GROWTH).max(LEAST_GROWTH), "{spare} of {}", slab.cells.len());
         }

@@ -315,18 +315,14 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         }
         self.ghosts.fit(self.table.len() + 1);
         let which = if self.ghosts.recall(hash) { Which::Main } else { Which::Small };
-        let node =
-            Node { hash, prev: Place::NONE, next: Place::NONE, hits: AtomicU8::new(0), queue: which, key, entry };
-        match self.nodes.insert(node) {
-            Ok(at) => {
-                self.link(at, which);
-                let nodes = &self.nodes;
-                self.table.insert_unique(hash, at, |at| nodes.get(*at).map_or(0, |node| node.hash));
-                self.newest = at;
-                None
-            }
-            Err(node) => Some((node.key, node.entry)),
-        }
+        let Some(at) = self.nodes.vacant() else { return Some((key, entry)) };
+        let (hits, prev, next) = (AtomicU8::new(0), Place::NONE, Place::NONE);
+        self.nodes.fill(at, Node { hits, queue: which, key, entry, hash, prev, next });
+        self.link(at, which);
+        let nodes = &self.nodes;
+        self.table.insert_unique(hash, at, |at| nodes.get(*at).map_or(0, |node| node.hash));
+        self.newest = at;
+        None
     }
 
     fn settle_in(&mut self) {
