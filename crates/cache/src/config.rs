@@ -40,7 +40,7 @@ pub struct CacheConfig {
     /// Into how many independently locked parts the entries are split; rounded up to a power of
     /// two.
     ///
-    /// Default 16 per core, and no more than one per MiB of budget; from 1 to 1024. Recency is
+    /// Default 16 per core, and no more than one per 256 KiB of budget; from 1 to 1024. Recency is
     /// kept per shard: with one, it is exact. Each costs about 300 bytes. Too few, and threads wait
     /// for one another; too many, and a small cache evicts unevenly.
     pub shards: Option<usize>,
@@ -104,7 +104,7 @@ impl CacheConfig {
     pub fn effective_shards(&self) -> usize {
         let wanted = self.shards.unwrap_or_else(|| {
             let by_cores = std::thread::available_parallelism().map_or(16, |cores| cores.get().saturating_mul(16));
-            let by_budget = usize::try_from(self.max_bytes / MIB).unwrap_or(usize::MAX);
+            let by_budget = usize::try_from(self.max_bytes / LEAST_SHARE).unwrap_or(usize::MAX);
             by_cores.min(by_budget)
         });
         wanted.clamp(1, MAX_SHARDS).next_power_of_two()
@@ -160,6 +160,8 @@ impl CacheConfig {
 }
 
 const MIB: u64 = 1 << 20;
+/// Some thousand small entries: with fewer, shards that are unevenly full cost hits.
+const LEAST_SHARE: u64 = MIB / 4;
 const DEFAULT_MAX_BYTES: u64 = 500 * MIB;
 /// Room for a node and a small key and value.
 const MIN_BYTES: u64 = NODE_BYTES + 48;
