@@ -13,6 +13,7 @@ use crate::clock::{Clock, Timer};
 use crate::config::CacheConfig;
 use crate::error::ConfigError;
 use crate::inner::{Inner, Setup};
+use crate::invalidation::InvalidationSink;
 use crate::observer::Observer;
 use crate::policy::EvictionPolicy;
 use crate::sweeper::Sweeper;
@@ -27,6 +28,7 @@ pub struct CacheBuilder<K, V, W = ByWeight> {
     clock: Option<Arc<dyn Clock>>,
     seed: Option<u64>,
     observer: Option<Arc<dyn Observer>>,
+    sink: Option<Arc<dyn InvalidationSink<K>>>,
     entries: PhantomData<fn(K) -> V>,
 }
 
@@ -39,6 +41,7 @@ impl<K, V> CacheBuilder<K, V> {
             clock: None,
             seed: None,
             observer: None,
+            sink: None,
             entries: PhantomData,
         }
     }
@@ -113,6 +116,54 @@ impl<K, V, W> CacheBuilder<K, V, W> {
         self
     }
 
+    /// Refreshes what is read in the last part of its time to live: see
+    /// [`CacheConfig::eager_refresh`]. Default never.
+    pub const fn eager_refresh(mut self, share: f64) -> Self {
+        self.config.eager_refresh = Some(share);
+        self
+    }
+
+    /// Serves a stale value for this long while one load refreshes it: see
+    /// [`CacheConfig::stale_while_revalidate`]. Default not at all.
+    pub const fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.config.stale_while_revalidate = Some(window);
+        self
+    }
+
+    /// Serves a stale value for this long when loads fail or are slow: see
+    /// [`CacheConfig::stale_if_error`]. Default not at all.
+    pub const fn stale_if_error(mut self, window: Duration) -> Self {
+        self.config.stale_if_error = Some(window);
+        self
+    }
+
+    /// Tries no load for this long after one failed, while there is a stale value: see
+    /// [`CacheConfig::error_backoff`]. Default 5 s.
+    pub const fn error_backoff(mut self, backoff: Duration) -> Self {
+        self.config.error_backoff = backoff;
+        self
+    }
+
+    /// Gives a stale value, if there is one, after this long a wait: see
+    /// [`CacheConfig::soft_timeout`]. Default none.
+    pub const fn soft_timeout(mut self, timeout: Duration) -> Self {
+        self.config.soft_timeout = Some(timeout);
+        self
+    }
+
+    /// Lets no caller wait longer than this: see [`CacheConfig::hard_timeout`]. Default none.
+    pub const fn hard_timeout(mut self, timeout: Duration) -> Self {
+        self.config.hard_timeout = Some(timeout);
+        self
+    }
+
+    /// Remembers for this long that a key has no value: see [`CacheConfig::negative_ttl`]. Default
+    /// not at all.
+    pub const fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.config.negative_ttl = Some(ttl);
+        self
+    }
+
     /// Weighs entries by this instead of by [`Weigh`](crate::Weigh).
     ///
     /// It is to count key and value in bytes, inline and on the heap; the overhead of the node is
@@ -132,8 +183,8 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     where
         F: Fn(&K, &V) -> u64 + Send + Sync + 'static,
     {
-        let Self { name, config, weigher: _, clock, seed, observer, entries } = self;
-        CacheBuilder { name, config, weigher, clock, seed, observer, entries }
+        let Self { name, config, weigher: _, clock, seed, observer, sink, entries } = self;
+        CacheBuilder { name, config, weigher, clock, seed, observer, sink, entries }
     }
 
     /// Tells the time by this clock. Default [`CoarseClock`](crate::CoarseClock), or
@@ -146,6 +197,14 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     /// Tells this observer of every event. Default none, which costs nothing.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Passes invalidations that begin at this cache on to others. Default none.
+    ///
+    /// What [`apply`](Cache::apply) brings in from others is not passed on.
+    pub fn invalidation_sink(mut self, sink: impl InvalidationSink<K>) -> Self {
+        self.sink = Some(Arc::new(sink));
         self
     }
 
@@ -176,6 +235,7 @@ impl<K, V, W> CacheBuilder<K, V, W> {
             timer: Timer::new(self.clock),
             seed: self.seed,
             observer: self.observer,
+            sink: self.sink,
         };
         Ok(Cache::from_inner(match runtime {
             Some((period, runtime)) => Sweeper::attach(setup, &runtime, period),

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::expiry::{Deadline, Idle, Tick, Ttl};
+use crate::engine::{Rules, State, Times};
+use crate::expiry::{Deadline, Idle, Life, Tick, Ttl};
 use crate::held::Held;
+use crate::invalidation::{Generations, Tag};
+use crate::outgoing::Why;
 
 /// How one entry is to be stored, where it differs from its cache.
 ///
@@ -14,23 +17,31 @@ use crate::held::Held;
 /// use bedplate_cache::{Cache, EntryOptions};
 ///
 /// let cache: Cache<u64, String> = Cache::builder("sessions").build()?;
-/// cache.insert_with(7, "short-lived".to_owned(), EntryOptions::new().ttl(Duration::from_secs(5)));
+/// let options = EntryOptions::new().ttl(Duration::from_secs(5)).tag("guests");
+/// cache.insert_with(7, "short-lived".to_owned(), options);
+/// cache.invalidate_tag("guests");
+/// assert_eq!(cache.get(&7), None);
 /// # Ok::<(), bedplate_cache::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct EntryOptions {
     pub(crate) ttl: Ttl,
     pub(crate) idle: Ttl,
+    pub(crate) stale_while_revalidate: Option<Duration>,
+    pub(crate) stale_if_error: Option<Duration>,
+    pub(crate) tags: Vec<Tag>,
 }
 
 impl EntryOptions {
     /// Makes options that follow the cache in everything.
     pub const fn new() -> Self {
-        Self { ttl: Ttl::Inherit, idle: Ttl::Inherit }
+        let (ttl, idle) = (Ttl::Inherit, Ttl::Inherit);
+        Self { ttl, idle, stale_while_revalidate: None, stale_if_error: None, tags: Vec::new() }
     }
 
-    /// Serves the entry for this long. Zero stores it expired already, so that it is never served.
+    /// Serves the entry for this long. Zero stores it expired already, so that it is never served
+    /// as fresh.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Ttl::After(ttl);
         self
@@ -49,6 +60,40 @@ impl EntryOptions {
         self.ttl = Ttl::Never;
         self.idle = Ttl::Never;
         self
+    }
+
+    /// Serves the entry while it is refreshed, for this long after its time to live, whatever the
+    /// cache's own; zero is not at all.
+    pub const fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.stale_while_revalidate = Some(window);
+        self
+    }
+
+    /// Serves the entry when a load fails or takes too long, for this long after its time to live,
+    /// whatever the cache's own; zero is not at all.
+    pub const fn stale_if_error(mut self, window: Duration) -> Self {
+        self.stale_if_error = Some(window);
+        self
+    }
+
+    /// Adds a tag, by which the entry can be invalidated together with others.
+    pub fn tag(mut self, tag: impl Into<Tag>) -> Self {
+        self.add_tag(tag.into());
+        self
+    }
+
+    /// Adds several tags.
+    pub fn tags<T: Into<Tag>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        for tag in tags {
+            self.add_tag(tag.into());
+        }
+        self
+    }
+
+    pub(crate) fn add_tag(&mut self, tag: Tag) {
+        if !self.tags.contains(&tag) {
+            self.tags.push(tag);
+        }
     }
 }
 
@@ -86,22 +131,164 @@ impl<V> Insertion<V> {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Entry<V> {
-    pub(crate) held: Held<V>,
-    pub(crate) deadline: Deadline,
+    /// `None` if the key is known to be absent.
+    pub(crate) held: Option<Held<V>>,
+    /// Served as fresh before it.
+    pub(crate) fresh: Deadline,
+    /// The generation in which the value began to be true: for a load that of its start.
+    pub(crate) seq: u64,
     pub(crate) idle: Idle,
-    pub(crate) weight: u64,
+    weight: u32,
+    pub(crate) life: Life,
+    /// What few entries have.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    pub(crate) tags: Box<[Tag]>,
+    /// The end of stale-while-revalidate, where it is not the cache's.
+    pub(crate) revalidate: Option<Deadline>,
+    /// The end of all stale use, where it is not the cache's.
+    pub(crate) keep: Option<Deadline>,
+    /// No refresh begins before it, since the last one failed.
+    pub(crate) retry: Option<Deadline>,
+}
+
+/// By what an entry is judged at one moment.
+#[derive(Debug)]
+pub(crate) struct Judge<'a, K> {
+    pub(crate) generations: &'a Generations<K>,
+    pub(crate) rules: &'a Rules,
+    pub(crate) now: Tick,
 }
 
 impl<V> Entry<V> {
-    /// Tells whether the entry may be served.
+    /// Makes an entry that never ends. No entry is heavier than 4 GiB: the settings see to it.
+    #[inline]
+    pub(crate) fn lasting(held: Option<Held<V>>, weight: u64) -> Self {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        let (fresh, idle) = (Deadline::NEVER, Idle::new(Tick::ORIGIN, None));
+        Self { held, fresh, seq: 0, idle, weight, life: Life::UNKNOWN, extra: None }
+    }
+
+    #[inline]
+    pub(crate) const fn weight(&self) -> u64 {
+        self.weight as u64
+    }
+
+    pub(crate) fn tags(&self) -> &[Tag] {
+        self.extra.as_ref().map_or(&[], |extra| &*extra.tags)
+    }
+
+    /// Tells whether neither its time to live nor its time to idle is over.
     #[inline]
     pub(crate) fn is_fresh(&self, now: Tick) -> bool {
-        !self.deadline.has_passed(now) && !self.idle.has_passed(now)
+        !self.fresh.has_passed(now) && !self.idle.has_passed(now)
+    }
+
+    /// Tells whether an invalidation has made it untrue.
+    #[inline]
+    pub(crate) fn is_untrue<K>(&self, generations: &Generations<K>, key: &K) -> bool {
+        self.seq < generations.newest() && generations.overtaken(self.seq, self.tags(), key) != 0
+    }
+
+    /// Tells whether and why it can never be served again.
+    pub(crate) fn end<K>(&self, judge: &Judge<'_, K>, key: &K) -> Option<Why> {
+        if self.is_untrue(judge.generations, key) {
+            Some(Why::Invalidated)
+        } else {
+            self.is_past_keeping(judge).then_some(Why::Expired)
+        }
+    }
+
+    /// Tells whether it is not even kept for stale use any more. Nobody asks for what is idle.
+    pub(crate) fn is_past_keeping<K>(&self, judge: &Judge<'_, K>) -> bool {
+        self.idle.has_passed(judge.now) || self.keep(judge.rules).has_passed(judge.now)
+    }
+
+    /// Returns the value, if it can be served as fresh.
+    #[inline]
+    pub(crate) fn live<K>(&self, judge: &Judge<'_, K>, key: &K) -> Option<&Held<V>> {
+        if self.is_fresh(judge.now) && !self.is_untrue(judge.generations, key) { self.held.as_ref() } else { None }
+    }
+
+    /// Returns what the engine decides from.
+    pub(crate) fn state(&self, rules: &Rules) -> State {
+        let times = self.times(rules);
+        if self.held.is_some() { State::Value(times) } else { State::Absence(times) }
+    }
+
+    /// Returns when it was stored, where that is known.
+    pub(crate) fn born(&self) -> Option<Tick> {
+        self.life.beginning(self.fresh)
+    }
+
+    /// Returns for how long it has been stored, where that is known.
+    pub(crate) fn age(&self, now: Tick) -> Option<Duration> {
+        self.born().map(|born| now.since(born))
+    }
+
+    /// Returns the points at which something changes for this entry.
+    pub(crate) fn times(&self, rules: &Rules) -> Times {
+        let (revalidate, retry) = self.extra.as_ref().map_or((None, None), |extra| (extra.revalidate, extra.retry));
+        let keep = self.keep(rules);
+        let swr = || match (&self.held, rules.stale_while_revalidate) {
+            (Some(_), Some(window)) => self.fresh.plus(window).min(keep),
+            _ => self.fresh,
+        };
+        Times { eager: self.eager(rules), fresh: self.fresh, revalidate: revalidate.unwrap_or_else(swr), keep, retry }
+    }
+
+    /// Returns the point until which it is kept for stale use; the end of `fresh` if there is none.
+    pub(crate) fn keep(&self, rules: &Rules) -> Deadline {
+        match (self.extra.as_ref().and_then(|extra| extra.keep), &self.held) {
+            (Some(keep), _) => keep,
+            (None, Some(_)) => self.fresh.plus(rules.stale_use()),
+            (None, None) => self.fresh,
+        }
+    }
+
+    /// Returns the point from which on a read refreshes the entry although it is fresh.
+    #[inline]
+    pub(crate) fn eager(&self, rules: &Rules) -> Deadline {
+        match rules.eager_refresh {
+            Some(share) if self.held.is_some() => {
+                self.born().map_or(self.fresh, |born| self.fresh.share_since(born, share))
+            }
+            _ => self.fresh,
+        }
+    }
+
+    /// Ends its time to live now; it is kept for stale use for a while, and never longer than it was
+    /// anyway.
+    pub(crate) fn expire(&mut self, rules: &Rules, now: Tick, window: Duration) {
+        let (end, keep) = (now.deadline(), self.keep(rules));
+        if !self.fresh.has_passed(now) {
+            self.life = self.born().map_or(Life::UNKNOWN, |born| Life::new(now.since(born)));
+            self.fresh = end;
+        }
+        let extra = self.extra_mut();
+        extra.keep = Some(keep.min(end.plus(window)));
+        extra.revalidate = Some(end);
+        extra.retry = None;
+    }
+
+    pub(crate) fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
     }
 
     /// Returns the value where it lies.
     #[cfg(test)]
     pub(crate) fn value(&self) -> &V {
-        self.held.value()
+        self.held.as_ref().expect("a value").value()
+    }
+}
+
+impl Extra {
+    /// Returns what the box and its tags take, as part of an entry's weight.
+    pub(crate) fn bytes(tags: &[Tag]) -> u64 {
+        let tags = tags.iter().fold(0, |sum, tag| sum + size_of::<Tag>() + tag.as_str().len());
+        u64::try_from(size_of::<Self>() + tags).unwrap_or(u64::MAX)
     }
 }

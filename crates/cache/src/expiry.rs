@@ -26,6 +26,11 @@ impl Tick {
         Self(seconds.saturating_add(u64::from(since_origin.subsec_nanos())).min(u64::MAX - 1))
     }
 
+    /// Returns this point as one from which on something has ended.
+    pub(crate) const fn deadline(self) -> Deadline {
+        Deadline(self.0)
+    }
+
     /// Returns the time in the steps of [`Idle`], around the end of their count.
     #[expect(clippy::cast_possible_truncation, reason = "the count goes round")]
     const fn steps(self) -> u32 {
@@ -43,7 +48,7 @@ impl Tick {
 }
 
 /// The point from which on an entry is no longer served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline(u64);
 
 impl Deadline {
@@ -54,10 +59,45 @@ impl Deadline {
         Self(u64::try_from(ttl.as_nanos()).map_or(u64::MAX, |nanos| now.0.saturating_add(nanos)))
     }
 
+    /// Returns the point this much later.
+    #[must_use]
+    pub(crate) fn plus(self, by: Duration) -> Self {
+        Self(u64::try_from(by.as_nanos()).map_or(u64::MAX, |nanos| self.0.saturating_add(nanos)))
+    }
+
+    /// Returns the point at a share of the way from `born` to here.
+    pub(crate) fn share_since(self, born: Tick, share: f64) -> Self {
+        let way = Duration::from_nanos(self.0.saturating_sub(born.0)).mul_f64(share);
+        self.min(Self::after(born, way))
+    }
+
     /// An entry lives through `[stored, stored + ttl)`: at the deadline itself it has ended.
     #[inline]
     pub(crate) const fn has_passed(self, now: Tick) -> bool {
         now.0 >= self.0
+    }
+}
+
+/// For how long an entry is fresh at all, by which its end tells its beginning.
+///
+/// In four bytes, since every entry carries it. As a float it is exact for whole seconds up to half
+/// a year, and for others to less than a ten-millionth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Life(f32);
+
+impl Life {
+    /// Of an entry without an end; the clock was not read for it.
+    pub(crate) const UNKNOWN: Self = Self(f32::INFINITY);
+
+    pub(crate) fn new(life: Duration) -> Self {
+        Self(life.as_secs_f32())
+    }
+
+    /// Returns the beginning of a life with this end, if there is one.
+    pub(crate) fn beginning(self, end: Deadline) -> Option<Tick> {
+        let life = Duration::try_from_secs_f32(self.0).ok()?;
+        let nanos = u64::try_from(life.as_nanos()).ok()?;
+        (end != Deadline::NEVER).then(|| Tick(end.0.saturating_sub(nanos)))
     }
 }
 
@@ -177,6 +217,21 @@ mod tests {
         assert!(!Deadline::NEVER.has_passed(end));
         assert_eq!(Deadline::after(end, Duration::MAX), Deadline::NEVER);
         assert_eq!(Deadline::after(end, Duration::from_secs(1)), Deadline::NEVER);
+    }
+
+    #[test]
+    fn the_end_tells_the_beginning() {
+        let born = Tick::from_duration(Duration::from_millis(1500));
+        let end_of = |life| Deadline::after(born, life);
+        for life in [Duration::ZERO, Duration::from_secs(60), Duration::from_hours(24 * 90)] {
+            assert_eq!(Life::new(life).beginning(end_of(life)), Some(born));
+        }
+        let odd = Duration::from_nanos(57_123_456_789);
+        let off = Life::new(odd).beginning(end_of(odd)).map(|found| found.0.abs_diff(born.0));
+        assert!(off.is_some_and(|off| off < 5712), "{off:?}");
+        assert_eq!(Life::UNKNOWN.beginning(end_of(odd)), None);
+        assert_eq!(Life::new(odd).beginning(Deadline::NEVER), None);
+        assert_eq!(Life::new(Duration::MAX).beginning(end_of(odd)), None);
     }
 
     #[test]

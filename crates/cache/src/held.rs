@@ -12,8 +12,8 @@ use std::any::{TypeId, type_name};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A stored value, or what was taken of it under the lock.
-#[derive(Debug)]
+/// A stored value, or what was taken of it under the lock: its clone runs none of the user's code.
+#[derive(Debug, Clone)]
 pub(crate) enum Held<V> {
     InPlace(V),
     Shared(Arc<V>),
@@ -51,15 +51,6 @@ impl<V> Held<V> {
 }
 
 impl<V: Clone> Held<V> {
-    /// Takes what is to be handed out; the user's `Clone` does not run.
-    #[inline]
-    pub(crate) fn take(&self) -> Self {
-        match self {
-            Self::InPlace(value) => Self::InPlace(value.clone()),
-            Self::Shared(value) => Self::Shared(Arc::clone(value)),
-        }
-    }
-
     /// Returns the value; this may run the user's `Clone`.
     #[inline]
     pub(crate) fn into_value(self) -> V {

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use foldhash::fast::{FixedState, RandomState};
 use tracing::level_filters::LevelFilter;
@@ -13,13 +13,17 @@ use crate::budget::Budget;
 use crate::clock::Timer;
 use crate::config::CacheConfig;
 use crate::counters::{Counter, Counters};
-use crate::entry::{Entry, EntryOptions, Insertion};
-use crate::expiry::{Deadline, Idle, Jitter, Tick};
+use crate::engine::Rules;
+use crate::entry::{Entry, EntryOptions, Extra, Insertion, Judge};
+use crate::expiry::{Deadline, Idle, Jitter, Life, Tick};
 use crate::held::{Held, Keeping};
+use crate::invalidation::{Generations, Invalidation, InvalidationSink, Tag};
+use crate::latency::LatencyRecorder;
+use crate::load::Source;
 use crate::observer::{CacheEvent, MissCause, Observer};
 use crate::outgoing::{Outgoing, Why};
-use crate::policy::{Entries, Lookup, Policy as _, Shared};
-use crate::shard::{Found, NODE_BYTES, Shard};
+use crate::policy::{Lookup, Policy as _};
+use crate::shard::{Buried, Found, Glance, NODE_BYTES, Shard};
 use crate::stats::CacheStats;
 use crate::sweeper::Sweeper;
 use crate::weigh::BoxedWeigher;
@@ -33,6 +37,7 @@ pub(crate) struct Setup<K, V> {
     pub(crate) timer: Timer,
     pub(crate) seed: Option<u64>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) sink: Option<Arc<dyn InvalidationSink<K>>>,
 }
 
 /// How keys are hashed. One type for both would find its seed behind a pointer, on every hit.
@@ -64,6 +69,12 @@ pub(crate) struct Inner<K: Eq, V> {
     /// Whether an entry with a deadline was ever stored; until then nobody needs to know the time.
     timed: AtomicBool,
     observer: Option<Arc<dyn Observer>>,
+    rules: Rules,
+    generations: Generations<K>,
+    sink: Option<Arc<dyn InvalidationSink<K>>>,
+    latency: LatencyRecorder,
+    fallbacks: AtomicU64,
+    timeouts: AtomicU64,
     /// Ends with the cache.
     _sweeper: Option<Sweeper>,
 }
@@ -74,7 +85,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new(setup: Setup<K, V>, sweeper: Option<Sweeper>) -> Self {
-        let Setup { name, mut config, weigher, timer, seed, observer } = setup;
+        let Setup { name, mut config, weigher, timer, seed, observer, sink } = setup;
         let (shards, max_entry) = (config.effective_shards(), config.effective_max_entry_bytes());
         config.shards = Some(shards);
         config.max_entry_bytes = Some(max_entry);
@@ -95,6 +106,12 @@ where
             jitter: Jitter::new(config.jitter_percent),
             timed: AtomicBool::new(false),
             observer,
+            rules: Rules::new(&config),
+            generations: Generations::new(),
+            sink,
+            latency: LatencyRecorder::default(),
+            fallbacks: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
             _sweeper: sweeper,
             config,
         }
@@ -110,6 +127,35 @@ where
 
     pub(crate) const fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    pub(crate) fn shards(&self) -> &[Shard<K, V>] {
+        &self.shards
+    }
+
+    #[inline]
+    pub(crate) const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    #[inline]
+    pub(crate) const fn generations(&self) -> &Generations<K> {
+        &self.generations
+    }
+
+    pub(crate) const fn latency(&self) -> &LatencyRecorder {
+        &self.latency
+    }
+
+    /// Tells whether an entry that can expire was ever stored.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timed.load(Ordering::Relaxed)
+    }
+
+    /// Returns by what entries are judged at this moment.
+    #[inline]
+    pub(crate) const fn judge(&self, now: Tick) -> Judge<'_, K> {
+        Judge { generations: &self.generations, rules: &self.rules, now }
     }
 
     #[inline]
@@ -141,28 +187,69 @@ where
         self.timer.now()
     }
 
-    /// Makes an entry of a value that is stored now, and returns that now with it. Nothing of this
-    /// needs a lock.
+    /// Reads the clock for something that will end.
+    #[inline]
+    pub(crate) fn read_clock_for_end(&self) -> Tick {
+        // Before the entry can be seen, so that who sees it looks at the clock. Only written once:
+        // the line is read by every lookup.
+        if !self.timed.load(Ordering::Relaxed) {
+            self.timed.store(true, Ordering::Relaxed);
+        }
+        self.read_clock()
+    }
+
+    pub(crate) fn hold(&self, value: V) -> Held<V> {
+        Held::new(value, self.keeping)
+    }
+
+    /// Makes an entry that is stored now, and returns that now with it. Its generation is the
+    /// caller's to say. Nothing of this needs a lock.
     // Inlined, as all on the way of an entry into its node: each move of one costs as much as the
     // search for its place.
     #[inline]
-    pub(crate) fn entry(&self, hash: u64, value: V, weight: u64, options: EntryOptions) -> (Entry<V>, Tick) {
-        let (ttl, idle) = (options.ttl.resolve(self.config.ttl), options.idle.resolve(self.config.time_to_idle));
-        if (ttl.is_some() || idle.is_some()) && !self.timed.load(Ordering::Relaxed) {
-            // Before the entry can be seen, so that who sees it looks at the clock. Only written
-            // once: the line is read by every lookup.
-            self.timed.store(true, Ordering::Relaxed);
+    pub(crate) fn entry(
+        &self,
+        hash: u64,
+        held: Option<Held<V>>,
+        weight: u64,
+        options: EntryOptions,
+    ) -> (Entry<V>, Tick) {
+        let ttl = if held.is_some() { options.ttl.resolve(self.config.ttl) } else { self.rules.negative_ttl };
+        let idle = options.idle.resolve(self.config.time_to_idle);
+        let mut entry = Entry::lasting(held, weight);
+        if !options.tags.is_empty() {
+            entry.extra_mut().tags = options.tags.into();
         }
-        let now = self.now();
-        let deadline =
-            ttl.map_or(Deadline::NEVER, |ttl| Deadline::after(now, self.jitter.shorten(ttl, hash ^ now.noise())));
-        let held = Held::new(value, self.keeping);
-        (Entry { held, weight, deadline, idle: Idle::new(now, idle) }, now)
+        if ttl.is_none() && idle.is_none() {
+            return (entry, self.now());
+        }
+        let now = self.read_clock_for_end();
+        entry.idle = Idle::new(now, idle);
+        let Some(ttl) = ttl else { return (entry, now) };
+        let ttl = self.jitter.shorten(ttl, hash ^ now.noise());
+        entry.fresh = Deadline::after(now, ttl);
+        entry.life = Life::new(ttl);
+        let windows = (options.stale_while_revalidate, options.stale_if_error);
+        if entry.held.is_some() && windows != (None, None) {
+            let revalidate = windows.0.or(self.rules.stale_while_revalidate);
+            let on_error = windows.1.or(self.rules.stale_if_error);
+            let fresh = entry.fresh;
+            let extra = entry.extra_mut();
+            extra.keep = Some(fresh.plus(revalidate.max(on_error).unwrap_or_default()));
+            extra.revalidate = windows.0.map(|window| fresh.plus(window));
+        }
+        (entry, now)
     }
 
-    /// Weighs an entry with its node.
-    pub(crate) fn weigh(&self, key: &K, value: &V) -> u64 {
-        self.weigher.weigh(key, value).saturating_add(NODE_BYTES)
+    /// Weighs an entry with its node and tags.
+    #[inline]
+    pub(crate) fn weigh(&self, key: &K, value: Option<&V>, tags: &[Tag]) -> u64 {
+        let own = match value {
+            Some(value) => self.weigher.weigh(key, value),
+            None => self.weigher.weigh_absent(key),
+        };
+        let tags = if tags.is_empty() { 0 } else { Extra::bytes(tags) };
+        own.saturating_add(NODE_BYTES).saturating_add(tags)
     }
 
     #[inline]
@@ -180,36 +267,34 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let now = self.now();
+        let judge = self.judge(self.now());
         let lookup = Lookup::new(hash, key);
         let shard = self.shard(hash);
-        let core = shard.read();
-        let is_absent = match core.entries.hit_shared(&lookup) {
-            Shared::Found(entry) if entry.is_fresh(now) => {
-                entry.idle.touch(now);
-                let held = entry.held.take();
-                drop(core);
+        let glance = shard.glance(&lookup, |key, entry| {
+            let held = entry.live(&judge, key)?.clone();
+            entry.idle.touch(judge.now);
+            Some(held)
+        });
+        match glance {
+            Glance::Took(held) => {
                 self.count_hit();
-                return Some(held.into_value());
+                Some(held.into_value())
             }
-            Shared::Absent => true,
-            Shared::Found(_) | Shared::NeedsTheLock => false,
-        };
-        drop(core);
-        if is_absent {
-            self.tell_miss(Found::Absent);
-            return None;
+            Glance::Absent => {
+                self.tell_miss(Found::Absent);
+                None
+            }
+            Glance::Unsure => self.look_up_alone(shard, &lookup, &judge),
         }
-        self.look_up_alone(shard, &lookup, now)
     }
 
     /// Looks a key up where that moves its entry or takes it out.
-    fn look_up_alone<Q>(&self, shard: &Shard<K, V>, lookup: &Lookup<'_, Q>, now: Tick) -> Option<V>
+    fn look_up_alone<Q>(&self, shard: &Shard<K, V>, lookup: &Lookup<'_, Q>, judge: &Judge<'_, K>) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let found = shard.lock().look_up(&self.budget, lookup, now);
+        let found = shard.lock().look_up(&self.budget, judge, lookup);
         match found {
             Found::Live(held) => {
                 self.count_hit();
@@ -228,13 +313,12 @@ where
         self.emit_quietly(CacheEvent::Hit);
     }
 
-    /// Counts and tells of a lookup that was not served, and drops what it found expired.
-    pub(crate) fn tell_miss(&self, found: Found<K, V>) {
+    /// Tells of a lookup that was not served, counts it if nothing was there, and drops what it found
+    /// at its end.
+    fn tell_miss(&self, found: Found<K, V>) {
         let cause = match found {
-            Found::Expired(gone) => {
-                self.emit(CacheEvent::Expired { weight: gone.1.weight });
-                MissCause::Expired
-            }
+            Found::Gone(buried) => self.tell_buried(&buried),
+            Found::Stale => MissCause::Expired,
             Found::Absent | Found::Live(_) => {
                 self.counters.add(Counter::Absent);
                 MissCause::Absent
@@ -243,51 +327,63 @@ where
         self.emit_quietly(CacheEvent::Miss { cause });
     }
 
+    /// Tells of an entry that a lookup took out, and returns what the lookup counts as.
+    pub(crate) fn tell_buried(&self, buried: &Buried<K, V>) -> MissCause {
+        let (why, (_, entry)) = &**buried;
+        self.emit(why.event(entry.weight()));
+        why.cause()
+    }
+
     pub(crate) fn contains<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let now = self.now();
-        self.shard(hash).read().entries.peek(&Lookup::new(hash, key)).is_some_and(|entry| entry.is_fresh(now))
+        let judge = self.judge(self.now());
+        let core = self.shard(hash).read();
+        core.entries.examine(&Lookup::new(hash, key), |key, entry| entry.live(&judge, key).is_some()).unwrap_or(false)
     }
 
     #[inline]
     pub(crate) fn insert(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
         let hash = self.hash(&key);
-        let weight = self.weigh(&key, &value);
+        let weight = self.weigh(&key, Some(&value), &options.tags);
         if weight > self.budget.max_entry() {
             return self.refuse(hash, &key, value, weight);
         }
-        let (entry, now) = self.entry(hash, value, weight, options);
+        let (mut entry, now) = self.entry(hash, Some(self.hold(value)), weight, options);
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
         // A load that began before this insert would bring an older value.
         let overtaken = shard.core.flights.detach(hash, &key);
+        entry.seq = self.generations.current();
         let displaced = shard.put(&self.budget, hash, key, entry, now, &mut out);
-        let previous = match displaced {
-            Some((_, old)) if !old.is_fresh(now) => {
-                shard.core.counts.expirations += 1;
-                Err(Some(old))
-            }
-            Some((_, old)) => Ok(old.held),
-            None => Err(None),
-        };
+        let ended = displaced.as_ref().and_then(|gone| self.ended(gone, now));
+        if let Some(why) = ended {
+            shard.core.counts.gone(why, 1);
+        }
         drop(shard);
         drop(overtaken);
         self.emit(CacheEvent::Inserted { weight });
         self.release(out);
         self.settle(hash);
-        match previous {
-            Ok(held) => Insertion::Replaced { previous: held.into_value() },
-            Err(expired) => {
-                if let Some(old) = expired {
-                    self.emit(CacheEvent::Expired { weight: old.weight });
-                }
+        match (displaced, ended) {
+            (Some((_, old)), None) => match old.held {
+                Some(previous) => Insertion::Replaced { previous: previous.into_value() },
+                None => Insertion::Inserted,
+            },
+            (Some((_, old)), Some(why)) => {
+                self.emit(why.event(old.weight()));
                 Insertion::Inserted
             }
+            (None, _) => Insertion::Inserted,
         }
+    }
+
+    /// Tells whether and why an entry that was taken out no longer had a live value.
+    fn ended(&self, (key, entry): &(K, Entry<V>), now: Tick) -> Option<Why> {
+        entry.end(&self.judge(now), key).or_else(|| (!entry.is_fresh(now)).then_some(Why::Expired))
     }
 
     /// Gives a value back that is too heavy, and drops what was stored under its key: the caller
@@ -319,50 +415,15 @@ where
         let mut shard = self.shard(hash).lock();
         let overtaken = shard.core.flights.detach(hash, key);
         let gone = shard.take(&self.budget, &Lookup::new(hash, key));
-        let expired = gone.as_ref().is_some_and(|(_, entry)| !entry.is_fresh(now));
-        shard.core.counts.expirations += u64::from(expired);
+        let ended = gone.as_ref().and_then(|gone| self.ended(gone, now));
+        if let Some(why) = ended {
+            shard.core.counts.gone(why, 1);
+        }
         drop(shard);
         drop(overtaken);
         let (_, entry) = gone?;
-        let weight = entry.weight;
-        if expired {
-            self.emit(CacheEvent::Expired { weight });
-            return None;
-        }
-        self.emit(CacheEvent::Removed { weight });
-        Some(entry.held.into_value())
-    }
-
-    pub(crate) fn clear(&self) {
-        let mut entries = 0;
-        for shard in &self.shards {
-            let empty = Entries::new(self.config.policy, self.budget.share());
-            let emptied = shard.lock().empty(&self.budget, empty);
-            entries += u64::try_from(emptied.0.len()).unwrap_or(u64::MAX);
-        }
-        self.emit(CacheEvent::Cleared { entries });
-    }
-
-    pub(crate) fn maintain(&self) -> usize {
-        (0..).map_while(|shard| self.sweep_shard(shard)).sum()
-    }
-
-    /// Drops what has expired in one shard, and returns how much; `None` if there is no such shard.
-    pub(crate) fn sweep_shard(&self, number: usize) -> Option<usize> {
-        let shard = self.shards.get(number)?;
-        if !self.timed.load(Ordering::Relaxed) {
-            return Some(0);
-        }
-        let now = self.read_clock();
-        let (mut swept, mut from) = (0, Some(0));
-        while let Some(part) = from {
-            let mut out = Outgoing::new();
-            // Others have a chance at the lock between two parts.
-            from = shard.lock().sweep(&self.budget, part, now, &mut out);
-            swept += out.len();
-            self.release(out);
-        }
-        Some(swept)
+        self.emit(ended.unwrap_or(Why::Removed).event(entry.weight()));
+        if ended.is_some() { None } else { entry.held.map(Held::into_value) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -380,6 +441,9 @@ where
             let counted = shard.stats();
             stats.absorb(&counted);
         }
+        stats.load_latency = self.latency.snapshot();
+        stats.fallbacks = self.fallbacks.load(Ordering::Relaxed);
+        stats.timeouts = self.timeouts.load(Ordering::Relaxed);
         stats
     }
 
@@ -413,6 +477,25 @@ where
             if settled {
                 break;
             }
+        }
+    }
+
+    /// Counts a caller that waited and was given a stale value.
+    pub(crate) fn tell_fallback(&self, source: Source) {
+        self.fallbacks.fetch_add(1, Ordering::Relaxed);
+        self.emit(CacheEvent::HitStale { source });
+    }
+
+    /// Counts a caller that waited for as long as it may, and got nothing.
+    pub(crate) fn tell_timeout(&self) {
+        self.timeouts.fetch_add(1, Ordering::Relaxed);
+        self.emit(CacheEvent::TimedOut);
+    }
+
+    /// Passes an invalidation that began here on to others; never called with a lock held.
+    pub(crate) fn publish(&self, invalidation: impl FnOnce() -> Invalidation<K>) {
+        if let Some(sink) = &self.sink {
+            sink.publish(&invalidation());
         }
     }
 

@@ -7,10 +7,11 @@
 use std::borrow::Borrow;
 
 use crate::budget::Budget;
-use crate::entry::Entry;
+use crate::entry::{Entry, Judge};
 use crate::expiry::Tick;
 use crate::held::Held;
 use crate::load::FlightTable;
+use crate::observer::MissCause;
 use crate::outgoing::{Outgoing, Why};
 use crate::policy::{Entries, EvictionPolicy, Lookup, Policy as _, Shared};
 use crate::stats::CacheStats;
@@ -32,7 +33,7 @@ pub(crate) struct Shard<K: Eq, V> {
 pub(crate) struct Core<K: Eq, V> {
     pub(crate) entries: Entries<K, V>,
     pub(crate) flights: FlightTable<K, V>,
-    /// What is counted under the lock alone; hits and absent keys are counted by readers.
+    /// What is counted under the lock; plain hits and absent keys are mostly counted by readers.
     pub(crate) counts: CacheStats,
 }
 
@@ -40,10 +41,26 @@ pub(crate) struct Core<K: Eq, V> {
 #[derive(Debug)]
 pub(crate) enum Found<K, V> {
     Live(Held<V>),
+    /// Nothing, or the knowledge that there is no value.
     Absent,
+    /// A value whose time to live is over; it stays.
+    Stale,
     /// The entry is out of the shard now, to be dropped after the lock. Boxed, so that a hit need
     /// not make room for it.
-    Expired(Box<(K, Entry<V>)>),
+    Gone(Buried<K, V>),
+}
+
+/// An entry that was taken out, and why.
+pub(crate) type Buried<K, V> = Box<(Why, (K, Entry<V>))>;
+
+/// What a look under the shared lock came to.
+#[derive(Debug)]
+pub(crate) enum Glance<T> {
+    Took(T),
+    Absent,
+    /// There is more to it, or this policy moves an entry for each access: look under the lock
+    /// alone.
+    Unsure,
 }
 
 impl<K: Eq, V> Shard<K, V> {
@@ -79,27 +96,23 @@ impl<K: Eq, V> Shard<K, V> {
         stats
     }
 
-    /// Looks an entry up and takes its value, counting the access but not the hit; an expired entry
-    /// is taken out.
+    /// Counts the access to an entry and takes from it what is asked for, without the lock alone.
     #[inline]
-    pub(crate) fn look_up<Q>(&self, budget: &Budget, lookup: &Lookup<'_, Q>, now: Tick) -> Found<K, V>
+    pub(crate) fn glance<Q, T>(
+        &self,
+        lookup: &Lookup<'_, Q>,
+        take: impl FnOnce(&K, &Entry<V>) -> Option<T>,
+    ) -> Glance<T>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
-        V: Clone,
     {
         let core = self.core.read();
         match core.entries.hit_shared(lookup) {
-            Shared::Found(entry) if entry.is_fresh(now) => {
-                entry.idle.touch(now);
-                return Found::Live(entry.held.take());
-            }
-            Shared::Absent => return Found::Absent,
-            Shared::Found(_) | Shared::NeedsTheLock => {}
+            Shared::Found(key, entry) => take(key, entry).map_or(Glance::Unsure, Glance::Took),
+            Shared::Absent => Glance::Absent,
+            Shared::NeedsTheLock => Glance::Unsure,
         }
-        drop(core);
-        // To move or to take out an entry needs the lock alone.
-        self.lock().look_up(budget, lookup, now)
     }
 }
 
@@ -111,32 +124,58 @@ pub(crate) struct Locked<'a, K: Eq, V> {
 }
 
 impl<K: Eq, V> Locked<'_, K, V> {
-    /// Looks an entry up as [`Shard::look_up`] does.
-    pub(crate) fn look_up<Q>(&mut self, budget: &Budget, lookup: &Lookup<'_, Q>, now: Tick) -> Found<K, V>
+    /// Looks an entry up, counting the access and a miss that has a cause; what can never be served
+    /// again is taken out.
+    pub(crate) fn look_up<Q>(&mut self, budget: &Budget, judge: &Judge<'_, K>, lookup: &Lookup<'_, Q>) -> Found<K, V>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
         V: Clone,
     {
         match self.core.entries.hit(lookup) {
-            Some(entry) if entry.is_fresh(now) => {
-                entry.idle.touch(now);
-                Found::Live(entry.held.take())
+            Some(Entry { held: Some(held), seq, idle, fresh, .. })
+                if *seq >= judge.generations.newest()
+                    && !fresh.has_passed(judge.now)
+                    && !idle.has_passed(judge.now) =>
+            {
+                idle.touch(judge.now);
+                return Found::Live(held.clone());
             }
-            Some(_) => self.take_expired(budget, lookup),
-            None => Found::Absent,
+            Some(_) => {}
+            None => return Found::Absent,
+        }
+        if let Some(buried) = self.bury(budget, judge, lookup) {
+            self.core.counts.miss(buried.0.cause());
+            return Found::Gone(buried);
+        }
+        let core = &mut *self.core;
+        match core.entries.peek(lookup) {
+            Some(Entry { held: Some(held), fresh, idle, .. }) => {
+                idle.touch(judge.now);
+                if fresh.has_passed(judge.now) {
+                    core.counts.miss(MissCause::Expired);
+                    return Found::Stale;
+                }
+                Found::Live(held.clone())
+            }
+            _ => Found::Absent,
         }
     }
 
-    #[cold]
-    fn take_expired<Q>(&mut self, budget: &Budget, lookup: &Lookup<'_, Q>) -> Found<K, V>
+    /// Takes an entry out that can never be served again: invalidated, or past its keeping.
+    pub(crate) fn bury<Q>(
+        &mut self,
+        budget: &Budget,
+        judge: &Judge<'_, K>,
+        lookup: &Lookup<'_, Q>,
+    ) -> Option<Buried<K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.core.counts.misses_expired += 1;
-        self.core.counts.expirations += 1;
-        self.take(budget, lookup).map_or(Found::Absent, |gone| Found::Expired(Box::new(gone)))
+        let why = self.core.entries.examine(lookup, |key, entry| entry.end(judge, key))??;
+        self.core.counts.gone(why, 1);
+        self.take(budget, lookup).map(|gone| Box::new((why, gone)))
     }
 
     /// Stores an entry, and lets others of this shard give way while the budget is exceeded and the
@@ -154,16 +193,16 @@ impl<K: Eq, V> Locked<'_, K, V> {
         now: Tick,
         out: &mut Outgoing<K, V>,
     ) -> Option<(K, Entry<V>)> {
-        let weight = entry.weight;
+        let weight = entry.weight();
         let displaced = self.core.entries.insert(hash, key, entry);
         self.core.counts.inserts += 1;
-        let mut freed = displaced.as_ref().map_or(0, |(_, old)| old.weight);
+        let mut freed = displaced.as_ref().map_or(0, |(_, old)| old.weight());
         let before = self.weight();
         let mut gave_way = false;
         while budget.would_exceed(weight, freed) && before.saturating_sub(freed) > budget.floor() {
             let Some(gone) = self.evict_one(now) else { break };
             gave_way = true;
-            freed += gone.1.weight;
+            freed += gone.1.weight();
             out.push(Why::Evicted, gone);
         }
         self.bytes.store(before + weight - freed, Ordering::Relaxed);
@@ -202,7 +241,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
         let Some(gone) = self.core.entries.evict(now) else {
             return false;
         };
-        self.shrink(budget, gone.1.weight);
+        self.shrink(budget, gone.1.weight());
         self.core.counts.evictions += 1;
         out.push(Why::Evicted, gone);
         true
@@ -215,26 +254,40 @@ impl<K: Eq, V> Locked<'_, K, V> {
         Q: Eq + ?Sized,
     {
         let gone = self.core.entries.remove(lookup)?;
-        self.shrink(budget, gone.1.weight);
+        self.shrink(budget, gone.1.weight());
         Some(gone)
     }
 
-    /// Takes out every entry whose time is over, of a part that begins at `from`. Returns where to
-    /// go on, if there is more.
-    pub(crate) fn sweep(&mut self, budget: &Budget, from: usize, now: Tick, out: &mut Outgoing<K, V>) -> Option<usize> {
+    /// Takes out every entry that can never be served again, of a part of so many that begins at
+    /// `from`. Returns where to go on, if there is more.
+    pub(crate) fn sweep(
+        &mut self,
+        budget: &Budget,
+        judge: &Judge<'_, K>,
+        from: usize,
+        most: usize,
+        out: &mut Outgoing<K, V>,
+    ) -> Option<usize> {
         let core = &mut *self.core;
-        let (mut weight, mut expired) = (0, 0);
+        let (mut weight, mut expired, mut invalidated) = (0, 0, 0);
         let next = core.entries.extract(
             from,
-            SWEPT_AT_ONCE,
-            |entry| !entry.is_fresh(now),
+            most,
+            |key, entry| entry.end(judge, key).is_some(),
             |gone| {
-                weight += gone.1.weight;
-                expired += 1;
-                out.push(Why::Expired, gone);
+                weight += gone.1.weight();
+                // Most that are past their keeping were not invalidated as well; and if so, either
+                // is true of them.
+                let why = if gone.1.is_past_keeping(judge) { Why::Expired } else { Why::Invalidated };
+                match why {
+                    Why::Expired => expired += 1,
+                    _ => invalidated += 1,
+                }
+                out.push(why, gone);
             },
         );
-        core.counts.expirations += expired;
+        core.counts.gone(Why::Expired, expired);
+        core.counts.gone(Why::Invalidated, invalidated);
         self.shrink(budget, weight);
         next
     }
@@ -261,5 +314,3 @@ impl<K: Eq, V> Locked<'_, K, V> {
 /// its place in a table that is about two thirds full, its fingerprint once it is gone, and room to
 /// grow. Measured by the bench `memory_u64`: 75 bytes.
 pub(crate) const NODE_BYTES: u64 = 80;
-/// How many entries a sweep looks at before it lets others have the lock.
-const SWEPT_AT_ONCE: usize = 1024;

@@ -1,6 +1,7 @@
 //! The task that drops what has expired.
 
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::inner::{Inner, Setup};
+use crate::load::panic_message;
 
 /// Ends the task when it is dropped, which the cache does at its own end.
 #[derive(Debug)]
@@ -49,9 +51,23 @@ where
     loop {
         ticks.tick().await;
         let Some(inner) = inner.upgrade() else { return };
-        let mut shard = 0;
-        while inner.sweep_shard(shard).is_some() {
-            shard += 1;
+        let Some(mut round) = inner.begin_sweep() else { continue };
+        loop {
+            // The user's `Drop` and observer run in here. What is swept is out of the shard by then,
+            // and the round goes on with the next one.
+            match catch_unwind(AssertUnwindSafe(|| inner.sweep_shard(&mut round))) {
+                Ok(None) => break,
+                Ok(Some(_)) => {}
+                Err(panic) => {
+                    let message = panic_message(&*panic);
+                    tracing::error!(
+                        target: "bedplate_cache",
+                        cache = inner.name(),
+                        %message,
+                        "dropping an expired entry panicked"
+                    );
+                }
+            }
             tokio::task::yield_now().await;
         }
     }

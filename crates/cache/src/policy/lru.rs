@@ -1,11 +1,12 @@
 //! Exact least recently used, on the `lru` crate.
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 use std::fmt;
 
 use lru::LruCache;
 
-use super::keyed::{BuildFinished, HashedKey, Keyed, Lookup, NodeRef, Numbered};
+use super::keyed::{BuildFinished, HashedKey, Keyed, Lookup, NodeRef, Numbered, Visit, Visited};
 use super::{Policy, Victim};
 use crate::entry::Entry;
 use crate::expiry::Tick;
@@ -54,6 +55,25 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
         self.map.peek::<dyn HashedKey<Q> + '_>(lookup)
     }
 
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    where
+        K: Borrow<Q>,
+    {
+        self.map.peek_mut::<dyn HashedKey<Q> + '_>(lookup)
+    }
+
+    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, &Entry<V>) -> T) -> Option<T>
+    where
+        K: Borrow<Q>,
+    {
+        // The map gives the stored key only to who counts the access.
+        let entry = self.peek(lookup)?;
+        let seen = Cell::new(None);
+        let visit = Visit::new(lookup, |key: &K| seen.set(Some(look(key, entry))));
+        self.map.peek::<dyn Visited<K, Q> + '_>(&visit);
+        seen.into_inner()
+    }
+
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
         self.nodes = self.nodes.wrapping_add(1);
         let displaced = self.map.push(Keyed { hash, node: self.nodes, key }, entry);
@@ -80,12 +100,13 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
         &mut self,
         from: usize,
         most: usize,
-        mut fits: impl FnMut(&Entry<V>) -> bool,
+        mut fits: impl FnMut(&K, &Entry<V>) -> bool,
         mut each: impl FnMut(Victim<K, V>),
     ) -> Option<usize> {
         // `LruCache::retain` would drop keys and values here and now, under the lock.
         let part = self.map.iter().skip(from).take(most);
-        let leaving: Vec<NodeRef> = part.filter(|(_, entry)| fits(entry)).map(|(keyed, _)| keyed.number()).collect();
+        let leaving: Vec<NodeRef> =
+            part.filter(|(keyed, entry)| fits(&keyed.key, entry)).map(|(keyed, _)| keyed.number()).collect();
         let length = self.map.len();
         let end = from.saturating_add(most);
         let more = end < length;
@@ -141,7 +162,7 @@ mod tests {
     fn extracting_keeps_the_order_of_the_others() {
         let mut lru = filled();
         let mut gone = Vec::new();
-        assert_eq!(lru.extract(0, 2, |entry| *entry.value() == 20, |(key, _)| gone.push(key)), Some(1));
+        assert_eq!(lru.extract(0, 2, |_, entry| *entry.value() == 20, |(key, _)| gone.push(key)), Some(1));
         assert_eq!(gone, ["key 20"]);
         let order: Vec<u32> = std::iter::from_fn(|| lru.evict(Tick::ORIGIN)).map(|(_, entry)| *entry.value()).collect();
         assert_eq!(order, [10, 30]);

@@ -50,6 +50,16 @@ pub(crate) trait Policy<K: Eq, V> {
     where
         K: Borrow<Q>;
 
+    /// Finds an entry to change its times, without a trace.
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    where
+        K: Borrow<Q>;
+
+    /// Looks at an entry with its stored key, without a trace.
+    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, &Entry<V>) -> T) -> Option<T>
+    where
+        K: Borrow<Q>;
+
     /// Stores an entry and returns what it displaced under the same key.
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<Victim<K, V>>;
 
@@ -71,7 +81,7 @@ pub(crate) trait Policy<K: Eq, V> {
         &mut self,
         from: usize,
         most: usize,
-        fits: impl FnMut(&Entry<V>) -> bool,
+        fits: impl FnMut(&K, &Entry<V>) -> bool,
         each: impl FnMut(Victim<K, V>),
     ) -> Option<usize>;
 
@@ -98,12 +108,14 @@ impl<K: Eq, V> Entries<K, V> {
     /// Finds an entry and counts the access under a shared lock, if this policy need not move the
     /// entry for it.
     #[inline]
-    pub(crate) fn hit_shared<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Shared<'_, V>
+    pub(crate) fn hit_shared<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Shared<'_, K, V>
     where
         K: Borrow<Q>,
     {
         match self {
-            Self::S3Fifo(entries) => entries.hit_shared(lookup).map_or(Shared::Absent, Shared::Found),
+            Self::S3Fifo(entries) => {
+                entries.hit_shared(lookup).map_or(Shared::Absent, |(key, entry)| Shared::Found(key, entry))
+            }
             Self::Lru(_) => Shared::NeedsTheLock,
         }
     }
@@ -111,8 +123,8 @@ impl<K: Eq, V> Entries<K, V> {
 
 /// What a lookup under a shared lock came to.
 #[derive(Debug)]
-pub(crate) enum Shared<'a, V> {
-    Found(&'a Entry<V>),
+pub(crate) enum Shared<'a, K, V> {
+    Found(&'a K, &'a Entry<V>),
     Absent,
     NeedsTheLock,
 }
@@ -143,6 +155,20 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
         of_policy!(self, entries => entries.peek(lookup))
     }
 
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    where
+        K: Borrow<Q>,
+    {
+        of_policy!(self, entries => entries.peek_mut(lookup))
+    }
+
+    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, &Entry<V>) -> T) -> Option<T>
+    where
+        K: Borrow<Q>,
+    {
+        of_policy!(self, entries => entries.examine(lookup, look))
+    }
+
     #[inline]
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<Victim<K, V>> {
         of_policy!(self, entries => entries.insert(hash, key, entry))
@@ -169,7 +195,7 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
         &mut self,
         from: usize,
         most: usize,
-        fits: impl FnMut(&Entry<V>) -> bool,
+        fits: impl FnMut(&K, &Entry<V>) -> bool,
         each: impl FnMut(Victim<K, V>),
     ) -> Option<usize> {
         of_policy!(self, entries => entries.extract(from, most, fits, each))
@@ -183,14 +209,16 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
 #[cfg(test)]
 mod testing {
     use super::*;
-    use crate::expiry::{Deadline, Idle};
+    use crate::expiry::Deadline;
     use crate::held::{Held, Keeping};
 
     pub(super) fn entry(value: u32) -> Entry<u32> {
         timed(value, 1, Deadline::NEVER)
     }
 
-    pub(super) fn timed(value: u32, weight: u64, deadline: Deadline) -> Entry<u32> {
-        Entry { held: Held::new(value, Keeping::InPlace), weight, deadline, idle: Idle::new(Tick::ORIGIN, None) }
+    pub(super) fn timed(value: u32, weight: u64, fresh: Deadline) -> Entry<u32> {
+        let mut entry = Entry::lasting(Some(Held::new(value, Keeping::InPlace)), weight);
+        entry.fresh = fresh;
+        entry
     }
 }

@@ -1,12 +1,18 @@
 //! The public API of `bedplate-cache`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+mod batch;
+mod blocking;
+mod bounds;
 mod budget;
 #[cfg(feature = "derive")]
 mod derive;
+mod engine;
 mod events;
 mod expiry;
+mod invalidation;
 mod loads;
 mod model;
+mod stampede;
 mod store;
 mod stress;

@@ -93,7 +93,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
 
     /// Finds an entry and counts the access, which needs no lock of its own.
     #[inline]
-    pub(crate) fn hit_shared<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<&Entry<V>>
+    pub(crate) fn hit_shared<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<(&K, &Entry<V>)>
     where
         K: Borrow<Q>,
     {
@@ -102,7 +102,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         if hits < MOST_HITS {
             node.hits.store(hits + 1, Ordering::Relaxed);
         }
-        Some(&node.entry)
+        Some((&node.key, &node.entry))
     }
 
     #[inline]
@@ -148,7 +148,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         node.prev = Place::NONE;
         node.next = head;
         *node.hits.get_mut() = 0;
-        let weight = node.entry.weight;
+        let weight = node.entry.weight();
         if let Some(second) = self.nodes.get_mut(head) {
             second.prev = at;
         }
@@ -163,7 +163,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
 
     fn unlink(&mut self, at: Place) {
         let Some(node) = self.nodes.get(at) else { return };
-        let (prev, next, which, weight) = (node.prev, node.next, node.queue, node.entry.weight);
+        let (prev, next, which, weight) = (node.prev, node.next, node.queue, node.entry.weight());
         if let Some(node) = self.nodes.get_mut(prev) {
             node.next = next;
         }
@@ -287,7 +287,7 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.hit_shared(lookup)
+        self.hit_shared(lookup).map(|(_, entry)| entry)
     }
 
     #[inline]
@@ -298,9 +298,24 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         self.node(lookup).map(|node| &node.entry)
     }
 
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.place(lookup)?;
+        self.nodes.get_mut(at).map(|node| &mut node.entry)
+    }
+
+    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, &Entry<V>) -> T) -> Option<T>
+    where
+        K: Borrow<Q>,
+    {
+        self.node(lookup).map(|node| look(&node.key, &node.entry))
+    }
+
     #[inline]
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
-        let weight = entry.weight;
+        let weight = entry.weight();
         if let Some(at) = self.place(&Lookup::new(hash, &key))
             && let Some(node) = self.nodes.get_mut(at)
         {
@@ -309,7 +324,7 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
             let which = node.queue;
             let old = (std::mem::replace(&mut node.key, key), std::mem::replace(&mut node.entry, entry));
             let queue = self.queue(which);
-            queue.weight = queue.weight - old.1.weight + weight;
+            queue.weight = queue.weight - old.1.weight() + weight;
             self.newest = at;
             return Some(old);
         }
@@ -348,13 +363,13 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         &mut self,
         from: usize,
         most: usize,
-        mut fits: impl FnMut(&Entry<V>) -> bool,
+        mut fits: impl FnMut(&K, &Entry<V>) -> bool,
         mut each: impl FnMut((K, Entry<V>)),
     ) -> Option<usize> {
         let end = from.saturating_add(most).min(self.nodes.places());
         for number in from..end {
             if let Some(at) = self.nodes.place(number)
-                && self.nodes.get(at).is_some_and(|node| fits(&node.entry))
+                && self.nodes.get(at).is_some_and(|node| fits(&node.key, &node.entry))
                 && let Some(gone) = self.take(at)
             {
                 each(gone);

@@ -225,5 +225,5 @@ fn keys_of_one_hash_are_told_apart() {
 
 #[test]
 fn a_node_is_no_larger_than_it_was_measured_to_be() {
-    assert!(size_of::<Node<u64, u64>>() <= 80, "{}", size_of::<Node<u64, u64>>());
+    assert!(size_of::<Node<u64, u64>>() <= 88, "{}", size_of::<Node<u64, u64>>());
 }
