@@ -3,16 +3,22 @@
 mod answer;
 mod backoff;
 mod breaker;
+mod budget;
 mod class;
 mod clock;
 mod config;
 mod failure;
 mod fallback;
+mod grpc;
+mod hedge;
+mod limit;
 mod observer;
 mod pipeline;
 mod policy;
 mod random;
+mod rate;
 mod retry;
+mod throttle;
 mod timeout;
 
 pub use answer::{Answer, Quality};
@@ -21,16 +27,28 @@ pub use breaker::{
     Abandoned, BreakerBuilder, BreakerConfig, BreakerMachine, BreakerState, BreakerStats, CircuitBreaker, HalfOpen,
     Outcome, OutcomeWindow, Permit, Refused, Semantics, Ticket, Transition, TripRule, WindowCounts, WindowKind,
 };
+pub use budget::{
+    BudgetConfig, BudgetExhausted, BudgetStats, BudgetedCall, InFlightBudget, RetryBudget, RetryThrottle,
+    ThrottleConfig, TokenBucket, TokenBudget, WhenEmpty,
+};
 pub use class::{Classify, ErrorClass};
 pub use clock::{Clock, TokioClock};
 pub use config::ConfigError;
-pub use failure::{Failure, TimeoutScope};
+pub use failure::{Failure, Rejection, TimeoutScope};
 pub use fallback::{Fallback, FallbackChain, Source};
+pub use grpc::{GrpcHedgingPolicy, GrpcRetryPolicy, GrpcRetryThrottling, GrpcStatus, Pushback};
+pub use hedge::{HedgeAnswer, HedgePlan, HedgeStep};
+pub use limit::{Aimd, Gradient2, Limit, LimitConfig, Sample, Vegas, VegasRule};
 pub use observer::{FnObserver, NoObserver, Observer, RecoveryEvent};
 pub use pipeline::{Pipeline, PipelineBuilder, PipelineStats};
 pub use policy::{Cx, Env, Identity, Policy, Stack};
 pub use random::{Random, SeededRandom};
-pub use retry::{GiveUp, Retry, RetryConfig, RetryDecision, RetryPlan};
+pub use rate::{
+    AdaptiveRate, AdaptiveRateConfig, Cubic, KeyedRateLimiter, KeyedRateStats, Pace, Quota, RateLimited, RateLimiter,
+    RateMachine, RateStats,
+};
+pub use retry::{GiveUp, Retry, RetryConfig, RetryDecision, RetryPlan, ServerDelay};
+pub use throttle::ThrottleRule;
 pub use timeout::{Timeout, TimeoutConfig};
 
 /// Compiles the blocks of the guide; a packaged crate has no such file, `cfg(doctest)` keeps it out.

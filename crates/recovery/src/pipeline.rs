@@ -14,6 +14,7 @@ use crate::config::ConfigError;
 use crate::failure::Failure;
 use crate::observer::{NoObserver, Observer};
 use crate::policy::{Cx, Env, Identity, Policy, Stack};
+use crate::rate::RateLimiter;
 use crate::retry::Retry;
 use crate::timeout::Timeout;
 
@@ -280,7 +281,7 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
             Err(failure) => {
                 one(&shared.failed);
                 match failure {
-                    Failure::BreakerOpen { .. } => {
+                    Failure::Rejected { .. } => {
                         one(&shared.refused);
                     }
                     Failure::TimedOut { .. } => {
@@ -337,6 +338,11 @@ impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
     /// Asks `breaker` before what follows, and tells it the results.
     pub fn breaker(self, breaker: CircuitBreaker) -> PipelineBuilder<Stack<P, CircuitBreaker>, C, O> {
         self.then(breaker)
+    }
+
+    /// Admits what follows at `limiter`'s rate.
+    pub fn rate_limit(self, limiter: RateLimiter) -> PipelineBuilder<Stack<P, RateLimiter>, C, O> {
+        self.then(limiter)
     }
 
     /// Puts any policy inside of those already named.

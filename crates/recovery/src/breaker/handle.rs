@@ -12,7 +12,7 @@ use crate::breaker::machine::BreakerMachine;
 use crate::breaker::state::{BreakerState, BreakerStats, Outcome, Refused, Ticket, Transition};
 use crate::class::Classify;
 use crate::clock::{Clock, TokioClock};
-use crate::failure::Failure;
+use crate::failure::{Failure, Rejection};
 use crate::observer::{NoObserver, Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 
@@ -29,7 +29,7 @@ use crate::policy::{Cx, Env, Policy};
 /// let breaker = CircuitBreaker::builder("payments").consecutive_failures(1).build()?;
 /// let down = || async { Err::<(), _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)) };
 /// assert!(matches!(breaker.call(down()).await, Err(Failure::Inner { .. })));
-/// assert!(matches!(breaker.call(down()).await, Err(Failure::BreakerOpen { .. })));
+/// assert!(matches!(breaker.call(down()).await, Err(Failure::Rejected { .. })));
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -102,7 +102,7 @@ impl CircuitBreaker {
     /// Makes `call` if the breaker admits it, and records how it ended.
     ///
     /// # Errors
-    /// Returns [`Failure::BreakerOpen`] if the breaker refuses, and the error of `call` as [`Failure::Inner`].
+    /// Returns [`Failure::Rejected`] if the breaker refuses, and the error of `call` as [`Failure::Inner`].
     ///
     /// # Cancel safety
     /// Dropping the future drops the call, which then counts as the setting
@@ -236,8 +236,9 @@ impl CircuitBreaker {
         match result {
             Ok(ticket) => Ok(Guard { breaker: self, ticket: Some(ticket), clock, observer, deadline }),
             Err(Refused { retry_after, .. }) => {
-                observer.observe(&RecoveryEvent::BreakerRefused { breaker: self.name(), retry_after });
-                Err(Failure::BreakerOpen { breaker: Arc::clone(&self.shared.name), retry_after })
+                let (by, reason) = (&self.shared.name, Rejection::BreakerOpen);
+                observer.observe(&RecoveryEvent::Rejected { by, reason, retry_after });
+                Err(Failure::Rejected { by: Arc::clone(by), reason, retry_after })
             }
         }
     }

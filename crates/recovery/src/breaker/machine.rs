@@ -123,7 +123,7 @@ impl BreakerMachine {
         let slow = self.config.slow_call_rate.is_some() && took >= self.config.slow_call;
         match self.state {
             BreakerState::Closed => {
-                self.window.record(now, outcome, slow);
+                self.window.record_timed(now, outcome, slow, took);
                 let judged = match outcome {
                     Outcome::Failure => true,
                     Outcome::Success => slow || self.config.semantics.judges_successes(),
@@ -135,11 +135,11 @@ impl BreakerMachine {
                 None
             }
             BreakerState::HalfOpen => {
-                self.probes.record(now, outcome, slow);
+                self.probes.record_timed(now, outcome, slow, took);
                 self.judge_probes(now)
             }
             BreakerState::MetricsOnly => {
-                self.window.record(now, outcome, slow);
+                self.window.record_timed(now, outcome, slow, took);
                 None
             }
             BreakerState::Disabled | BreakerState::Open | BreakerState::Isolated => None,

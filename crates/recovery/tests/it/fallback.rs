@@ -67,7 +67,7 @@ async fn a_source_below_the_floor_is_not_asked() {
     let asked = Count::default();
     let failure = Fallback::new()
         .floor(quality(0.6))
-        .first("live", fail(ErrorClass::Overload))
+        .first("live", fail(ErrorClass::Overload { after: None }))
         .then(Source::new("bad", quality(0.59)), |_| async {
             asked.up();
             Ok::<_, Fault>(2)
@@ -75,7 +75,7 @@ async fn a_source_below_the_floor_is_not_asked() {
         .run()
         .await
         .unwrap_err();
-    assert_eq!((failure.class(), asked.get()), (ErrorClass::Overload, 0));
+    assert_eq!((failure.class(), asked.get()), (ErrorClass::Overload { after: None }, 0));
 }
 
 #[tokio::test]
