@@ -4,6 +4,7 @@ mod answer;
 mod backoff;
 mod breaker;
 mod budget;
+mod bulkhead;
 mod class;
 mod clock;
 mod config;
@@ -31,6 +32,7 @@ pub use budget::{
     BudgetConfig, BudgetExhausted, BudgetStats, BudgetedCall, InFlightBudget, RetryBudget, RetryThrottle,
     ThrottleConfig, TokenBucket, TokenBudget, WhenEmpty,
 };
+pub use bulkhead::{Bulkhead, BulkheadConfig, BulkheadPermit, BulkheadStats, Discipline, Places};
 pub use class::{Classify, ErrorClass};
 pub use clock::{Clock, TokioClock};
 pub use config::ConfigError;
@@ -41,7 +43,7 @@ pub use hedge::{HedgeAnswer, HedgePlan, HedgeStep};
 pub use limit::{Aimd, Gradient2, Limit, LimitConfig, Sample, Vegas, VegasRule};
 pub use observer::{FnObserver, NoObserver, Observer, RecoveryEvent};
 pub use pipeline::{Pipeline, PipelineBuilder, PipelineStats};
-pub use policy::{Cx, Env, Identity, Policy, Stack};
+pub use policy::{Cx, Env, Identity, Policy, Priority, Stack};
 pub use random::{Random, SeededRandom};
 pub use rate::{
     AdaptiveRate, AdaptiveRateConfig, Cubic, KeyedRateLimiter, KeyedRateStats, Pace, Quota, RateLimited, RateLimiter,

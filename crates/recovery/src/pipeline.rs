@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::breaker::CircuitBreaker;
+use crate::bulkhead::Bulkhead;
 use crate::class::{Classify, ErrorClass};
 use crate::clock::{Clock, TokioClock};
 use crate::config::ConfigError;
@@ -338,6 +339,11 @@ impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
     /// Asks `breaker` before what follows, and tells it the results.
     pub fn breaker(self, breaker: CircuitBreaker) -> PipelineBuilder<Stack<P, CircuitBreaker>, C, O> {
         self.then(breaker)
+    }
+
+    /// Lets what follows run at once no more often than `bulkhead` has places.
+    pub fn bulkhead(self, bulkhead: Bulkhead) -> PipelineBuilder<Stack<P, Bulkhead>, C, O> {
+        self.then(bulkhead)
     }
 
     /// Admits what follows at `limiter`'s rate.

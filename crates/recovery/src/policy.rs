@@ -1,6 +1,8 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Clock;
 use crate::config::ConfigError;
 use crate::failure::Failure;
@@ -42,16 +44,80 @@ pub trait Policy: Send + Sync {
         Fut: Future<Output = Result<T, Failure<E>>> + Send;
 }
 
-/// What travels with a call: the number of the attempt and the deadline.
+/// How much a call matters when not all can be served.
+///
+/// The names are those of "Site Reliability Engineering", chapter 21 (there: critical plus, critical, sheddable plus,
+/// sheddable).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Priority {
+    /// Work that may fail any time: prefetching, warming.
+    Sheddable,
+    /// Work that can wait: batches.
+    Low,
+    /// What is not said to be anything else.
+    #[default]
+    Normal,
+    /// Work whose failure a person sees at once.
+    Critical,
+}
+
+impl Priority {
+    /// All priorities, the highest first.
+    pub const ALL: [Self; 4] = [Self::Critical, Self::Normal, Self::Low, Self::Sheddable];
+
+    pub(crate) const fn rank(self) -> usize {
+        match self {
+            Self::Critical => 0,
+            Self::Normal => 1,
+            Self::Low => 2,
+            Self::Sheddable => 3,
+        }
+    }
+}
+
+/// What travels with a call: the number of the attempt, the deadline, the priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cx {
     attempt: u32,
+    hedge: u32,
+    priority: Priority,
     deadline: Option<Instant>,
 }
 
 impl Cx {
-    pub(crate) const fn first() -> Self {
-        Self { attempt: 1, deadline: None }
+    /// Returns the context of a first attempt without a deadline.
+    #[must_use]
+    pub const fn first() -> Self {
+        Self { attempt: 1, hedge: 0, priority: Priority::Normal, deadline: None }
+    }
+
+    /// Returns the number of this attempt among those that run beside each other: 0 for the first, 1 and up for hedges.
+    /// With it a call can pick another target.
+    #[must_use]
+    pub const fn hedge(&self) -> u32 {
+        self.hedge
+    }
+
+    /// Returns how much the call matters.
+    #[must_use]
+    pub const fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Returns a context of this priority.
+    #[must_use]
+    pub const fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Returns the context of hedge number `hedge`.
+    #[must_use]
+    pub const fn with_hedge(mut self, hedge: u32) -> Self {
+        self.hedge = hedge;
+        self
     }
 
     /// Returns the number of this attempt, from 1.

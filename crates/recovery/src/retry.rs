@@ -168,7 +168,7 @@ impl Retry {
         let delays = delays.into();
         self.delay_with(move |attempt, _| {
             let place = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
-            Some(delays.get(place).or(delays.last()).copied().unwrap_or_default())
+            Some(delays.get(place).or_else(|| delays.last()).copied().unwrap_or_default())
         })
     }
 
@@ -382,7 +382,7 @@ impl Policy for Retry {
         let mut plan = None;
         let mut last = None;
         let mut cx = cx;
-        if let Some(call) = &mut budgeted {
+        if let Some(call) = &budgeted {
             match call.first(|| env.clock.now()) {
                 Ok(wait) => pause(env, env.clock.now(), wait).await,
                 Err(exhausted) => return Err(refused(env, exhausted)),
@@ -426,16 +426,15 @@ impl Policy for Retry {
                     return Err(failure);
                 }
             };
-            let after = match budgeted.as_mut().map_or(Ok(Duration::ZERO), |call| call.withdraw(now, class)) {
-                Ok(wait) => after.max(wait),
-                Err(_) => {
-                    give_up(env, attempt, class, GiveUp::Budget);
-                    if self.config.waits_when_exhausted {
-                        pause(env, now, after).await;
-                    }
-                    return Err(failure);
+            let granted = budgeted.as_mut().map_or(Ok(Duration::ZERO), |call| call.withdraw(now, class));
+            let Ok(wait) = granted else {
+                give_up(env, attempt, class, GiveUp::Budget);
+                if self.config.waits_when_exhausted {
+                    pause(env, now, after).await;
                 }
+                return Err(failure);
             };
+            let after = after.max(wait);
             last = Some(failure);
             will_retry(env, attempt, class, after);
             pause(env, now, after).await;

@@ -316,7 +316,6 @@ impl BreakerBuilder {
     }
 
     /// Sums up how long the calls in the window took, for [`BreakerStats`](crate::BreakerStats).
-    #[must_use]
     pub fn keep_durations(mut self, keep: bool) -> Self {
         self.config.keep_durations = keep;
         self

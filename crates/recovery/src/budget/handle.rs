@@ -224,7 +224,7 @@ impl BudgetedCall<'_> {
     ///
     /// # Errors
     /// Returns [`BudgetExhausted`] if the first attempt must not be made.
-    pub fn first(&mut self, now: impl FnOnce() -> Instant) -> Result<Duration, BudgetExhausted> {
+    pub fn first(&self, now: impl FnOnce() -> Instant) -> Result<Duration, BudgetExhausted> {
         match (&self.budget.shared.state, self.budget.config_if_first_is_charged()) {
             (State::Tokens { bucket, full, .. }, Some(config)) => {
                 let mut bucket = bucket.lock();
@@ -237,7 +237,7 @@ impl BudgetedCall<'_> {
     }
 
     /// Counts a failed attempt; only gRPC's throttle cares.
-    pub fn failed(&mut self) {
+    pub fn failed(&self) {
         if let State::Throttle { throttle, full } = &self.budget.shared.state {
             throttle.lock().failed();
             full.store(false, Ordering::Relaxed);
@@ -416,7 +416,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..500 {
-                        drop(budget.enter().withdraw(now, ErrorClass::Transient));
+                        let _decided = budget.enter().withdraw(now, ErrorClass::Transient);
                     }
                 });
             }

@@ -187,6 +187,9 @@ mod tests {
         assert!(rate < 100.0, "{rate}");
         let first = limit.acquire(ms(1_000));
         let second = limit.acquire(ms(1_000));
-        assert!((second - first).as_secs_f64() * rate > 0.99, "those who wait do so one behind the other");
+        assert!(
+            (second.as_secs_f64() - first.as_secs_f64()) * rate > 0.99,
+            "those who wait do so one behind the other"
+        );
     }
 }

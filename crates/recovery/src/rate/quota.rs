@@ -46,7 +46,7 @@ impl Quota {
     /// Allows `permits` calls per minute.
     #[must_use]
     pub const fn per_minute(permits: u32) -> Self {
-        Self::new(permits, Duration::from_secs(60))
+        Self::new(permits, Duration::from_mins(1))
     }
 
     /// Allows `permits` calls per `period`.

@@ -11,6 +11,7 @@
 )]
 
 mod breaker;
+mod bulkhead;
 mod conformance;
 mod fallback;
 mod pipeline;

@@ -186,18 +186,17 @@ async fn play(rules: &Rules, budget: &RetryBudget, script: Script<'_>) -> Replay
     let (retries, reason) = told.lock().clone();
     for (index, step) in script.iter().enumerate() {
         let expected = &step["expected"];
-        let (outcome, delay, quota) = match retries.get(index) {
-            Some((delay, quota)) => ("retry_request", *delay, *quota),
-            None => {
-                let word = match (&result, reason) {
-                    (Ok(()), _) => "success",
-                    (Err(Failure::Inner { .. }), Some(GiveUp::Attempts)) => "max_attempts_exceeded",
-                    (Err(Failure::Inner { .. }), Some(GiveUp::Budget)) => "retry_quota_exceeded",
-                    (Err(Failure::Inner { .. }), Some(GiveUp::NotRetryable)) => "fail_request",
-                    other => return Err(wrong(format!("ended as {other:?}"))),
-                };
-                (word, ended_after, budget.stats().available)
-            }
+        let (outcome, delay, quota) = if let Some((delay, quota)) = retries.get(index) {
+            ("retry_request", *delay, *quota)
+        } else {
+            let word = match (&result, reason) {
+                (Ok(()), _) => "success",
+                (Err(Failure::Inner { .. }), Some(GiveUp::Attempts)) => "max_attempts_exceeded",
+                (Err(Failure::Inner { .. }), Some(GiveUp::Budget)) => "retry_quota_exceeded",
+                (Err(Failure::Inner { .. }), Some(GiveUp::NotRetryable)) => "fail_request",
+                other => return Err(wrong(format!("ended as {other:?}"))),
+            };
+            (word, ended_after, budget.stats().available)
         };
         same(index, Some(outcome), expected["outcome"].as_str())?;
         for (field, value) in expected.as_object().unwrap() {

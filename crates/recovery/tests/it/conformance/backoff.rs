@@ -222,7 +222,7 @@ fn waited(retry: Retry, delays: usize) -> Vec<Duration> {
         }))
         .build()
         .unwrap();
-    let failing = pipeline.run_classified(|_: &()| ErrorClass::Transient, |_| async { Err::<(), ()>(()) });
+    let failing = pipeline.run_classified(|(): &()| ErrorClass::Transient, |_| async { Err::<(), ()>(()) });
     assert!(paused().block_on(failing).is_err());
     seen.lock().clone()
 }

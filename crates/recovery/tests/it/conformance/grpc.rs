@@ -214,7 +214,7 @@ fn pushback(case: &Value) -> Replayed {
     match &case["expect"] {
         Value::String(word) if word == "do_not_retry" => same(0, parsed, Pushback::DoNotRetry),
         Value::String(word) => {
-            let ms = word.strip_prefix("retry_in_").or(word.strip_prefix("retry_after_")).unwrap_or(word);
+            let ms = word.strip_prefix("retry_in_").or_else(|| word.strip_prefix("retry_after_")).unwrap_or(word);
             let ms = ms
                 .trim_end_matches("ms")
                 .trim_end_matches('_')

@@ -32,7 +32,9 @@ fn same<T: PartialEq + std::fmt::Debug>(step: usize, ours: T, theirs: T) -> Repl
     Err(wrong(format!("step {step}: {ours:?}, expected {theirs:?}")))
 }
 
-const FILES: [(&str, fn(&Value) -> Replayed); 12] = [
+type Replay = fn(&Value) -> Replayed;
+
+const FILES: [(&str, Replay); 12] = [
     ("adaptive_limits.json", limits::replay),
     ("aws_adaptive_rate.json", aws::adaptive_rate),
     ("aws_standard_retry.json", aws::standard_retry),
@@ -80,7 +82,8 @@ fn conformance() {
 fn unknown_files(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let json = names.filter(|name| name.ends_with(".json") && name != "index.json");
+    let is_json = |name: &String| Path::new(name).extension().is_some_and(|ending| ending == "json");
+    let json = names.filter(|name| is_json(name) && name != "index.json");
     json.filter(|name| FILES.iter().all(|(known, _)| known != name))
         .map(|name| format!("{name} is not known to the runner"))
         .collect()
