@@ -59,6 +59,8 @@ pub enum Rejection {
     Throttled,
     /// The budget does not even allow the first attempt.
     BudgetExhausted,
+    /// Nothing refused it: a test injected the failure.
+    Injected,
     /// The deadline had passed before the call began.
     DeadlinePassed,
 }
@@ -75,7 +77,18 @@ impl Rejection {
             Self::Shed => "shed",
             Self::Throttled => "throttled",
             Self::BudgetExhausted => "budget_exhausted",
+            Self::Injected => "injected",
             Self::DeadlinePassed => "deadline_passed",
+        }
+    }
+}
+
+impl Rejection {
+    /// Returns what a refusal means to the policies around: an injected one passes for a fault of the callee.
+    const fn class(self, retry_after: Option<Duration>) -> ErrorClass {
+        match self {
+            Self::Injected => ErrorClass::Transient,
+            _ => ErrorClass::Overload { after: retry_after },
         }
     }
 }
@@ -109,13 +122,14 @@ impl<E> Failure<E> {
         Self::Inner { error, class, attempts: 1 }
     }
 
-    /// Returns the class of the failure; a refusal is [`ErrorClass::Overload`].
+    /// Returns the class of the failure; a refusal is [`ErrorClass::Overload`], an injected one
+    /// [`ErrorClass::Transient`].
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Inner { class, .. } => *class,
             Self::TimedOut { .. } => ErrorClass::Timeout,
-            Self::Rejected { retry_after, .. } => ErrorClass::Overload { after: *retry_after },
+            Self::Rejected { reason, retry_after, .. } => reason.class(*retry_after),
         }
     }
 
@@ -125,10 +139,10 @@ impl<E> Failure<E> {
         self.class().is_transient()
     }
 
-    /// Says whether a policy refused the call, so that it was never made.
+    /// Says whether a policy refused the call, so that it was never made. An injected failure passes for one of the callee.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Rejected { .. })
+        matches!(self, Self::Rejected { reason, .. } if !matches!(reason, Rejection::Injected))
     }
 
     /// Returns how long to wait before calling again, where that is known.

@@ -5,6 +5,7 @@ mod backoff;
 mod breaker;
 mod budget;
 mod bulkhead;
+mod chaos;
 mod class;
 mod clock;
 mod config;
@@ -33,13 +34,14 @@ pub use budget::{
     ThrottleConfig, TokenBucket, TokenBudget, WhenEmpty,
 };
 pub use bulkhead::{Bulkhead, BulkheadConfig, BulkheadPermit, BulkheadStats, Discipline, Places};
+pub use chaos::{Chaos, ChaosConfig};
 pub use class::{Classify, ErrorClass};
 pub use clock::{Clock, TokioClock};
 pub use config::ConfigError;
 pub use failure::{Failure, Rejection, TimeoutScope};
 pub use fallback::{Fallback, FallbackChain, Source};
 pub use grpc::{GrpcHedgingPolicy, GrpcRetryPolicy, GrpcRetryThrottling, GrpcStatus, Pushback};
-pub use hedge::{HedgeAnswer, HedgePlan, HedgeStep};
+pub use hedge::{Hedge, HedgeAnswer, HedgeConfig, HedgeDelay, HedgePlan, HedgeStats, HedgeStep, LatencySketch};
 pub use limit::{Aimd, Gradient2, Limit, LimitConfig, Sample, Vegas, VegasRule};
 pub use observer::{FnObserver, NoObserver, Observer, RecoveryEvent};
 pub use pipeline::{Pipeline, PipelineBuilder, PipelineStats};
@@ -50,7 +52,7 @@ pub use rate::{
     RateMachine, RateStats,
 };
 pub use retry::{GiveUp, Retry, RetryConfig, RetryDecision, RetryPlan, ServerDelay};
-pub use throttle::ThrottleRule;
+pub use throttle::{ClientThrottle, ClientThrottleConfig, ThrottleRule, ThrottleStats};
 pub use timeout::{Timeout, TimeoutConfig};
 
 /// Compiles the blocks of the guide; a packaged crate has no such file, `cfg(doctest)` keeps it out.

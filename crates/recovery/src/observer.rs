@@ -43,6 +43,13 @@ pub enum RecoveryEvent<'a> {
         /// Why no further attempt is made.
         reason: GiveUp,
     },
+    /// Another attempt was started beside one that takes long.
+    Hedged {
+        /// The pipeline's name.
+        pipeline: &'a str,
+        /// Its number, from 1.
+        hedge: u32,
+    },
     /// A time limit ended an attempt or a call.
     TimedOut {
         /// The pipeline's name.

@@ -13,10 +13,12 @@ use crate::class::{Classify, ErrorClass};
 use crate::clock::{Clock, TokioClock};
 use crate::config::ConfigError;
 use crate::failure::Failure;
+use crate::hedge::Hedge;
 use crate::observer::{NoObserver, Observer};
 use crate::policy::{Cx, Env, Identity, Policy, Stack};
 use crate::rate::RateLimiter;
 use crate::retry::Retry;
+use crate::throttle::ClientThrottle;
 use crate::timeout::Timeout;
 
 /// A stack of policies around plain async closures; clones share it.
@@ -339,6 +341,16 @@ impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
     /// Asks `breaker` before what follows, and tells it the results.
     pub fn breaker(self, breaker: CircuitBreaker) -> PipelineBuilder<Stack<P, CircuitBreaker>, C, O> {
         self.then(breaker)
+    }
+
+    /// Starts what follows a second time beside the first when that takes long.
+    pub fn hedge(self, hedge: Hedge) -> PipelineBuilder<Stack<P, Hedge>, C, O> {
+        self.then(hedge)
+    }
+
+    /// Refuses a share of the calls while the callee answers few of them.
+    pub fn throttle(self, throttle: ClientThrottle) -> PipelineBuilder<Stack<P, ClientThrottle>, C, O> {
+        self.then(throttle)
     }
 
     /// Lets what follows run at once no more often than `bulkhead` has places.

@@ -127,7 +127,8 @@ impl Bulkhead {
             LinedUp::Full => return Err(self.refuse()),
             LinedUp::Wait(waiter) => waiter,
         };
-        let until = cx.deadline().map_or(waiter.until(), |deadline| deadline.min(waiter.until()));
+        let until = waiter.until();
+        let until = cx.deadline().map_or(until, |deadline| deadline.min(until));
         let mut timer = pin!(clock.sleep_until(until));
         let grant = poll_fn(|task| match waiter.poll_grant(task) {
             Poll::Ready(grant) => Poll::Ready(grant),

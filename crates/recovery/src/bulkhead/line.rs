@@ -102,15 +102,15 @@ impl Shared {
 
     pub(super) fn stats(&self) -> BulkheadStats {
         let waiting = u32::try_from(self.line.lock().queue.len()).unwrap_or(u32::MAX);
-        let mut stats = BulkheadStats::default();
-        stats.running = self.running();
-        stats.waiting = waiting;
-        stats.places = self.places.load(Ordering::Relaxed);
-        stats.admitted = self.admitted.load(Ordering::Relaxed);
-        stats.refused = self.refused.load(Ordering::Relaxed);
-        stats.timed_out = self.timed_out.load(Ordering::Relaxed);
-        stats.shed = self.shed.load(Ordering::Relaxed);
-        stats
+        BulkheadStats {
+            running: self.running(),
+            waiting,
+            places: self.places.load(Ordering::Relaxed),
+            admitted: self.admitted.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            timed_out: self.timed_out.load(Ordering::Relaxed),
+            shed: self.shed.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn reconfigure(&self, now: Instant, config: BulkheadConfig) {

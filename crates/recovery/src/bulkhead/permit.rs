@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use super::handle::{Bulkhead, sample};
 use crate::class::ErrorClass;
-use crate::clock::{Clock, TokioClock};
+use crate::clock::{Clock as _, TokioClock};
 
 /// A place of a [`Bulkhead`], given back when it is dropped.
 #[must_use = "a place that is dropped at once is given back at once"]

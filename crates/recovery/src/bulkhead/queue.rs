@@ -166,7 +166,8 @@ mod tests {
         let mut queue = WaitQueue::new(10, Discipline::adaptive_lifo());
         let begin = start();
         for ms in [0, 90, 103, 104] {
-            assert!(queue.push(begin + Duration::from_millis(ms), Priority::Normal, ms as u32).is_ok());
+            let at = begin + Duration::from_millis(u64::from(ms));
+            assert!(queue.push(at, Priority::Normal, ms).is_ok());
         }
         let mut gone = Vec::new();
         assert_eq!(queue.pop(begin + Duration::from_millis(105), &mut gone), Some(104));

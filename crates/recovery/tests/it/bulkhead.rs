@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bedplate_recovery::{
-    Aimd, Bulkhead, BulkheadConfig, Clock, Cx, Discipline, ErrorClass, Failure, LimitConfig, Pipeline, Priority,
+    Aimd, Bulkhead, BulkheadConfig, Clock as _, Cx, Discipline, ErrorClass, Failure, LimitConfig, Pipeline, Priority,
     Rejection, TokioClock,
 };
 use tokio::time::{Instant, sleep};
@@ -16,11 +16,16 @@ fn bulkhead(config: BulkheadConfig) -> Bulkhead {
 
 const MS: Duration = Duration::from_millis(1);
 
+async fn works(long: Duration) -> Result<(), std::io::Error> {
+    sleep(long).await;
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_finds_no_place_waits_and_who_finds_no_line_is_refused() {
     let bulkhead = bulkhead(BulkheadConfig::fixed(1).queue(1, 100 * MS));
     let pipeline = Pipeline::builder("test").bulkhead(bulkhead.clone()).build().unwrap();
-    let call = || pipeline.run(|_| async { Ok::<_, std::io::Error>(sleep(10 * MS).await) });
+    let call = || pipeline.run(|_| works(10 * MS));
     let start = Instant::now();
     let (first, second, third) = tokio::join!(call(), call(), call());
     assert!(first.is_ok() && second.is_ok());
@@ -77,10 +82,13 @@ async fn a_dropped_wait_and_a_panicking_call_leave_nothing_behind() {
     assert!(waiting.is_err(), "given up from outside");
     assert_eq!(bulkhead.stats().waiting, 0);
     drop(held);
-    let panics =
-        tokio::spawn(
-            async move { pipeline.run(|_| async { Err::<(), std::io::Error>(panic!("the call panics")) }).await },
-        );
+    let panics = tokio::spawn(async move {
+        let call = |_| async {
+            sleep(MS).await;
+            panic!("the call panics")
+        };
+        pipeline.run::<(), std::io::Error, _, _>(call).await
+    });
     assert!(panics.await.unwrap_err().is_panic());
     assert_eq!(bulkhead.stats().running, 0);
 }
@@ -99,7 +107,7 @@ async fn a_limit_that_is_learnt_falls_on_overload_and_lets_the_line_in_when_it_r
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let pipeline = pipeline.clone();
-        tasks.spawn(async move { pipeline.run(|_| async { Ok::<_, std::io::Error>(sleep(MS).await) }).await });
+        tasks.spawn(async move { pipeline.run(|_| works(MS)).await });
     }
     while let Some(done) = tasks.join_next().await {
         done.unwrap().unwrap();

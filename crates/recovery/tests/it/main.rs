@@ -11,9 +11,12 @@
 )]
 
 mod breaker;
+mod budget;
 mod bulkhead;
 mod conformance;
 mod fallback;
+mod hedge;
+mod load;
 mod pipeline;
 mod support;
 mod surface;
