@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::config::{ConfigError, LONGEST};
 use crate::failure::{Failure, Rejection};
+use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 use crate::random::{Random as _, SeededRandom};
@@ -207,6 +208,10 @@ impl Chaos {
 }
 
 impl Policy for Chaos {
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Chaos);
+    }
+
     async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,

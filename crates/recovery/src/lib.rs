@@ -2,6 +2,7 @@
 
 mod answer;
 mod backoff;
+mod blocking;
 mod breaker;
 mod budget;
 mod bulkhead;
@@ -14,6 +15,7 @@ mod fallback;
 mod grpc;
 mod hedge;
 mod limit;
+mod lint;
 mod observer;
 mod pipeline;
 mod policy;
@@ -25,6 +27,7 @@ mod timeout;
 
 pub use answer::{Answer, Quality};
 pub use backoff::{Backoff, BackoffKind, Delays, Jitter};
+pub use blocking::BlockingPipeline;
 pub use breaker::{
     Abandoned, BreakerBuilder, BreakerConfig, BreakerMachine, BreakerState, BreakerStats, CircuitBreaker, HalfOpen,
     Outcome, OutcomeWindow, Permit, Refused, Semantics, Ticket, Transition, TripRule, WindowCounts, WindowKind,
@@ -43,6 +46,7 @@ pub use fallback::{Fallback, FallbackChain, Source};
 pub use grpc::{GrpcHedgingPolicy, GrpcRetryPolicy, GrpcRetryThrottling, GrpcStatus, Pushback};
 pub use hedge::{Hedge, HedgeAnswer, HedgeConfig, HedgeDelay, HedgePlan, HedgeStats, HedgeStep, LatencySketch};
 pub use limit::{Aimd, Gradient2, Limit, LimitConfig, Sample, Vegas, VegasRule};
+pub use lint::{PolicyKind, Warning};
 pub use observer::{FnObserver, NoObserver, Observer, RecoveryEvent};
 pub use pipeline::{Pipeline, PipelineBuilder, PipelineStats};
 pub use policy::{Cx, Env, Identity, Policy, Priority, Stack};

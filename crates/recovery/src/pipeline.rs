@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::answer::Answer;
+use crate::blocking::{BlockingPipeline, ThreadClock};
 use crate::breaker::CircuitBreaker;
 use crate::bulkhead::Bulkhead;
 use crate::class::{Classify, ErrorClass};
@@ -14,6 +15,7 @@ use crate::clock::{Clock, TokioClock};
 use crate::config::ConfigError;
 use crate::failure::Failure;
 use crate::hedge::Hedge;
+use crate::lint::{PolicyKind, Warning, lint};
 use crate::observer::{NoObserver, Observer};
 use crate::policy::{Cx, Env, Identity, Policy, Stack};
 use crate::rate::RateLimiter;
@@ -219,6 +221,32 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
         &self.shared.name
     }
 
+    /// Returns what the policies are, the outermost first.
+    #[must_use]
+    pub fn outline(&self) -> Vec<PolicyKind> {
+        let mut outline = Vec::new();
+        self.shared.policy.outline(&mut outline);
+        outline
+    }
+
+    /// Looks for orders and settings that are seldom meant; an empty list is a clean pipeline.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use bedplate_recovery::{CircuitBreaker, Pipeline, Retry};
+    ///
+    /// # fn main() -> Result<(), bedplate_recovery::ConfigError> {
+    /// let breaker = CircuitBreaker::builder("search").build()?;
+    /// let odd = Pipeline::builder("search").breaker(breaker).retry(Retry::constant(Duration::ZERO)).build()?;
+    /// assert_eq!(odd.lint()[0].rule, "breaker_outside_retry");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn lint(&self) -> Vec<Warning> {
+        lint(&self.outline())
+    }
+
     /// Returns how the calls ended.
     #[must_use]
     pub fn stats(&self) -> PipelineStats {
@@ -381,6 +409,14 @@ impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
     /// Reads the time from `clock` instead of tokio's.
     pub fn clock<C2: Clock>(self, clock: C2) -> PipelineBuilder<P, C2, O> {
         PipelineBuilder { name: self.name, policy: self.policy, clock, observer: self.observer }
+    }
+
+    /// Checks all settings and builds a pipeline for calls that block their thread.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] naming the first setting that cannot be used.
+    pub fn build_blocking(self) -> Result<BlockingPipeline<P, O>, ConfigError> {
+        self.clock(ThreadClock).build().map(BlockingPipeline::new)
     }
 
     /// Checks all settings and builds the pipeline.

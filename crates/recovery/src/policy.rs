@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::config::ConfigError;
 use crate::failure::Failure;
+use crate::lint::PolicyKind;
 use crate::observer::Observer;
 
 /// One layer of protection around a call.
@@ -20,6 +21,11 @@ pub trait Policy: Send + Sync {
     /// Returns a [`ConfigError`] naming the setting that cannot be used.
     fn validate(&self) -> Result<(), ConfigError> {
         Ok(())
+    }
+
+    /// Adds what this policy is to `outline`, for [`Pipeline::lint`](crate::Pipeline::lint) and whoever shows a pipeline.
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Other);
     }
 
     /// Runs `op` under this policy.
@@ -203,6 +209,8 @@ impl<C, O> Copy for Env<'_, C, O> {}
 pub struct Identity;
 
 impl Policy for Identity {
+    fn outline(&self, _outline: &mut Vec<PolicyKind>) {}
+
     async fn run<C, O, T, E, Op, Fut>(&self, _env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,
@@ -234,6 +242,11 @@ impl<Outer: Policy, Inner: Policy> Policy for Stack<Outer, Inner> {
     fn validate(&self) -> Result<(), ConfigError> {
         self.outer.validate()?;
         self.inner.validate()
+    }
+
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        self.outer.outline(outline);
+        self.inner.outline(outline);
     }
 
     async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>

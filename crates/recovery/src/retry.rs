@@ -12,6 +12,7 @@ use crate::class::ErrorClass;
 use crate::clock::Clock;
 use crate::config::{ConfigError, LONGEST, count, positive};
 use crate::failure::{Failure, Rejection};
+use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 use crate::random::{Random, SeededRandom};
@@ -352,6 +353,10 @@ impl<R: Random> RetryPlan<R> {
 }
 
 impl Policy for Retry {
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Retry { max_attempts: self.config.max_attempts, budgeted: self.budget.is_some() });
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         let config = &self.config;
         count("retry.max_attempts", config.max_attempts, 1_000, "1 to 1000")?;

@@ -13,6 +13,7 @@ use crate::breaker::state::{BreakerState, BreakerStats, Outcome, Refused, Ticket
 use crate::class::Classify;
 use crate::clock::{Clock, TokioClock};
 use crate::failure::{Failure, Rejection};
+use crate::lint::PolicyKind;
 use crate::observer::{NoObserver, Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 
@@ -254,6 +255,10 @@ fn gate_of(machine: &BreakerMachine) -> u64 {
 }
 
 impl Policy for CircuitBreaker {
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Breaker);
+    }
+
     async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::ConfigError;
 use crate::failure::{Failure, Rejection};
 use crate::limit::Sample;
+use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 
@@ -158,6 +159,10 @@ impl Bulkhead {
 }
 
 impl Policy for Bulkhead {
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Bulkhead { adaptive: self.shared.learns() });
+    }
+
     async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,

@@ -15,6 +15,7 @@ use crate::class::ErrorClass;
 use crate::clock::Clock;
 use crate::config::{ConfigError, positive, rate};
 use crate::failure::Failure;
+use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 
@@ -210,6 +211,10 @@ impl Clone for Hedge {
 }
 
 impl Policy for Hedge {
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Hedge { max_attempts: self.config.max_attempts, budgeted: self.budget.is_some() });
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         if !(2..=10).contains(&self.config.max_attempts) {
             return Err(ConfigError::new("hedge.max_attempts", self.config.max_attempts, "2 to 10"));

@@ -11,6 +11,7 @@ use super::quota::{Pace, Quota, RateLimited, RateMachine, nanos, paced};
 use crate::clock::Clock;
 use crate::config::ConfigError;
 use crate::failure::{Failure, Rejection};
+use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 
@@ -160,6 +161,10 @@ impl Shared {
 }
 
 impl Policy for RateLimiter {
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::RateLimit);
+    }
+
     async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,

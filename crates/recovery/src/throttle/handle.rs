@@ -13,6 +13,7 @@ use crate::class::ErrorClass;
 use crate::clock::Clock;
 use crate::config::{ConfigError, positive};
 use crate::failure::{Failure, Rejection};
+use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 use crate::random::{Random as _, SeededRandom};
@@ -182,6 +183,10 @@ const fn accepted(class: ErrorClass) -> Option<bool> {
 }
 
 impl Policy for ClientThrottle {
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Throttle);
+    }
+
     async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,
