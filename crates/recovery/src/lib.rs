@@ -24,6 +24,8 @@ mod rate;
 mod retry;
 mod throttle;
 mod timeout;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use answer::{Answer, Quality};
 pub use backoff::{Backoff, BackoffKind, Delays, Jitter};

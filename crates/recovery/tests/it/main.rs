@@ -21,3 +21,5 @@ mod load;
 mod pipeline;
 mod support;
 mod surface;
+#[cfg(feature = "tower")]
+mod tower_layer;
