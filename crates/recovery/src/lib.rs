@@ -10,6 +10,7 @@ mod chaos;
 mod class;
 mod clock;
 mod config;
+mod dynamic;
 mod failure;
 mod fallback;
 mod grpc;
@@ -43,6 +44,10 @@ pub use chaos::{Chaos, ChaosConfig};
 pub use class::{Classify, ErrorClass};
 pub use clock::{Clock, TokioClock};
 pub use config::ConfigError;
+pub use dynamic::{
+    BudgetedHedge, BudgetedRetry, DynPipeline, PipelineConfig, PolicyChain, PolicyConfig, RateLimitConfig, Registry,
+    RegistryConfig, RegistryStats,
+};
 pub use failure::{Failure, Rejection, TimeoutScope};
 pub use fallback::{Fallback, FallbackChain, Source};
 pub use grpc::{GrpcHedgingPolicy, GrpcRetryPolicy, GrpcRetryThrottling, GrpcStatus, Pushback};

@@ -13,6 +13,7 @@ use crate::bulkhead::Bulkhead;
 use crate::class::{Classify, ErrorClass};
 use crate::clock::{Clock, TokioClock};
 use crate::config::ConfigError;
+use crate::dynamic::PolicyChain;
 use crate::failure::Failure;
 use crate::hedge::Hedge;
 use crate::lint::{PolicyKind, Warning, lint};
@@ -221,6 +222,12 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
         &self.shared.name
     }
 
+    /// Returns the policies, to change the settings of those that can.
+    #[must_use]
+    pub fn policy(&self) -> &P {
+        &self.shared.policy
+    }
+
     /// Returns what the policies are, the outermost first.
     #[must_use]
     pub fn outline(&self) -> Vec<PolicyKind> {
@@ -348,6 +355,13 @@ pub struct PipelineBuilder<P, C = TokioClock, O = NoObserver> {
     policy: P,
     clock: C,
     observer: O,
+}
+
+impl<C: Clock, O: Observer> PipelineBuilder<Identity, C, O> {
+    /// Takes all policies from `chain`, which is data.
+    pub fn chain(self, chain: PolicyChain) -> PipelineBuilder<PolicyChain, C, O> {
+        PipelineBuilder { name: self.name, policy: chain, clock: self.clock, observer: self.observer }
+    }
 }
 
 impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {

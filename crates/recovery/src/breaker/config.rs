@@ -8,7 +8,7 @@ use crate::breaker::state::Transition;
 use crate::config::{ConfigError, count, positive, rate};
 
 /// The settings of a circuit breaker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct BreakerConfig {

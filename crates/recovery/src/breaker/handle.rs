@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -12,6 +12,7 @@ use crate::breaker::machine::BreakerMachine;
 use crate::breaker::state::{BreakerState, BreakerStats, Outcome, Refused, Ticket, Transition};
 use crate::class::Classify;
 use crate::clock::{Clock, TokioClock};
+use crate::config::ConfigError;
 use crate::failure::{Failure, Rejection};
 use crate::lint::PolicyKind;
 use crate::observer::{NoObserver, Observer, RecoveryEvent};
@@ -42,9 +43,10 @@ pub(super) type Listener = Box<dyn Fn(Transition) + Send + Sync>;
 
 struct Shared {
     name: Arc<str>,
-    needs_time: bool,
-    times_calls: bool,
-    abandoned: Abandoned,
+    /// What the paths without a lock must know of the settings.
+    needs_time: AtomicBool,
+    times_calls: AtomicBool,
+    abandoned_fails: AtomicBool,
     /// The generation in the upper bits and two flags below: [`FREE`] and [`QUIET`]. Written under the lock only,
     /// and only when it changes, so that the healthy path shares the cache line.
     gate: AtomicU64,
@@ -65,21 +67,40 @@ impl CircuitBreaker {
     }
 
     pub(super) fn assemble(name: Arc<str>, config: BreakerConfig, listeners: Vec<Listener>) -> Self {
-        let (needs_time, times_calls) = (config.needs_time(), config.times_calls());
-        let abandoned = config.abandoned;
         let machine = BreakerMachine::trusted(config);
-        let gate = AtomicU64::new(gate_of(&machine));
-        Self {
-            shared: Arc::new(Shared {
-                name,
-                needs_time,
-                times_calls,
-                abandoned,
-                gate,
-                machine: Mutex::new(machine),
-                listeners,
-            }),
-        }
+        let shared = Shared {
+            name,
+            needs_time: AtomicBool::new(config.needs_time()),
+            times_calls: AtomicBool::new(config.times_calls()),
+            abandoned_fails: AtomicBool::new(config.abandoned == Abandoned::Failure),
+            gate: AtomicU64::new(gate_of(&machine)),
+            machine: Mutex::new(machine),
+            listeners,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Creates a breaker from its settings as data.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] naming the first setting that cannot be used.
+    pub fn new(name: impl Into<Arc<str>>, config: BreakerConfig) -> Result<Self, ConfigError> {
+        Self::builder(name).config(config).build()
+    }
+
+    /// Takes other settings while it runs; state and results are kept as
+    /// [`BreakerMachine::reconfigure`] says.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] and changes nothing if a setting cannot be used.
+    pub fn reconfigure(&self, config: BreakerConfig) -> Result<(), ConfigError> {
+        self.change(|machine| {
+            machine.reconfigure(config)?;
+            self.shared.needs_time.store(config.needs_time(), Ordering::Relaxed);
+            self.shared.times_calls.store(config.times_calls(), Ordering::Relaxed);
+            self.shared.abandoned_fails.store(config.abandoned == Abandoned::Failure, Ordering::Relaxed);
+            Ok(())
+        })
     }
 
     /// Returns the breaker's name.
@@ -168,7 +189,8 @@ impl CircuitBreaker {
     fn admit(&self, now: impl FnOnce() -> Instant) -> (Result<Ticket, Refused>, Option<Transition>) {
         let gate = self.shared.gate.load(Ordering::Acquire);
         if gate & FREE != 0 {
-            let ticket = Ticket { generation: gate >> FLAGS, probe: None, admitted: self.shared.times_calls.then(now) };
+            let times_calls = self.shared.times_calls.load(Ordering::Relaxed);
+            let ticket = Ticket { generation: gate >> FLAGS, probe: None, admitted: times_calls.then(now) };
             return (Ok(ticket), None);
         }
         let now = now();
@@ -182,20 +204,22 @@ impl CircuitBreaker {
         }
         let now = match (outcome, ticket.admitted) {
             // Neither the window nor the result needs the time.
-            (Outcome::Success, Some(at)) if !self.shared.needs_time && ticket.probe.is_none() => at,
+            (Outcome::Success, Some(at))
+                if !self.shared.needs_time.load(Ordering::Relaxed) && ticket.probe.is_none() =>
+            {
+                at
+            }
             _ => now(),
         };
         self.change(|machine| machine.record(ticket, now, outcome))
     }
 
     fn abandon(&self, ticket: Ticket, now: impl FnOnce() -> Instant) -> Option<Transition> {
-        match self.shared.abandoned {
-            Abandoned::Ignore => {
-                self.change(|machine| machine.release(ticket));
-                None
-            }
-            Abandoned::Failure => self.settle(ticket, Outcome::Failure, now),
+        if self.shared.abandoned_fails.load(Ordering::Relaxed) {
+            return self.settle(ticket, Outcome::Failure, now);
         }
+        self.change(|machine| machine.release(ticket));
+        None
     }
 
     fn change<R>(&self, act: impl FnOnce(&mut BreakerMachine) -> R) -> R {

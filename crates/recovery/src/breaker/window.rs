@@ -124,6 +124,25 @@ impl OutcomeWindow {
         }
     }
 
+    /// Judges by other settings from now on; the results are kept, unless the kind or size of the window changes.
+    pub(super) fn retune(&mut self, old: &BreakerConfig, new: &BreakerConfig) {
+        let fresh = Self::new(new);
+        let same_ring = old.window == new.window
+            && old.keep_durations == new.keep_durations
+            && matches!(self.ring, Ring::Nothing) == matches!(fresh.ring, Ring::Nothing)
+            && old.semantics.opens_buckets_lazily() == new.semantics.opens_buckets_lazily();
+        if same_ring {
+            let kept = std::mem::replace(self, fresh);
+            self.ring = kept.ring;
+            self.counts = kept.counts;
+            self.consecutive = kept.consecutive;
+        } else {
+            let consecutive = self.consecutive;
+            *self = fresh;
+            self.consecutive = consecutive;
+        }
+    }
+
     /// Creates the window of the half-open probes: `permits` calls, judged once `minimum` of them are in.
     pub(super) fn of_probes(config: &BreakerConfig, permits: u32, minimum: u32) -> Self {
         let mut window = Self::new(config);

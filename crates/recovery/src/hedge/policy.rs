@@ -148,6 +148,16 @@ impl Hedge {
         self
     }
 
+    pub(crate) fn reconfigured(mut self, config: HedgeConfig) -> Self {
+        if self.config.delay != config.delay {
+            // Of another quantile; known again after the next few calls.
+            self.shared.delay.store(0, Ordering::Relaxed);
+        }
+        self.config = config;
+        self.budget = None;
+        self
+    }
+
     /// Returns what hedging did so far; clones share it.
     #[must_use]
     pub fn stats(&self) -> HedgeStats {

@@ -15,6 +15,7 @@ mod breaker;
 mod budget;
 mod bulkhead;
 mod conformance;
+mod dynamic;
 mod fallback;
 mod hedge;
 mod load;
