@@ -3,6 +3,7 @@
 mod answer;
 mod backoff;
 mod blocking;
+mod boundary;
 mod breaker;
 mod budget;
 mod bulkhead;
@@ -31,6 +32,9 @@ pub mod tower;
 pub use answer::{Answer, Quality};
 pub use backoff::{Backoff, BackoffKind, Delays, Jitter};
 pub use blocking::BlockingPipeline;
+#[cfg(feature = "http")]
+pub use boundary::ProblemDetails;
+pub use boundary::{Caught, ErrorBoundary, ErrorId, ErrorReport, ErrorSink, TracingSink};
 pub use breaker::{
     Abandoned, BreakerBuilder, BreakerConfig, BreakerMachine, BreakerState, BreakerStats, CircuitBreaker, HalfOpen,
     Outcome, OutcomeWindow, Permit, Refused, Semantics, Ticket, Transition, TripRule, WindowCounts, WindowKind,

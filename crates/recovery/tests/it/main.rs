@@ -11,6 +11,7 @@
 )]
 
 mod blocking;
+mod boundary;
 mod breaker;
 mod budget;
 mod bulkhead;
