@@ -230,7 +230,7 @@ where
                     Ok(value) => {
                         let attempts = failure.attempts().saturating_add(1);
                         let (value, age) = split(value);
-                        Ok(settings.fell_back(source, class, value, age, attempts))
+                        Ok(settings.fell_back(&source, class, value, age, attempts))
                     }
                     Err(own) => settings.source_failed(&source, failure, own),
                 }
@@ -266,13 +266,13 @@ fn may_answer(class: ErrorClass) -> bool {
 impl<O: Observer> Fallback<O> {
     fn fell_back<T>(
         &self,
-        source: Source,
+        source: &Source,
         class: ErrorClass,
         value: T,
         age: Option<Duration>,
         attempts: u32,
     ) -> Answer<T> {
-        let Source { name, quality, .. } = source;
+        let (name, quality) = (Arc::clone(&source.name), source.quality);
         tracing::info!(source = &*name, quality = quality.get(), class = class.as_str(), "fell back");
         self.observer.observe(&RecoveryEvent::FellBack { source: &name, quality, class });
         Answer { value, quality, source: name, age, attempts }
