@@ -1,16 +1,19 @@
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use super::algorithm::{Sample, bounds, share};
 use crate::config::{ConfigError, count};
 
-/// The settings of the gradient rule, after Netflix's `Gradient2Limit`.
+/// The settings of the gradient rule, in the spirit of Netflix's `Gradient2Limit`.
 ///
-/// The limit follows the ratio of the usual time of a call (a slow average) to the present one: as long as calls take
-/// what they usually take, it grows by the queue allowance; when they take longer, it shrinks in proportion.
+/// The limit follows the ratio of the time that a call takes without a queue (the baseline) to the time it takes now. The
+/// calls of about one round trip are judged together: one slow call is no overload. As long as they take what they take
+/// without a queue, the limit grows; when they take longer, it shrinks in proportion and leaves room for a small queue.
 ///
-/// Two guards are added. The usual time never rises above `max_baseline` times the least seen lately, so that a long
-/// incident does not become the norm (failsafe-go #127); and the least is learnt anew every now and then, so that a callee
-/// that became slower for good does.
+/// The baseline is measured, not assumed: every `probe_every` round trips the limit is halved for one of them, so that the
+/// callee's queue drains and what is left is the time of the work itself. So a long incident does not become the norm
+/// (failsafe-go #127), and a callee that became slower for good is recognized as such.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -21,42 +24,35 @@ pub struct Gradient2 {
     pub initial: u32,
     /// The greatest limit; default 1,000.
     pub max: u32,
-    /// How many calls may wait in the callee's queue; the square root of the limit if that is more; default 4.
+    /// How many calls may wait in the callee's queue; default 2.
     pub queue: u32,
-    /// How many times the usual time a call may take before the limit shrinks; 1.0 to 10.0, default 1.5.
+    /// How many times the baseline the calls of a round trip may take on average before the limit shrinks, at most; 1.0 to
+    /// 10.0, default 1.5. Where calls all take about the same time, much less is tolerated: three standard errors.
     pub tolerance: f64,
-    /// How much of each change takes effect; above 0.0 and at most 1.0, default 0.2.
+    /// How much of each decrease takes effect; above 0.0 and at most 1.0, default 0.3.
     pub smoothing: f64,
-    /// How many calls the slow average remembers; 1 to 1,000,000, default 600.
-    pub long_window: u32,
-    /// The usual time is at most this many times the least seen lately; 1.0 to 100.0, default 2.0.
-    pub max_baseline: f64,
+    /// How many calls are judged together at least, the limit if that is more; 1 to 1,000,000, default 10.
+    pub window: u32,
+    /// After how many round trips at the limit the baseline is measured again; 2 to 1,000,000, default 60. Each
+    /// measurement costs half of the throughput for one round trip.
+    pub probe_every: u32,
 }
 
 impl Default for Gradient2 {
     fn default() -> Self {
-        Self {
-            min: 4,
-            initial: 20,
-            max: 1_000,
-            queue: 4,
-            tolerance: 1.5,
-            smoothing: 0.2,
-            long_window: 600,
-            max_baseline: 2.0,
-        }
+        Self { min: 4, initial: 20, max: 1_000, queue: 2, tolerance: 1.5, smoothing: 0.3, window: 10, probe_every: 60 }
     }
 }
 
 impl Gradient2 {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         bounds("limit.gradient2", self.min, self.initial, self.max)?;
-        count("limit.long_window", self.long_window, 1_000_000, "1 to 1,000,000")?;
+        count("limit.window", self.window, 1_000_000, "1 to 1,000,000")?;
+        if !(2..=1_000_000).contains(&self.probe_every) {
+            return Err(ConfigError::new("limit.probe_every", self.probe_every, "2 to 1,000,000"));
+        }
         if !(1.0..=10.0).contains(&self.tolerance) {
             return Err(ConfigError::new("limit.tolerance", self.tolerance, "1.0 to 10.0"));
-        }
-        if !(1.0..=100.0).contains(&self.max_baseline) {
-            return Err(ConfigError::new("limit.max_baseline", self.max_baseline, "1.0 to 100.0"));
         }
         share("limit.smoothing", self.smoothing, 0.0)
     }
@@ -66,67 +62,156 @@ impl Gradient2 {
 pub(super) struct GradientState {
     config: Gradient2,
     limit: f64,
-    /// The slow average in seconds, and how many calls are in it.
-    usual: f64,
-    seen: u32,
-    /// The least time in the present and the last epoch of `EPOCH` windows.
-    least: [f64; 2],
-    epoch: u32,
+    /// How long a call takes without a queue, in seconds, and how many windows told so.
+    baseline: f64,
+    known: u32,
+    window: Window,
+    since_probe: u32,
+    /// For how many windows on end nobody has waited in the callee's queue.
+    without_queue: u32,
+    /// The limit to return to, while the baseline is being measured.
+    probing: Option<f64>,
+    /// Calls that began earlier tell of another limit.
+    valid_from: Option<Instant>,
 }
 
-/// How many long windows the least time is remembered for, at least: twice that at most.
-const EPOCH: u32 = 20;
-/// So many calls make the plain mean that the slow average begins with.
-const WARM_UP: u32 = 10;
+/// So many windows without a queue say that the edge is far.
+const NEAR: u32 = 2;
+
+/// The calls of about one round trip.
+#[derive(Debug, Clone, Copy, Default)]
+struct Window {
+    answered: u32,
+    dropped: u32,
+    sum: f64,
+    squares: f64,
+    in_flight: u32,
+}
+
+impl Window {
+    fn calls(&self) -> u32 {
+        self.answered.saturating_add(self.dropped)
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / f64::from(self.answered.max(1))
+    }
+
+    /// The standard error of the mean as a share of it.
+    fn error(&self) -> f64 {
+        let n = f64::from(self.answered.max(1));
+        let mean = self.mean();
+        let variance = (self.squares / n - mean * mean).max(0.0);
+        (variance / n).sqrt() / mean.max(1e-12)
+    }
+}
 
 impl GradientState {
     pub(super) fn new(config: Gradient2) -> Self {
-        let limit = f64::from(config.initial);
-        Self { config, limit, usual: 0.0, seen: 0, least: [f64::INFINITY; 2], epoch: 0 }
-    }
-
-    pub(super) const fn limit(&self) -> f64 {
-        self.limit
-    }
-
-    pub(super) fn update(&mut self, sample: Sample, may_cut: bool) {
-        let rtt = sample.rtt.as_secs_f64().max(1e-9);
-        if !sample.dropped {
-            self.learn(rtt);
+        Self {
+            config,
+            limit: f64::from(config.initial),
+            baseline: 0.0,
+            known: 0,
+            window: Window::default(),
+            since_probe: 0,
+            without_queue: NEAR,
+            probing: None,
+            valid_from: None,
         }
-        let Gradient2 { min, max, queue, tolerance, smoothing, .. } = self.config;
-        // An idle caller learns nothing about the edge.
-        if !sample.dropped && f64::from(sample.in_flight) < self.limit / 2.0 {
+    }
+
+    pub(super) fn limit(&self) -> f64 {
+        match self.probing {
+            Some(limit) => (limit / 2.0).max(self.least()),
+            None => self.limit,
+        }
+    }
+
+    pub(super) fn update(&mut self, now: Instant, sample: Sample) {
+        let began = now.checked_sub(sample.rtt).unwrap_or(now);
+        if self.valid_from.is_some_and(|from| began < from) {
             return;
         }
-        let gradient = if sample.dropped { 0.5 } else { (tolerance * self.usual / rtt).clamp(0.5, 1.0) };
-        let room = if sample.dropped { 0.0 } else { f64::from(queue).max(self.limit.sqrt()) };
-        let wanted = self.limit * gradient + room;
-        if wanted < self.limit && !may_cut {
-            return;
-        }
-        let next = self.limit + smoothing * (wanted - self.limit);
-        self.limit = next.min(f64::from(max)).max(f64::from(min.max(1)));
-    }
-
-    fn learn(&mut self, rtt: f64) {
-        self.epoch = self.epoch.saturating_add(1);
-        if self.epoch >= self.config.long_window.saturating_mul(EPOCH) {
-            self.epoch = 0;
-            self.least = [f64::INFINITY, self.least[0]];
-        }
-        self.least[0] = self.least[0].min(rtt);
-        self.seen = self.seen.saturating_add(1);
-        let weight = if self.seen <= WARM_UP {
-            1.0 / f64::from(self.seen)
+        let enough = f64::from(self.config.window).max(self.limit());
+        let window = &mut self.window;
+        window.in_flight = window.in_flight.max(sample.in_flight);
+        if sample.dropped {
+            window.dropped = window.dropped.saturating_add(1);
         } else {
-            2.0 / (f64::from(self.config.long_window) + 1.0)
-        };
-        self.usual += weight * (rtt - self.usual);
-        // Back to normal after a long incident: the average need not be waited for.
-        if self.usual > 2.0 * rtt {
-            self.usual *= 0.9;
+            let rtt = sample.rtt.as_secs_f64().max(1e-9);
+            window.answered = window.answered.saturating_add(1);
+            window.sum += rtt;
+            window.squares += rtt * rtt;
         }
-        self.usual = self.usual.min(self.config.max_baseline * self.least[0].min(self.least[1]));
+        let full = f64::from(window.calls()) >= enough;
+        // A callee that answers nothing is not waited for until a window is full.
+        if full || window.dropped >= self.config.window {
+            let window = std::mem::take(&mut self.window);
+            self.decide(now, window);
+        }
+    }
+
+    fn decide(&mut self, now: Instant, window: Window) {
+        if window.dropped > 0 {
+            let answered = f64::from(window.answered) / f64::from(window.calls().max(1));
+            self.probing = None;
+            self.set(now, self.limit * answered.max(0.5));
+            return;
+        }
+        let (mean, error) = (window.mean(), window.error());
+        if let Some(limit) = self.probing.take() {
+            self.learn(mean, 0.5);
+            self.set(now, limit);
+            return;
+        }
+        if self.known == 0 {
+            self.learn(mean, 1.0);
+        }
+        if f64::from(window.in_flight) < self.limit / 2.0 {
+            // An idle caller learns nothing about the edge, but sees the time without a queue.
+            self.learn(mean, 0.2);
+            return;
+        }
+        let tolerance = 1.0 + (3.0 * error).clamp(0.01, (self.config.tolerance - 1.0).max(0.01));
+        let gradient = (tolerance * self.baseline / mean).clamp(0.5, 1.0);
+        let queue = f64::from(self.config.queue);
+        let next = if gradient < 1.0 {
+            self.without_queue = 0;
+            let wanted = self.limit * gradient + queue;
+            // What is clearly too much is cut faster.
+            self.limit + self.config.smoothing.max(1.0 - gradient) * (wanted - self.limit)
+        } else {
+            self.without_queue = self.without_queue.saturating_add(1);
+            // Fast while the edge is far, by what fits into the queue once it is near.
+            let near = self.without_queue <= NEAR;
+            self.limit + if near { queue } else { queue.max(self.limit.sqrt()) }
+        };
+        self.set(now, next);
+        self.since_probe = self.since_probe.saturating_add(1);
+        if self.since_probe >= self.config.probe_every {
+            self.since_probe = 0;
+            self.probing = Some(self.limit);
+            self.valid_from = Some(now);
+        }
+    }
+
+    fn learn(&mut self, mean: f64, weight: f64) {
+        self.known = self.known.saturating_add(1);
+        // The first measurements count more than later ones, so that a first one under load is soon forgotten.
+        let weight = if self.known <= 2 { 1.0 } else { weight };
+        self.baseline += weight * (mean - self.baseline);
+    }
+
+    fn set(&mut self, now: Instant, limit: f64) {
+        let next = limit.min(f64::from(self.config.max)).max(self.least());
+        if next < self.limit() {
+            self.valid_from = Some(now);
+        }
+        self.limit = next;
+    }
+
+    fn least(&self) -> f64 {
+        f64::from(self.config.min.max(1))
     }
 }

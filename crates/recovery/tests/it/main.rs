@@ -21,6 +21,7 @@ mod fallback;
 mod hedge;
 mod load;
 mod pipeline;
+mod simulations;
 mod support;
 mod surface;
 #[cfg(feature = "tower")]
