@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bedplate_recovery::{
-    Backoff, BreakerConfig, BreakerMachine, ErrorClass, Limit, LimitConfig, Outcome, RetryConfig, RetryDecision,
+    Aimd, Backoff, BreakerConfig, BreakerMachine, ErrorClass, Limit, LimitConfig, Outcome, RetryConfig, RetryDecision,
     RetryPlan, Sample, SeededRandom, Ticket, TokenBucket, TokenBudget, TripRule, WindowKind,
 };
 
@@ -110,6 +110,10 @@ pub fn run(protections: Protections, seed: u64, seconds: u32) -> Outcomes {
     breaker.minimum_calls = 20;
     breaker.open_for = Duration::from_secs(1);
     breaker.open_growth = 1.0;
+    // The callers' own idea of too slow; one worker with a queue is never without waits, which a gradient would mind.
+    let mut limit = Aimd::default();
+    (limit.min, limit.initial, limit.max) = (5, 50, 400);
+    limit.timeout = Duration::from_millis(250);
     let costs = TokenBudget::aws();
     let size = usize::try_from(seconds).unwrap() + 1;
     let mut world = World {
@@ -124,7 +128,7 @@ pub fn run(protections: Protections, seed: u64, seconds: u32) -> Outcomes {
         costs,
         bucket: TokenBucket::new(costs),
         breaker: BreakerMachine::new(breaker).unwrap(),
-        limit: Limit::new(LimitConfig::default()),
+        limit: Limit::new(LimitConfig::Aimd(limit)),
         made: vec![0; size],
         good: vec![0; size],
         reached: vec![0; size],
