@@ -112,7 +112,7 @@ impl Limit {
         match &mut self.rule {
             Rule::Aimd(state) => state.update(sample, may_cut),
             Rule::Vegas(state) => state.update(sample, may_cut),
-            Rule::Gradient2(state) => state.update(now, sample),
+            Rule::Gradient2(state) => state.update(sample),
         }
         if self.estimate() < before {
             self.settled_at = Some(now);

@@ -1,8 +1,6 @@
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 
-use super::algorithm::{Sample, bounds, share};
+use super::algorithm::{Sample, bounds, share, whole};
 use crate::config::{ConfigError, count};
 
 /// The settings of the gradient rule, in the spirit of Netflix's `Gradient2Limit`.
@@ -27,9 +25,9 @@ pub struct Gradient2 {
     /// How many calls may wait in the callee's queue; default 2.
     pub queue: u32,
     /// How many times the baseline the calls of a round trip may take on average before the limit shrinks, at most; 1.0 to
-    /// 10.0, default 1.5. Where calls all take about the same time, much less is tolerated: three standard errors.
+    /// 10.0, default 1.5. Where calls all take about the same time, much less is tolerated: two standard errors.
     pub tolerance: f64,
-    /// How much of each decrease takes effect; above 0.0 and at most 1.0, default 0.3.
+    /// How much of each decrease takes effect; above 0.0 and at most 1.0, default 0.5.
     pub smoothing: f64,
     /// How many calls are judged together at least, the limit if that is more; 1 to 1,000,000, default 10.
     pub window: u32,
@@ -40,7 +38,7 @@ pub struct Gradient2 {
 
 impl Default for Gradient2 {
     fn default() -> Self {
-        Self { min: 4, initial: 20, max: 1_000, queue: 2, tolerance: 1.5, smoothing: 0.3, window: 10, probe_every: 60 }
+        Self { min: 4, initial: 20, max: 1_000, queue: 2, tolerance: 1.5, smoothing: 0.5, window: 10, probe_every: 60 }
     }
 }
 
@@ -71,8 +69,9 @@ pub(super) struct GradientState {
     without_queue: u32,
     /// The limit to return to, while the baseline is being measured.
     probing: Option<f64>,
-    /// Calls that began earlier tell of another limit.
-    valid_from: Option<Instant>,
+    /// So many calls are still to come that began under a greater limit, and tell of that. They are counted, not told by
+    /// when they began: of the calls that began after an instant, the short ones are the first to end.
+    skip: u32,
 }
 
 /// So many windows without a queue say that the edge is far.
@@ -114,10 +113,11 @@ impl GradientState {
             baseline: 0.0,
             known: 0,
             window: Window::default(),
-            since_probe: 0,
+            since_probe: config.probe_every / 4 * 3,
             without_queue: NEAR,
             probing: None,
-            valid_from: None,
+            // Of the first calls, too, the short ones are the first to end.
+            skip: config.initial,
         }
     }
 
@@ -128,9 +128,9 @@ impl GradientState {
         }
     }
 
-    pub(super) fn update(&mut self, now: Instant, sample: Sample) {
-        let began = now.checked_sub(sample.rtt).unwrap_or(now);
-        if self.valid_from.is_some_and(|from| began < from) {
+    pub(super) fn update(&mut self, sample: Sample) {
+        if self.skip > 0 {
+            self.skip -= 1;
             return;
         }
         let enough = f64::from(self.config.window).max(self.limit());
@@ -148,32 +148,33 @@ impl GradientState {
         // A callee that answers nothing is not waited for until a window is full.
         if full || window.dropped >= self.config.window {
             let window = std::mem::take(&mut self.window);
-            self.decide(now, window);
+            self.decide(window);
         }
     }
 
-    fn decide(&mut self, now: Instant, window: Window) {
+    fn decide(&mut self, window: Window) {
         if window.dropped > 0 {
             let answered = f64::from(window.answered) / f64::from(window.calls().max(1));
             self.probing = None;
-            self.set(now, self.limit * answered.max(0.5));
+            self.set(self.limit * answered.max(0.5));
             return;
         }
         let (mean, error) = (window.mean(), window.error());
         if let Some(limit) = self.probing.take() {
-            self.learn(mean, 0.5);
-            self.set(now, limit);
+            self.learn(mean, 0.3);
+            self.set(limit);
             return;
         }
-        if self.known == 0 {
-            self.learn(mean, 1.0);
+        if self.known < 2 || self.limit <= self.least() {
+            // At the least limit it is not our calls that make one another wait.
+            self.learn(mean, 0.2);
         }
         if f64::from(window.in_flight) < self.limit / 2.0 {
             // An idle caller learns nothing about the edge, but sees the time without a queue.
             self.learn(mean, 0.2);
             return;
         }
-        let tolerance = 1.0 + (3.0 * error).clamp(0.01, (self.config.tolerance - 1.0).max(0.01));
+        let tolerance = 1.0 + (2.0 * error).clamp(0.01, (self.config.tolerance - 1.0).max(0.01));
         let gradient = (tolerance * self.baseline / mean).clamp(0.5, 1.0);
         let queue = f64::from(self.config.queue);
         let next = if gradient < 1.0 {
@@ -187,28 +188,28 @@ impl GradientState {
             let near = self.without_queue <= NEAR;
             self.limit + if near { queue } else { queue.max(self.limit.sqrt()) }
         };
-        self.set(now, next);
+        self.set(next);
         self.since_probe = self.since_probe.saturating_add(1);
         if self.since_probe >= self.config.probe_every {
             self.since_probe = 0;
+            self.skip = whole(self.limit);
             self.probing = Some(self.limit);
-            self.valid_from = Some(now);
         }
     }
 
     fn learn(&mut self, mean: f64, weight: f64) {
         self.known = self.known.saturating_add(1);
-        // The first measurements count more than later ones, so that a first one under load is soon forgotten.
-        let weight = if self.known <= 2 { 1.0 } else { weight };
+        // The first two count as much as one another.
+        let weight = if self.known <= 2 { 1.0 / f64::from(self.known) } else { weight };
         self.baseline += weight * (mean - self.baseline);
     }
 
-    fn set(&mut self, now: Instant, limit: f64) {
-        let next = limit.min(f64::from(self.config.max)).max(self.least());
-        if next < self.limit() {
-            self.valid_from = Some(now);
+    fn set(&mut self, limit: f64) {
+        let before = self.limit();
+        self.limit = limit.min(f64::from(self.config.max)).max(self.least());
+        if self.limit < before {
+            self.skip = whole(before);
         }
-        self.limit = next;
     }
 
     fn least(&self) -> f64 {
