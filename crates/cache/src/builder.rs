@@ -11,6 +11,7 @@ use crate::clock::{Clock, TokioClock};
 use crate::config::CacheConfig;
 use crate::error::ConfigError;
 use crate::inner::Inner;
+use crate::invalidation::InvalidationSink;
 use crate::observer::Observer;
 use crate::weigh::{BoxedWeigher, ByWeight, Weigher};
 
@@ -22,6 +23,7 @@ pub struct CacheBuilder<K, V, W = ByWeight> {
     weigher: W,
     clock: Option<Arc<dyn Clock>>,
     observer: Option<Arc<dyn Observer>>,
+    sink: Option<Arc<dyn InvalidationSink<K>>>,
     entries: PhantomData<fn(K) -> V>,
 }
 
@@ -33,6 +35,7 @@ impl<K, V> CacheBuilder<K, V> {
             weigher: ByWeight,
             clock: None,
             observer: None,
+            sink: None,
             entries: PhantomData,
         }
     }
@@ -72,6 +75,54 @@ impl<K, V, W> CacheBuilder<K, V, W> {
         self
     }
 
+    /// Refreshes what is read in the last part of its time to live: see
+    /// [`CacheConfig::eager_refresh`]. Default never.
+    pub const fn eager_refresh(mut self, share: f64) -> Self {
+        self.config.eager_refresh = Some(share);
+        self
+    }
+
+    /// Serves a stale value for this long while one load refreshes it: see
+    /// [`CacheConfig::stale_while_revalidate`]. Default not at all.
+    pub const fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.config.stale_while_revalidate = Some(window);
+        self
+    }
+
+    /// Serves a stale value for this long when loads fail or are slow: see
+    /// [`CacheConfig::stale_if_error`]. Default not at all.
+    pub const fn stale_if_error(mut self, window: Duration) -> Self {
+        self.config.stale_if_error = Some(window);
+        self
+    }
+
+    /// Tries no load for this long after one failed, while there is a stale value: see
+    /// [`CacheConfig::error_backoff`]. Default 5 s.
+    pub const fn error_backoff(mut self, backoff: Duration) -> Self {
+        self.config.error_backoff = backoff;
+        self
+    }
+
+    /// Gives a stale value, if there is one, after this long a wait: see
+    /// [`CacheConfig::soft_timeout`]. Default none.
+    pub const fn soft_timeout(mut self, timeout: Duration) -> Self {
+        self.config.soft_timeout = Some(timeout);
+        self
+    }
+
+    /// Lets no caller wait longer than this: see [`CacheConfig::hard_timeout`]. Default none.
+    pub const fn hard_timeout(mut self, timeout: Duration) -> Self {
+        self.config.hard_timeout = Some(timeout);
+        self
+    }
+
+    /// Remembers for this long that a key has no value: see [`CacheConfig::negative_ttl`]. Default
+    /// not at all.
+    pub const fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.config.negative_ttl = Some(ttl);
+        self
+    }
+
     /// Weighs entries by this instead of by [`Weigh`](crate::Weigh).
     ///
     /// It is to count key and value in bytes, inline and on the heap; the overhead of the node is
@@ -91,8 +142,8 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     where
         F: Fn(&K, &V) -> u64 + Send + Sync + 'static,
     {
-        let Self { name, config, weigher: _, clock, observer, entries } = self;
-        CacheBuilder { name, config, weigher, clock, observer, entries }
+        let Self { name, config, weigher: _, clock, observer, sink, entries } = self;
+        CacheBuilder { name, config, weigher, clock, observer, sink, entries }
     }
 
     /// Tells the time by this clock. Default [`TokioClock`].
@@ -104,6 +155,14 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     /// Tells this observer of every event. Default none, which costs nothing.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Passes invalidations that begin at this cache on to others. Default none.
+    ///
+    /// What [`apply`](Cache::apply) brings in from others is not passed on.
+    pub fn invalidation_sink(mut self, sink: impl InvalidationSink<K>) -> Self {
+        self.sink = Some(Arc::new(sink));
         self
     }
 
@@ -123,7 +182,8 @@ impl<K, V, W> CacheBuilder<K, V, W> {
         }
         self.config.validate()?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
-        Ok(Cache::from_inner(Inner::new(self.name, self.config, BoxedWeigher::new(self.weigher), clock, self.observer)))
+        let weigher = BoxedWeigher::new(self.weigher);
+        Ok(Cache::from_inner(Inner::new(self.name, self.config, weigher, clock, self.observer, self.sink)))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::builder::CacheBuilder;
 use crate::config::CacheConfig;
 use crate::entry::{EntryOptions, Insertion};
 use crate::inner::Inner;
+use crate::invalidation::Invalidation;
 use crate::stats::CacheStats;
 
 /// A cache in this process, shared by all clones of the handle.
@@ -45,7 +46,10 @@ where
         self.inner.config()
     }
 
-    /// Returns the value of a key, and counts the lookup.
+    /// Returns the value of a key, if it is within its time to live, and counts the lookup.
+    ///
+    /// A stale value is a miss and stays where it is: [`get_or_load`](Self::get_or_load) decides
+    /// whether it can serve.
     ///
     /// # Examples
     ///
@@ -87,13 +91,14 @@ where
 
     /// Stores a value with options of its own; else as [`insert`](Self::insert).
     pub fn insert_with(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
-        self.inner.insert(key, value, options.ttl)
+        self.inner.insert(key, value, options)
     }
 
     /// Removes a key and returns its value, if that was live.
     ///
     /// A load of this key that began before is not stored, and whoever asks from now on starts a
-    /// new one.
+    /// new one. Others are not told, since a borrowed key cannot be sent: see
+    /// [`invalidate`](Self::invalidate).
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -102,17 +107,19 @@ where
         self.inner.remove(key)
     }
 
-    /// Removes everything, shard by shard.
+    /// Removes everything: at once for readers, then shard by shard for the memory.
     ///
     /// What was stored before the call is gone after it, and no load that began before the call is
     /// stored. An insert that runs meanwhile may stay.
     pub fn clear(&self) {
         self.inner.clear();
+        self.inner.publish(|| Invalidation::Clear);
     }
 
-    /// Drops every entry whose time is over and returns how many there were.
+    /// Drops every entry whose time is over, those kept for stale use not counted, and every
+    /// entry that was invalidated; returns how many there were.
     ///
-    /// Never needed for correct answers: an expired entry is not served. It frees memory early, at
+    /// Never needed for correct answers: no such entry is served. It frees memory early, at
     /// the cost of a look at every entry, one shard after the other.
     pub fn maintain(&self) -> usize {
         self.inner.maintain()

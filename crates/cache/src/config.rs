@@ -18,7 +18,7 @@ use crate::shard::NODE_BYTES;
 /// assert_eq!(config.max_bytes, 1 << 20);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CacheConfig {
@@ -48,11 +48,64 @@ pub struct CacheConfig {
     /// (about 20 ns) as soon as one entry can expire. Too short, and the origin is asked too often;
     /// too long, and callers see what is out of date.
     pub ttl: Option<Duration>,
+    /// From which share of its time to live on a read refreshes a value in the background, so that
+    /// what is in use never goes stale.
+    ///
+    /// Default none; above 0 and below 1, and only with a `ttl`. Costs a load per entry and `ttl`
+    /// for what is read. Too small, and the origin is asked too often; too large, and the refresh
+    /// comes too late.
+    pub eager_refresh: Option<f64>,
+    /// For how long after its time to live a value is served while one load refreshes it.
+    ///
+    /// Default none; more than zero, and only with a `ttl`. The entry stays in the budget for so
+    /// much longer. Too short, and callers wait for the origin; too long, and they see what is out
+    /// of date.
+    pub stale_while_revalidate: Option<Duration>,
+    /// For how long after its time to live a value is served if a load fails or takes too long.
+    ///
+    /// Default none; more than zero, and only with a `ttl`. The entry stays in the budget for so
+    /// much longer. Too short, and an outage of the origin is one of yours; too long, and callers
+    /// are told what is long untrue.
+    pub stale_if_error: Option<Duration>,
+    /// For how long no other load is tried after one failed, while there is a stale value.
+    ///
+    /// Default 5 s; zero tries with every call. Too short, and an origin that is down is asked all
+    /// the time; too long, and its return is noticed late.
+    pub error_backoff: Duration,
+    /// How long a caller waits before a stale value is given, if there is one; the load goes on.
+    ///
+    /// Default none; more than zero, below `hard_timeout`, and only with a stale window. Needs a
+    /// runtime with timers. Too short, and a healthy origin is taken for slow; too long, and
+    /// callers wait for nothing.
+    pub soft_timeout: Option<Duration>,
+    /// How long a caller waits at all; the load goes on and fills the cache.
+    ///
+    /// Default none; more than zero. Needs a runtime with timers. Too short, and callers are
+    /// refused what would have come; too long, and a slow origin holds them all.
+    pub hard_timeout: Option<Duration>,
+    /// For how long it is remembered that the origin has no value for a key.
+    ///
+    /// Default none, which asks again each time; more than zero. Such an entry weighs what its key
+    /// and node take. Too short, and the origin is asked for what it does not have; too long, and
+    /// what was just made is not found.
+    pub negative_ttl: Option<Duration>,
 }
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { max_bytes: DEFAULT_MAX_BYTES, max_entry_bytes: None, shards: None, ttl: None }
+        Self {
+            max_bytes: DEFAULT_MAX_BYTES,
+            max_entry_bytes: None,
+            shards: None,
+            ttl: None,
+            eager_refresh: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            error_backoff: DEFAULT_BACKOFF,
+            soft_timeout: None,
+            hard_timeout: None,
+            negative_ttl: None,
+        }
     }
 }
 
@@ -101,6 +154,48 @@ impl CacheConfig {
         if self.ttl == Some(Duration::ZERO) {
             return Err(ConfigError::new("ttl", "0s", "more than zero; leave it out for values that do not expire"));
         }
+        self.validate_engine()
+    }
+
+    fn validate_engine(&self) -> Result<(), ConfigError> {
+        let durations = [
+            ("stale_while_revalidate", self.stale_while_revalidate),
+            ("stale_if_error", self.stale_if_error),
+            ("soft_timeout", self.soft_timeout),
+            ("hard_timeout", self.hard_timeout),
+            ("negative_ttl", self.negative_ttl),
+        ];
+        if let Some((field, _)) = durations.iter().find(|(_, value)| *value == Some(Duration::ZERO)) {
+            return Err(ConfigError::new(field, "0s", "more than zero; leave it out to do without"));
+        }
+        if let Some(share) = self.eager_refresh
+            && !(share > 0.0 && share < 1.0)
+        {
+            return Err(ConfigError::new("eager_refresh", share, "a share above 0 and below 1"));
+        }
+        if self.ttl.is_none() {
+            if let Some(share) = self.eager_refresh {
+                return Err(ConfigError::new("eager_refresh", share, "a ttl that it is a share of"));
+            }
+            let windows =
+                [("stale_while_revalidate", self.stale_while_revalidate), ("stale_if_error", self.stale_if_error)];
+            if let Some((field, window)) = windows.iter().find_map(|(field, window)| window.map(|w| (*field, w))) {
+                let expected = "a ttl, without which nothing goes stale";
+                return Err(ConfigError::new(field, format_args!("{window:?}"), expected));
+            }
+        }
+        if let Some(soft) = self.soft_timeout {
+            let soft_text = format!("{soft:?}");
+            if let Some(hard) = self.hard_timeout
+                && soft >= hard
+            {
+                return Err(ConfigError::new("soft_timeout", soft_text, format!("less than hard_timeout ({hard:?})")));
+            }
+            if self.stale_while_revalidate.is_none() && self.stale_if_error.is_none() {
+                let expected = "stale_if_error or stale_while_revalidate, without which there is nothing to give";
+                return Err(ConfigError::new("soft_timeout", soft_text, expected));
+            }
+        }
         Ok(())
     }
 }
@@ -112,6 +207,7 @@ const MIN_BYTES: u64 = NODE_BYTES + 48;
 /// Far above any memory, and low enough that sums of weights cannot overflow.
 const MAX_BYTES: u64 = 1 << 56;
 const MAX_SHARDS: usize = 1024;
+const DEFAULT_BACKOFF: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -129,6 +225,42 @@ mod tests {
         assert_eq!((config.effective_shards(), config.effective_max_entry_bytes()), (1, 1000));
         let config = CacheConfig { shards: Some(5), ..CacheConfig::default() };
         assert_eq!((config.effective_shards(), config.effective_max_entry_bytes()), (8, DEFAULT_MAX_BYTES / 8));
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let second = Some(Duration::from_secs(1));
+        let base = CacheConfig { ttl: second, ..CacheConfig::default() };
+        let cases = [
+            (CacheConfig { eager_refresh: Some(0.0), ..base }, "eager_refresh"),
+            (CacheConfig { eager_refresh: Some(1.0), ..base }, "eager_refresh"),
+            (CacheConfig { eager_refresh: Some(f64::NAN), ..base }, "eager_refresh"),
+            (CacheConfig { eager_refresh: Some(0.5), ttl: None, ..base }, "eager_refresh"),
+            (CacheConfig { stale_while_revalidate: second, ttl: None, ..base }, "stale_while_revalidate"),
+            (CacheConfig { stale_if_error: second, ttl: None, ..base }, "stale_if_error"),
+            (CacheConfig { stale_if_error: Some(Duration::ZERO), ..base }, "stale_if_error"),
+            (CacheConfig { soft_timeout: second, ..base }, "soft_timeout"),
+            (
+                CacheConfig { soft_timeout: second, hard_timeout: second, stale_if_error: second, ..base },
+                "soft_timeout",
+            ),
+            (CacheConfig { hard_timeout: Some(Duration::ZERO), ..CacheConfig::default() }, "hard_timeout"),
+            (CacheConfig { negative_ttl: Some(Duration::ZERO), ..CacheConfig::default() }, "negative_ttl"),
+        ];
+        for (config, field) in cases {
+            let error = config.validate().expect_err(field);
+            assert_eq!(error.field(), field, "{error}");
+        }
+        let all = CacheConfig {
+            eager_refresh: Some(0.8),
+            stale_while_revalidate: second,
+            stale_if_error: second,
+            soft_timeout: Some(Duration::from_millis(999)),
+            hard_timeout: second,
+            negative_ttl: second,
+            ..base
+        };
+        assert!(all.validate().is_ok());
     }
 
     #[test]

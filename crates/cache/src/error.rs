@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A setting that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +57,13 @@ pub enum LoadError<E> {
     /// The loader asked, directly or through other loads, for the very key it was to load.
     #[error("the loader waits for the key it is to load")]
     Reentrant,
+    /// The load took longer than a caller may wait; it goes on and fills the cache.
+    #[error("the load takes longer than the hard timeout of {}ms", waited.as_millis())]
+    #[non_exhaustive]
+    TimedOut {
+        /// How long the caller waited.
+        waited: Duration,
+    },
     /// The value was not cached, and there is no tokio runtime to load it on.
     #[error("there is no tokio runtime to load on")]
     NoRuntime,
@@ -73,7 +81,7 @@ impl<E> LoadError<E> {
     /// Tells whether the same call may succeed later as it is. Of the loader's own error only its
     /// owner can tell, so that is a no: ask [`loader_error`](Self::loader_error).
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Aborted)
+        matches!(self, Self::Aborted | Self::TimedOut { .. })
     }
 }
 
@@ -84,6 +92,7 @@ impl<E> Clone for LoadError<E> {
             Self::Panicked { message } => Self::Panicked { message: Arc::clone(message) },
             Self::Aborted => Self::Aborted,
             Self::Reentrant => Self::Reentrant,
+            Self::TimedOut { waited } => Self::TimedOut { waited: *waited },
             Self::NoRuntime => Self::NoRuntime,
         }
     }

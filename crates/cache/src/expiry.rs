@@ -8,6 +8,8 @@ pub(crate) struct Tick(u64);
 
 impl Tick {
     pub(crate) const ORIGIN: Self = Self(0);
+    /// The clock was not read.
+    pub(crate) const UNKNOWN: Self = Self(u64::MAX);
 
     #[inline]
     pub(crate) fn from_duration(since_origin: Duration) -> Self {
@@ -17,13 +19,18 @@ impl Tick {
         Self(seconds.saturating_add(u64::from(since_origin.subsec_nanos())).min(u64::MAX - 1))
     }
 
+    /// Returns this point as one from which on something has ended.
+    pub(crate) const fn deadline(self) -> Deadline {
+        Deadline(self.0)
+    }
+
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
 /// The point from which on an entry is no longer served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline(u64);
 
 impl Deadline {
@@ -32,6 +39,22 @@ impl Deadline {
     pub(crate) fn after(now: Tick, ttl: Duration) -> Self {
         // A time to live that reaches past the end of the clock is none.
         Self(u64::try_from(ttl.as_nanos()).map_or(u64::MAX, |nanos| now.0.saturating_add(nanos)))
+    }
+
+    /// Returns the point this much later.
+    #[must_use]
+    pub(crate) fn plus(self, by: Duration) -> Self {
+        Self(u64::try_from(by.as_nanos()).map_or(u64::MAX, |nanos| self.0.saturating_add(nanos)))
+    }
+
+    /// Returns the point at a share of the way from `born` to here; never, where either is not
+    /// known.
+    pub(crate) fn share_since(self, born: Tick, share: f64) -> Self {
+        if self == Self::NEVER || born == Tick::UNKNOWN || born.0 >= self.0 {
+            return self;
+        }
+        let way = Duration::from_nanos(self.0 - born.0).mul_f64(share);
+        Self(self.0.min(Self::after(born, way).0))
     }
 
     /// An entry lives through `[stored, stored + ttl)`: at the deadline itself it has ended.

@@ -3,19 +3,23 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::CacheConfig;
-use crate::entry::{Entry, Insertion};
-use crate::expiry::{Deadline, Tick, Ttl};
+use crate::engine::Rules;
+use crate::entry::{Entry, EntryOptions, Extra, Insertion};
+use crate::expiry::{Deadline, Tick};
+use crate::invalidation::{Generations, Invalidation, InvalidationSink, Scope, Tag};
+use crate::latency::LatencyRecorder;
+use crate::load::Source;
 use crate::observer::{CacheEvent, MissCause, Observer};
 use crate::outgoing::{Outgoing, Why};
 use crate::policy::{Lookup, Policy as _};
-use crate::shard::{Found, NODE_BYTES, Shard};
+use crate::shard::{Buried, Found, NODE_BYTES, Shard};
 use crate::stats::CacheStats;
 use crate::weigh::BoxedWeigher;
 
@@ -32,6 +36,12 @@ pub(crate) struct Inner<K: Eq, V> {
     /// Whether an entry with a deadline was ever stored; until then nobody needs to know the time.
     timed: AtomicBool,
     observer: Option<Arc<dyn Observer>>,
+    rules: Rules,
+    generations: Generations<K>,
+    sink: Option<Arc<dyn InvalidationSink<K>>>,
+    latency: LatencyRecorder,
+    fallbacks: AtomicU64,
+    timeouts: AtomicU64,
 }
 
 impl<K, V> Inner<K, V>
@@ -45,6 +55,7 @@ where
         weigher: BoxedWeigher<K, V>,
         clock: Arc<dyn Clock>,
         observer: Option<Arc<dyn Observer>>,
+        sink: Option<Arc<dyn InvalidationSink<K>>>,
     ) -> Self {
         let (shards, max_entry) = (config.effective_shards(), config.effective_max_entry_bytes());
         config.shards = Some(shards);
@@ -52,6 +63,12 @@ where
         let budget = Budget::new(config.max_bytes, max_entry, u64::try_from(shards).unwrap_or(u64::MAX));
         Self {
             name,
+            rules: Rules::new(&config),
+            generations: Generations::new(),
+            sink,
+            latency: LatencyRecorder::default(),
+            fallbacks: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
             config,
             hasher: RandomState::default(),
             shards: std::iter::repeat_with(Shard::new).take(shards).collect(),
@@ -73,6 +90,18 @@ where
 
     pub(crate) const fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    pub(crate) const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub(crate) const fn generations(&self) -> &Generations<K> {
+        &self.generations
+    }
+
+    pub(crate) const fn latency(&self) -> &LatencyRecorder {
+        &self.latency
     }
 
     #[inline]
@@ -101,25 +130,51 @@ where
         Tick::from_duration(self.clock.now())
     }
 
-    /// Resolves when an entry that is stored now is to end, and returns that now with it.
-    pub(crate) fn deadline(&self, ttl: Ttl) -> (Deadline, Tick) {
-        match ttl.resolve(self.config.ttl) {
-            Some(ttl) => {
-                // Before the entry can be seen, so that who sees it looks at the clock. Only
-                // written once: the line is read by every lookup.
-                if !self.timed.load(Ordering::Relaxed) {
-                    self.timed.store(true, Ordering::Relaxed);
-                }
-                let now = self.read_clock();
-                (Deadline::after(now, ttl), now)
-            }
-            None => (Deadline::NEVER, self.now()),
+    /// Reads the clock for something that will end.
+    pub(crate) fn read_clock_for_end(&self) -> Tick {
+        // Before the entry can be seen, so that who sees it looks at the clock. Only written once:
+        // the line is read by every lookup.
+        if !self.timed.load(Ordering::Relaxed) {
+            self.timed.store(true, Ordering::Relaxed);
         }
+        self.read_clock()
     }
 
-    /// Weighs an entry with its node.
-    pub(crate) fn weigh(&self, key: &K, value: &V) -> u64 {
-        self.weigher.weigh(key, value).saturating_add(NODE_BYTES)
+    /// Makes an entry that is stored now, and returns that now with it. Its generation is the
+    /// caller's to say.
+    pub(crate) fn entry(&self, value: Option<V>, weight: u64, options: EntryOptions) -> (Entry<V>, Tick) {
+        let ttl = match value {
+            Some(_) => options.ttl.resolve(self.config.ttl),
+            None => self.rules.negative_ttl,
+        };
+        let extra =
+            (!options.tags.is_empty()).then(|| Box::new(Extra { tags: options.tags.into(), ..Extra::default() }));
+        let Some(ttl) = ttl else {
+            let (fresh, keep) = (Deadline::NEVER, Deadline::NEVER);
+            return (Entry { value, weight, born: Tick::UNKNOWN, fresh, keep, seq: 0, extra }, self.now());
+        };
+        let now = self.read_clock_for_end();
+        let fresh = Deadline::after(now, ttl);
+        let mut entry = Entry { value, weight, born: now, fresh, keep: fresh, seq: 0, extra };
+        if entry.value.is_some() {
+            let revalidate = options.stale_while_revalidate.or(self.rules.stale_while_revalidate);
+            let on_error = options.stale_if_error.or(self.rules.stale_if_error);
+            entry.keep = fresh.plus(revalidate.max(on_error).unwrap_or_default());
+            if let Some(window) = options.stale_while_revalidate {
+                entry.extra_mut().revalidate = Some(fresh.plus(window));
+            }
+        }
+        (entry, now)
+    }
+
+    /// Weighs an entry with its node and tags.
+    pub(crate) fn weigh(&self, key: &K, value: Option<&V>, tags: &[Tag]) -> u64 {
+        let own = match value {
+            Some(value) => self.weigher.weigh(key, value),
+            None => self.weigher.weigh_absent(key),
+        };
+        let tags = if tags.is_empty() { 0 } else { Extra::bytes(tags) };
+        own.saturating_add(NODE_BYTES).saturating_add(tags)
     }
 
     #[inline]
@@ -130,7 +185,7 @@ where
     {
         let hash = self.hash(key);
         let now = self.now();
-        let found = self.shard(hash).lock().look_up(&self.budget, &Lookup::new(hash, key), now);
+        let found = self.shard(hash).lock().look_up(&self.budget, &self.generations, &Lookup::new(hash, key), now);
         if let Found::Live(value) = found {
             self.emit_quietly(CacheEvent::Hit);
             return Some(value);
@@ -139,16 +194,21 @@ where
         None
     }
 
-    /// Tells of a lookup that was not served, and drops what it found expired.
-    pub(crate) fn tell_miss(&self, found: Found<K, V>) {
+    /// Tells of a lookup that was not served, and drops what it found at its end.
+    fn tell_miss(&self, found: Found<K, V>) {
         let cause = match found {
-            Found::Expired(gone) => {
-                self.emit(CacheEvent::Expired { weight: gone.1.weight });
-                MissCause::Expired
-            }
+            Found::Gone(buried) => self.tell_buried(&buried),
+            Found::Stale => MissCause::Expired,
             Found::Absent | Found::Live(_) => MissCause::Absent,
         };
         self.emit_quietly(CacheEvent::Miss { cause });
+    }
+
+    /// Tells of an entry that a lookup took out, and returns what the lookup counts as.
+    pub(crate) fn tell_buried(&self, buried: &Buried<K, V>) -> MissCause {
+        let (why, (_, entry)) = &**buried;
+        self.emit(why.event(entry.weight));
+        why.cause()
     }
 
     pub(crate) fn contains<Q>(&self, key: &Q) -> bool
@@ -158,31 +218,44 @@ where
     {
         let hash = self.hash(key);
         let now = self.now();
-        let shard = self.shard(hash).lock();
-        shard.core.entries.peek(&Lookup::new(hash, key)).is_some_and(|entry| !entry.deadline.has_passed(now))
+        let lookup = Lookup::new(hash, key);
+        let mut shard = self.shard(hash).lock();
+        match shard.core.entries.peek(&lookup) {
+            Some(entry) if entry.seq >= self.generations.newest() => {
+                entry.value.is_some() && !entry.fresh.has_passed(now)
+            }
+            // Only until the tombstones are retired: a pattern is matched against the stored key.
+            Some(_) => {
+                shard.core.entries.pair(&lookup).is_some_and(|(key, entry)| entry.is_live(&self.generations, key, now))
+            }
+            None => false,
+        }
     }
 
-    pub(crate) fn insert(&self, key: K, value: V, ttl: Ttl) -> Insertion<V> {
+    pub(crate) fn insert(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
         let hash = self.hash(&key);
-        let weight = self.weigh(&key, &value);
+        let weight = self.weigh(&key, Some(&value), &options.tags);
         if weight > self.budget.max_entry() {
             return self.refuse(hash, &key, value, weight);
         }
-        let (deadline, now) = self.deadline(ttl);
-        let entry = Entry { value, weight, deadline };
+        let (mut entry, now) = self.entry(Some(value), weight, options);
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
         // A load that began before this insert would bring an older value.
         let overtaken = shard.core.flights.detach(hash, &key);
+        entry.seq = self.generations.current();
         let displaced = shard.put(&self.budget, hash, key, entry, &mut out);
         let previous = match displaced {
-            Some((_, old)) if old.deadline.has_passed(now) => {
-                shard.core.counts.expirations += 1;
-                Err(Some(old))
-            }
-            Some((_, old)) => Ok(old.value),
+            Some((key, old)) => match old.end(&self.generations, &key, now) {
+                None if old.fresh.has_passed(now) => Err(Some((Why::Expired, old))),
+                None => old.value.ok_or(None),
+                Some(why) => Err(Some((why, old))),
+            },
             None => Err(None),
         };
+        if let Err(Some((why, _))) = &previous {
+            shard.core.counts.gone(*why, 1);
+        }
         drop(shard);
         drop(overtaken);
         self.emit(CacheEvent::Inserted { weight });
@@ -190,9 +263,9 @@ where
         self.settle(hash);
         match previous {
             Ok(previous) => Insertion::Replaced { previous },
-            Err(expired) => {
-                if let Some(old) = expired {
-                    self.emit(CacheEvent::Expired { weight: old.weight });
+            Err(ended) => {
+                if let Some((why, old)) = ended {
+                    self.emit(why.event(old.weight));
                 }
                 Insertion::Inserted
             }
@@ -228,21 +301,22 @@ where
         let mut shard = self.shard(hash).lock();
         let overtaken = shard.core.flights.detach(hash, key);
         let gone = shard.take(&self.budget, &Lookup::new(hash, key));
-        let expired = gone.as_ref().is_some_and(|(_, entry)| entry.deadline.has_passed(now));
-        shard.core.counts.expirations += u64::from(expired);
+        let ended = gone.as_ref().and_then(|(key, entry)| {
+            entry.end(&self.generations, key, now).or_else(|| entry.fresh.has_passed(now).then_some(Why::Expired))
+        });
+        if let Some(why) = ended {
+            shard.core.counts.gone(why, 1);
+        }
         drop(shard);
         drop(overtaken);
         let (_, entry) = gone?;
-        let weight = entry.weight;
-        if expired {
-            self.emit(CacheEvent::Expired { weight });
-            return None;
-        }
-        self.emit(CacheEvent::Removed { weight });
-        Some(entry.value)
+        self.emit(ended.unwrap_or(Why::Removed).event(entry.weight));
+        if ended.is_some() { None } else { entry.value }
     }
 
     pub(crate) fn clear(&self) {
+        // At once, for what is stored as for what is being loaded; the memory follows.
+        let _crowded = self.generations.open(Scope::Everything);
         let mut entries = 0;
         for shard in &self.shards {
             let emptied = shard.lock().empty(&self.budget);
@@ -252,17 +326,28 @@ where
     }
 
     pub(crate) fn maintain(&self) -> usize {
-        if !self.timed.load(Ordering::Relaxed) {
+        if !self.timed.load(Ordering::Relaxed) && !self.generations.has_tombstones() {
             return 0;
         }
-        let now = self.read_clock();
-        let mut swept = 0;
+        self.sweep()
+    }
+
+    /// Takes out every entry that can never be served again, and gives up the tombstones that
+    /// nothing has to be compared with any more.
+    pub(crate) fn sweep(&self) -> usize {
+        let generation = self.generations.current();
+        let now = self.now();
+        let (mut swept, mut oldest_load) = (0, u64::MAX);
         for shard in &self.shards {
             let mut out = Outgoing::new();
-            shard.lock().sweep(&self.budget, now, &mut out);
+            let mut shard = shard.lock();
+            oldest_load = oldest_load.min(shard.core.flights.oldest());
+            shard.sweep(&self.budget, &self.generations, now, &mut out);
+            drop(shard);
             swept += out.len();
             self.release(out);
         }
+        self.generations.retire(generation, oldest_load);
         swept
     }
 
@@ -276,6 +361,9 @@ where
             let counted = shard.lock().stats();
             stats.absorb(&counted);
         }
+        stats.load_latency = self.latency.snapshot();
+        stats.fallbacks = self.fallbacks.load(Ordering::Relaxed);
+        stats.timeouts = self.timeouts.load(Ordering::Relaxed);
         stats
     }
 
@@ -308,6 +396,25 @@ where
             if settled {
                 break;
             }
+        }
+    }
+
+    /// Counts a caller that waited and was given a stale value.
+    pub(crate) fn tell_fallback(&self, source: Source) {
+        self.fallbacks.fetch_add(1, Ordering::Relaxed);
+        self.emit(CacheEvent::HitStale { source });
+    }
+
+    /// Counts a caller that waited for as long as it may, and got nothing.
+    pub(crate) fn tell_timeout(&self) {
+        self.timeouts.fetch_add(1, Ordering::Relaxed);
+        self.emit(CacheEvent::TimedOut);
+    }
+
+    /// Passes an invalidation that began here on to others; never called with a lock held.
+    pub(crate) fn publish(&self, invalidation: impl FnOnce() -> Invalidation<K>) {
+        if let Some(sink) = &self.sink {
+            sink.publish(&invalidation());
         }
     }
 

@@ -1,19 +1,29 @@
 #![doc = include_str!("../README.md")]
 
+pub mod advise;
 mod budget;
 mod builder;
 mod cache;
 mod clock;
 mod config;
+mod engine;
 mod entry;
 mod error;
 mod expiry;
 mod inner;
+mod invalidation;
+mod latency;
 mod load;
 mod observer;
 mod outgoing;
 mod policy;
+#[cfg(feature = "remote")]
+pub mod remote;
+#[cfg(feature = "semantic")]
+pub mod semantic;
 mod shard;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 mod stats;
 mod weigh;
 
@@ -25,7 +35,9 @@ pub use clock::{Clock, ManualClock, TokioClock};
 pub use config::CacheConfig;
 pub use entry::{EntryOptions, Insertion};
 pub use error::{ConfigError, LoadError};
-pub use load::{Fetched, LoadContext, Source};
+pub use invalidation::{CacheKey, Glob, GlobError, Invalidation, InvalidationSink, Tag};
+pub use latency::LatencyHistogram;
+pub use load::{Batch, Fetched, LoadContext, Source};
 pub use observer::{CacheEvent, LoadOutcome, MissCause, Observer};
 pub use stats::CacheStats;
 pub use weigh::{ByWeight, Weigh, Weigher};

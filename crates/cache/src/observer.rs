@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::load::Source;
+
 /// Hears what happens in a cache, to feed meters.
 ///
 /// It is called on the thread of the operation, after the lock of the shard was released; it should
@@ -23,8 +25,15 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheEvent {
-    /// A lookup was served.
+    /// A lookup was served, within the time to live.
     Hit,
+    /// A lookup was served with a value whose time to live is over.
+    HitStale {
+        /// Why: one of the stale sources.
+        source: Source,
+    },
+    /// A lookup was served with the knowledge that the key has no value.
+    HitNegative,
     /// A lookup found nothing to serve.
     Miss {
         /// Why.
@@ -52,7 +61,14 @@ pub enum CacheEvent {
         /// What it weighed in bytes.
         weight: u64,
     },
-    /// An entry was removed by its key.
+    /// An entry was dropped because its tag, a pattern or everything was invalidated.
+    Invalidated {
+        /// What it weighed in bytes.
+        weight: u64,
+    },
+    /// A tag, a prefix or a glob was invalidated.
+    InvalidationApplied,
+    /// An entry was removed by its key, or because the origin no longer has it.
     Removed {
         /// What it weighed in bytes.
         weight: u64,
@@ -62,8 +78,12 @@ pub enum CacheEvent {
         /// How many entries it had held.
         entries: u64,
     },
-    /// A load began.
+    /// A load began for a caller that waits for it.
     LoadStarted,
+    /// A load began that nobody waits for, since there is a value to serve meanwhile.
+    RefreshStarted,
+    /// A caller has waited for as long as it may, and nothing could be served.
+    TimedOut,
     /// A caller joined a load that was under way.
     Coalesced,
     /// A load ended.
@@ -83,6 +103,8 @@ pub enum MissCause {
     Absent,
     /// The entry's time was over.
     Expired,
+    /// The entry's tag, a pattern that fits its key, or everything was invalidated.
+    Invalidated,
 }
 
 /// How a load ended.
@@ -91,6 +113,8 @@ pub enum MissCause {
 pub enum LoadOutcome {
     /// The value was stored.
     Stored,
+    /// The origin has no value, which is remembered if the settings say so.
+    Absent,
     /// The value was handed to its callers and not stored: the loader asked for that, it was too
     /// heavy, or the key was removed or written meanwhile.
     NotStored,

@@ -5,7 +5,7 @@
 //! after. Most operations let at most one entry go: that one needs no allocation.
 
 use crate::entry::Entry;
-use crate::observer::CacheEvent;
+use crate::observer::{CacheEvent, MissCause};
 
 #[derive(Debug)]
 pub(crate) struct Outgoing<K, V> {
@@ -26,8 +26,30 @@ struct Gone<K, V> {
 pub(crate) enum Why {
     Evicted,
     Expired,
+    Invalidated,
     /// Taken out by an insert that was refused, or by its key.
     Removed,
+}
+
+impl Why {
+    /// Returns what a lookup that found such an entry is counted as.
+    pub(crate) const fn cause(self) -> MissCause {
+        match self {
+            Self::Expired => MissCause::Expired,
+            Self::Invalidated => MissCause::Invalidated,
+            Self::Evicted | Self::Removed => MissCause::Absent,
+        }
+    }
+
+    /// Returns what is told of an entry of this weight.
+    pub(crate) const fn event(self, weight: u64) -> CacheEvent {
+        match self {
+            Self::Evicted => CacheEvent::Evicted { weight },
+            Self::Expired => CacheEvent::Expired { weight },
+            Self::Invalidated => CacheEvent::Invalidated { weight },
+            Self::Removed => CacheEvent::Removed { weight },
+        }
+    }
 }
 
 impl<K, V> Outgoing<K, V> {
@@ -52,12 +74,7 @@ impl<K, V> Outgoing<K, V> {
     #[inline]
     pub(crate) fn release(self, mut tell: impl FnMut(CacheEvent)) {
         for gone in self.first.into_iter().chain(self.rest) {
-            let weight = gone.weight;
-            tell(match gone.why {
-                Why::Evicted => CacheEvent::Evicted { weight },
-                Why::Expired => CacheEvent::Expired { weight },
-                Why::Removed => CacheEvent::Removed { weight },
-            });
+            tell(gone.why.event(gone.weight));
         }
     }
 }

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::budget::Budget;
 use crate::entry::Entry;
 use crate::expiry::Tick;
+use crate::invalidation::Generations;
 use crate::load::FlightTable;
 use crate::outgoing::{Outgoing, Why};
 use crate::policy::{Lookup, Lru, Policy as _};
@@ -40,11 +41,17 @@ pub(crate) struct Core<K: Eq, V> {
 #[derive(Debug)]
 pub(crate) enum Found<K, V> {
     Live(V),
+    /// Nothing, or the knowledge that there is no value.
     Absent,
+    /// A value whose time to live is over; it stays.
+    Stale,
     /// The entry is out of the shard now, to be dropped after the lock. Boxed, so that a hit need
     /// not make room for it.
-    Expired(Box<(K, Entry<V>)>),
+    Gone(Buried<K, V>),
 }
+
+/// An entry that was taken out, and why.
+pub(crate) type Buried<K, V> = Box<(Why, (K, Entry<V>))>;
 
 impl<K: Eq, V> Shard<K, V> {
     pub(crate) fn new() -> Self {
@@ -70,9 +77,15 @@ pub(crate) struct Locked<'a, K: Eq, V> {
 }
 
 impl<K: Eq, V> Locked<'_, K, V> {
-    /// Looks an entry up, counts the hit or miss and takes an expired entry out.
+    /// Looks an entry up, counts the hit or miss and takes out what can never be served again.
     #[inline]
-    pub(crate) fn look_up<Q>(&mut self, budget: &Budget, lookup: &Lookup<'_, Q>, now: Tick) -> Found<K, V>
+    pub(crate) fn look_up<Q>(
+        &mut self,
+        budget: &Budget,
+        generations: &Generations<K>,
+        lookup: &Lookup<'_, Q>,
+        now: Tick,
+    ) -> Found<K, V>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -80,12 +93,14 @@ impl<K: Eq, V> Locked<'_, K, V> {
     {
         let core = &mut *self.core;
         match core.entries.hit(lookup) {
-            Some(entry) if !entry.deadline.has_passed(now) => {
-                let value = entry.value.clone();
+            Some(Entry { value: Some(value), fresh, seq, .. })
+                if *seq >= generations.newest() && !fresh.has_passed(now) =>
+            {
+                let value = value.clone();
                 core.counts.hits += 1;
                 Found::Live(value)
             }
-            Some(_) => self.take_expired(budget, lookup),
+            Some(_) => self.examine(budget, generations, lookup, now),
             None => {
                 core.counts.misses_absent += 1;
                 Found::Absent
@@ -93,15 +108,58 @@ impl<K: Eq, V> Locked<'_, K, V> {
         }
     }
 
+    /// Looks closer at an entry that is not plainly good.
     #[cold]
-    fn take_expired<Q>(&mut self, budget: &Budget, lookup: &Lookup<'_, Q>) -> Found<K, V>
+    fn examine<Q>(
+        &mut self,
+        budget: &Budget,
+        generations: &Generations<K>,
+        lookup: &Lookup<'_, Q>,
+        now: Tick,
+    ) -> Found<K, V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+        V: Clone,
+    {
+        if let Some(buried) = self.bury(budget, generations, lookup, now) {
+            self.core.counts.miss(buried.0.cause());
+            return Found::Gone(buried);
+        }
+        let core = &mut *self.core;
+        match core.entries.peek(lookup) {
+            Some(entry) if entry.fresh.has_passed(now) && entry.value.is_some() => {
+                core.counts.misses_expired += 1;
+                Found::Stale
+            }
+            Some(Entry { value: Some(value), .. }) => {
+                let value = value.clone();
+                core.counts.hits += 1;
+                Found::Live(value)
+            }
+            _ => {
+                core.counts.misses_absent += 1;
+                Found::Absent
+            }
+        }
+    }
+
+    /// Takes an entry out that can never be served again: invalidated, or past its keeping.
+    pub(crate) fn bury<Q>(
+        &mut self,
+        budget: &Budget,
+        generations: &Generations<K>,
+        lookup: &Lookup<'_, Q>,
+        now: Tick,
+    ) -> Option<Buried<K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.core.counts.misses_expired += 1;
-        self.core.counts.expirations += 1;
-        self.take(budget, lookup).map_or(Found::Absent, |gone| Found::Expired(Box::new(gone)))
+        let (key, entry) = self.core.entries.pair(lookup)?;
+        let why = entry.end(generations, key, now)?;
+        self.core.counts.gone(why, 1);
+        self.take(budget, lookup).map(|gone| Box::new((why, gone)))
     }
 
     /// Stores an entry, and lets others of this shard give way while the budget is exceeded and the
@@ -156,19 +214,26 @@ impl<K: Eq, V> Locked<'_, K, V> {
         Some(gone)
     }
 
-    /// Takes out every entry whose time is over.
-    pub(crate) fn sweep(&mut self, budget: &Budget, now: Tick, out: &mut Outgoing<K, V>) {
+    /// Takes out every entry that can never be served again.
+    pub(crate) fn sweep(&mut self, budget: &Budget, generations: &Generations<K>, now: Tick, out: &mut Outgoing<K, V>) {
         let core = &mut *self.core;
-        let (mut weight, mut expired) = (0, 0);
+        let (mut weight, mut expired, mut invalidated) = (0, 0, 0);
         core.entries.extract(
-            |entry| entry.deadline.has_passed(now),
+            |key, entry| entry.end(generations, key, now).is_some(),
             |gone| {
                 weight += gone.1.weight;
-                expired += 1;
-                out.push(Why::Expired, gone);
+                // Most that are past their keeping were not invalidated as well; and if so, either
+                // is true of them.
+                let why = if gone.1.keep.has_passed(now) { Why::Expired } else { Why::Invalidated };
+                match why {
+                    Why::Expired => expired += 1,
+                    _ => invalidated += 1,
+                }
+                out.push(why, gone);
             },
         );
-        core.counts.expirations += expired;
+        core.counts.gone(Why::Expired, expired);
+        core.counts.gone(Why::Invalidated, invalidated);
         self.shrink(budget, weight);
     }
 

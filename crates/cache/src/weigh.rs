@@ -43,6 +43,12 @@ pub trait Weigh {
 pub trait Weigher<K, V>: Send + Sync + 'static {
     /// Returns the bytes that key and value take, inline and on the heap.
     fn weigh(&self, key: &K, value: &V) -> u64;
+
+    /// Returns the bytes of an entry that says that its key has no value; by default what key and
+    /// value take inline.
+    fn weigh_absent(&self, _key: &K) -> u64 {
+        inline_bytes::<K>(1).saturating_add(inline_bytes::<V>(1))
+    }
 }
 
 impl<K, V, F: Fn(&K, &V) -> u64 + Send + Sync + 'static> Weigher<K, V> for F {
@@ -63,6 +69,10 @@ impl<K: Weigh, V: Weigh> Weigher<K, V> for ByWeight {
             .saturating_add(key.heap_bytes())
             .saturating_add(value.heap_bytes())
     }
+
+    fn weigh_absent(&self, key: &K) -> u64 {
+        inline_bytes::<K>(1).saturating_add(inline_bytes::<V>(1)).saturating_add(key.heap_bytes())
+    }
 }
 
 /// A boxed weigher that can stand in a `Debug` struct.
@@ -75,6 +85,10 @@ impl<K: 'static, V: 'static> BoxedWeigher<K, V> {
 
     pub(crate) fn weigh(&self, key: &K, value: &V) -> u64 {
         self.0.weigh(key, value)
+    }
+
+    pub(crate) fn weigh_absent(&self, key: &K) -> u64 {
+        self.0.weigh_absent(key)
     }
 }
 

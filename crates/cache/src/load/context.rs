@@ -6,15 +6,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::entry::EntryOptions;
+use crate::expiry::Ttl;
+use crate::invalidation::Tag;
 
 /// Lets a loader say how its value is to be stored; the last word counts.
+///
+/// What a loader of several keys says holds for all that it brings.
 #[derive(Debug, Clone)]
 pub struct LoadContext {
     directives: Arc<Mutex<Directives>>,
 }
 
 /// What was said.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Directives {
     pub(crate) options: EntryOptions,
     pub(crate) storage: Storage,
@@ -33,15 +37,40 @@ impl LoadContext {
     }
 
     pub(crate) fn directives(&self) -> Directives {
-        *self.directives.lock()
+        self.directives.lock().clone()
     }
 
     /// Serves the value for this long after it was loaded, whatever the cache's time to live.
     pub fn ttl(&self, ttl: Duration) {
-        self.options(EntryOptions::new().ttl(ttl));
+        self.directives.lock().options.ttl = Ttl::After(ttl);
     }
 
-    /// Stores the value with these options.
+    /// Serves the value while it is refreshed, for this long after its time to live, whatever the
+    /// cache's own; zero is not at all.
+    pub fn stale_while_revalidate(&self, window: Duration) {
+        self.directives.lock().options.stale_while_revalidate = Some(window);
+    }
+
+    /// Serves the value when a load fails or takes too long, for this long after its time to live,
+    /// whatever the cache's own; zero is not at all.
+    pub fn stale_if_error(&self, window: Duration) {
+        self.directives.lock().options.stale_if_error = Some(window);
+    }
+
+    /// Adds a tag, by which the value can be invalidated together with others.
+    pub fn tag(&self, tag: impl Into<Tag>) {
+        let tag = tag.into();
+        self.directives.lock().options.add_tag(tag);
+    }
+
+    /// Adds several tags.
+    pub fn tags<T: Into<Tag>>(&self, tags: impl IntoIterator<Item = T>) {
+        for tag in tags {
+            self.tag(tag);
+        }
+    }
+
+    /// Stores the value with these options, instead of with all that was said before.
     pub fn options(&self, options: EntryOptions) {
         self.directives.lock().options = options;
     }

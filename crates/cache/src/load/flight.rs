@@ -1,33 +1,31 @@
-//! The loads under way in a shard, and their defined end.
+//! The loads under way in a shard.
 //!
 //! A load is entitled to store its value as long as its slot is in the table. Whatever makes the
-//! load out of date (a write, a removal, a clear) takes the slot out: that is the whole generation
-//! check, and it also makes the next caller start a new load rather than join the old one.
+//! load of one key out of date (a write, a removal) takes the slot out, which also makes the next
+//! caller start a new load rather than join the old one. What tags and patterns make untrue is known
+//! only at the end, when the loader has named its tags: then the generations are compared.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use super::context::{Directives, Storage};
-use super::landing::{Landing, Outcome};
-use super::lineage::{self, Identified, Identity};
-use super::task::panic_message;
-use crate::entry::Entry;
-use crate::expiry::Tick;
+use super::fetched::Source;
+use super::finish::Flight;
+use super::landing::Landing;
+use super::lineage::{self, Identity};
+use crate::engine::{Held, Step, Wants, on_call, on_wait};
 use crate::inner::Inner;
-use crate::observer::{CacheEvent, LoadOutcome};
-use crate::outgoing::Outgoing;
-use crate::policy::Lookup;
-use crate::shard::Found;
+use crate::observer::{CacheEvent, MissCause};
+use crate::policy::{Lookup, Policy as _};
 
 /// The key of a load; its address is the load's identity.
 #[derive(Debug)]
 pub(crate) struct Lead<K> {
-    key: K,
+    pub(super) key: K,
 }
 
 #[derive(Debug)]
@@ -37,6 +35,8 @@ pub(crate) struct FlightTable<K, V> {
 
 pub(crate) struct Slot<K, V> {
     hash: u64,
+    /// The generation in which the load began.
+    seq: u64,
     lead: Arc<Lead<K>>,
     landing: Arc<Landing<V>>,
 }
@@ -68,8 +68,17 @@ impl<K: Eq, V> FlightTable<K, V> {
         Some(slot.remove().0)
     }
 
+    /// Returns the generation in which the oldest load began.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.seq).min().unwrap_or(u64::MAX)
+    }
+
     fn find(&self, hash: u64, key: &K) -> Option<&Slot<K, V>> {
         self.slots.find(hash, |slot| slot.hash == hash && slot.lead.key == *key)
+    }
+
+    fn find_landing(&self, hash: u64, landing: &Arc<Landing<V>>) -> Option<&Slot<K, V>> {
+        self.slots.find(hash, |slot| Arc::ptr_eq(&slot.landing, landing))
     }
 
     fn add(&mut self, slot: Slot<K, V>) {
@@ -77,217 +86,206 @@ impl<K: Eq, V> FlightTable<K, V> {
     }
 
     /// Takes exactly this load out, unless it was detached before.
-    fn take(&mut self, hash: u64, lead: &Arc<Lead<K>>) -> Option<Slot<K, V>> {
+    pub(super) fn take(&mut self, hash: u64, lead: &Arc<Lead<K>>) -> Option<Slot<K, V>> {
         let slot = self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.lead, lead)).ok()?;
         Some(slot.remove().0)
     }
 }
 
-/// What a caller of `get_or_load` met.
+/// What is held, as it is given to a caller.
+#[derive(Clone)]
+pub(crate) struct Served<V> {
+    pub(super) value: Option<V>,
+    pub(super) source: Source,
+    pub(super) age: Option<Duration>,
+}
+
+/// What a call met.
 pub(crate) enum Entered<K: Eq, V>
 where
     K: Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    Hit(V),
+    /// There is something to serve; and maybe this call is to see to its refresh.
+    Hit { served: Served<V>, refresh: Option<Flight<K, V>> },
     /// Somebody loads it: wait.
-    Join {
-        identity: Identity,
-        landing: Arc<Landing<V>>,
-        key: K,
-    },
+    Join(Joined<K, V>),
     /// Nobody does: load.
-    Lead {
-        flight: Flight<K, V>,
-        landing: Arc<Landing<V>>,
-    },
+    Lead { flight: Flight<K, V>, landing: Arc<Landing<V>> },
+}
+
+pub(crate) struct Joined<K, V> {
+    pub(super) identity: Identity,
+    pub(super) landing: Arc<Landing<V>>,
+    /// The generation in which the call came.
+    pub(super) came: u64,
+    pub(super) key: K,
 }
 
 /// Looks a key up and joins or opens its load, all under one lock.
-pub(crate) fn enter<K, V>(inner: &Arc<Inner<K, V>>, hash: u64, key: K) -> Entered<K, V>
+pub(crate) fn enter<K, V>(
+    inner: &Arc<Inner<K, V>>,
+    hash: u64,
+    key: K,
+    wants: Wants,
+    can_refresh: fn() -> bool,
+) -> Entered<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let now = inner.now();
+    let (rules, generations) = (inner.rules(), inner.generations());
+    let mut shard = inner.shard(hash).lock();
+    let core = &mut *shard.core;
+    // A plain hit, before anything else is looked at.
+    if let Some(entry) = core.entries.hit(&Lookup::new(hash, &key))
+        && entry.seq >= generations.newest()
+        && !entry.eager(rules).has_passed(now)
+        && let Some(value) = &entry.value
+    {
+        let served = Served { value: Some(value.clone()), source: Source::Fresh, age: entry.age(now) };
+        core.counts.hits += 1;
+        drop(shard);
+        inner.emit_quietly(CacheEvent::Hit);
+        return Entered::Hit { served, refresh: None };
+    }
+    let buried = shard.bury(inner.budget(), generations, &Lookup::new(hash, &key), now);
+    let core = &mut *shard.core;
+    let entry = core.entries.peek(&Lookup::new(hash, &key));
+    let held = entry.map_or(Held::Nothing, |entry| entry.held(rules));
+    let step = match on_call(now, held, wants, core.flights.find(hash, &key).is_some()) {
+        Step::ServeAndRefresh(source) if !can_refresh() => Step::Serve(source),
+        step => step,
+    };
+    let serve = |source| {
+        let (value, age) = entry.map_or((None, None), |entry| (entry.value.clone(), entry.age(now)));
+        Served { value, source, age }
+    };
+    let missed = buried.as_ref().map_or_else(|| cause(held), |buried| buried.0.cause());
+    let entered = match step {
+        Step::Serve(source) => {
+            core.counts.hit(source);
+            Entered::Hit { served: serve(source), refresh: None }
+        }
+        Step::ServeAndRefresh(source) => {
+            let served = serve(source);
+            core.counts.hit(source);
+            core.counts.refreshes += 1;
+            let (flight, _) = open(inner, &mut core.flights, hash, key);
+            core.counts.loads += 1;
+            Entered::Hit { served, refresh: Some(flight) }
+        }
+        Step::Join => match core.flights.find(hash, &key) {
+            Some(slot) => {
+                core.counts.miss(missed);
+                core.counts.coalesced += 1;
+                let (identity, landing) = (lineage::identity(&slot.lead), Arc::clone(&slot.landing));
+                Entered::Join(Joined { identity, landing, came: generations.current(), key })
+            }
+            None => lead(inner, core, hash, key, missed),
+        },
+        Step::Load => lead(inner, core, hash, key, missed),
+    };
+    drop(shard);
+    if let Some(buried) = &buried {
+        inner.tell_buried(buried);
+    }
+    tell(inner, entered, missed)
+}
+
+fn lead<K, V>(
+    inner: &Arc<Inner<K, V>>,
+    core: &mut crate::shard::Core<K, V>,
+    hash: u64,
+    key: K,
+    missed: MissCause,
+) -> Entered<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    core.counts.miss(missed);
+    core.counts.loads += 1;
+    let (flight, landing) = open(inner, &mut core.flights, hash, key);
+    Entered::Lead { flight, landing }
+}
+
+/// Opens the load of a key.
+fn open<K, V>(
+    inner: &Arc<Inner<K, V>>,
+    flights: &mut FlightTable<K, V>,
+    hash: u64,
+    key: K,
+) -> (Flight<K, V>, Arc<Landing<V>>)
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    // Read under the lock, so that a sweep which has seen this shard has seen every older load.
+    let seq = inner.generations().current();
+    let (lead, landing) = (Arc::new(Lead { key }), Arc::new(Landing::new()));
+    flights.add(Slot { hash, seq, lead: Arc::clone(&lead), landing: Arc::clone(&landing) });
+    (Flight::new(Arc::clone(inner), hash, seq, lead, Arc::clone(&landing)), landing)
+}
+
+/// Tells of what a call met, after the lock.
+fn tell<K, V>(inner: &Inner<K, V>, mut entered: Entered<K, V>, missed: MissCause) -> Entered<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    match &mut entered {
+        Entered::Hit { served, refresh } => {
+            inner.emit_quietly(hit_event(served.source));
+            if let Some(flight) = refresh {
+                flight.begin();
+                inner.emit(CacheEvent::RefreshStarted);
+            }
+        }
+        Entered::Join(_) => {
+            inner.emit_quietly(CacheEvent::Miss { cause: missed });
+            inner.emit(CacheEvent::Coalesced);
+        }
+        Entered::Lead { flight, .. } => {
+            inner.emit_quietly(CacheEvent::Miss { cause: missed });
+            flight.begin();
+            inner.emit(CacheEvent::LoadStarted);
+        }
+    }
+    entered
+}
+
+const fn hit_event(source: Source) -> CacheEvent {
+    match source {
+        Source::Negative => CacheEvent::HitNegative,
+        source if source.is_stale() => CacheEvent::HitStale { source },
+        _ => CacheEvent::Hit,
+    }
+}
+
+/// Returns why an entry that is still there does not serve.
+const fn cause(held: Held) -> MissCause {
+    match held {
+        Held::Nothing | Held::Absence(_) => MissCause::Absent,
+        Held::Value(_) => MissCause::Expired,
+    }
+}
+
+/// Returns what a caller that has waited long enough for this load is given instead, if anything.
+pub(crate) fn instead<K, V>(inner: &Inner<K, V>, hash: u64, landing: &Arc<Landing<V>>) -> Option<Served<V>>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     let now = inner.now();
     let mut shard = inner.shard(hash).lock();
-    let found = match shard.look_up(inner.budget(), &Lookup::new(hash, &key), now) {
-        Found::Live(value) => {
-            drop(shard);
-            inner.emit_quietly(CacheEvent::Hit);
-            return Entered::Hit(value);
-        }
-        missing => missing,
-    };
-    let entered = if let Some(slot) = shard.core.flights.find(hash, &key) {
-        let (identity, landing) = (lineage::identity(&slot.lead), Arc::clone(&slot.landing));
-        shard.core.counts.coalesced += 1;
-        Entered::Join { identity, landing, key }
-    } else {
-        let lead = Arc::new(Lead { key });
-        let landing = Arc::new(Landing::new());
-        shard.core.flights.add(Slot { hash, lead: Arc::clone(&lead), landing: Arc::clone(&landing) });
-        shard.core.counts.loads += 1;
-        Entered::Lead {
-            flight: Flight {
-                inner: Arc::clone(inner),
-                hash,
-                lead: Some(lead),
-                landing: Arc::clone(&landing),
-                started: Tick::ORIGIN,
-            },
-            landing,
-        }
-    };
-    drop(shard);
-    inner.tell_miss(found);
-    match entered {
-        Entered::Lead { mut flight, landing } => {
-            flight.started = inner.read_clock();
-            inner.emit(CacheEvent::LoadStarted);
-            Entered::Lead { flight, landing }
-        }
-        other => {
-            inner.emit(CacheEvent::Coalesced);
-            other
-        }
+    let core = &mut *shard.core;
+    let slot = core.flights.find_landing(hash, landing)?;
+    let (key, entry) = core.entries.pair(&Lookup::new(hash, &slot.lead.key))?;
+    if inner.generations().overtaken(entry.seq, entry.tags(), key) != 0 {
+        return None;
     }
-}
-
-/// One load, owned by its task. Dropped before its end, it leaves the table and tells those who
-/// wait that it was cut off.
-pub(crate) struct Flight<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    inner: Arc<Inner<K, V>>,
-    hash: u64,
-    /// `None` once the load has ended.
-    lead: Option<Arc<Lead<K>>>,
-    landing: Arc<Landing<V>>,
-    started: Tick,
-}
-
-impl<K, V> Flight<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    pub(crate) fn identity(&self) -> Identified {
-        match &self.lead {
-            Some(lead) => {
-                let weak: std::sync::Weak<Lead<K>> = Arc::downgrade(lead);
-                weak
-            }
-            None => std::sync::Weak::<Lead<K>>::new(),
-        }
-    }
-
-    /// Ends the load: stores what is to be stored, then tells everyone who waits.
-    pub(crate) fn finish<E: Send + Sync + 'static>(
-        mut self,
-        result: Result<Result<V, E>, Arc<str>>,
-        directives: Directives,
-    ) {
-        let Some(lead) = self.lead.take() else { return };
-        let (outcome, how) = match result {
-            Ok(Ok(value)) => self.finish_value(lead, value, directives),
-            Ok(Err(error)) => {
-                self.close(&lead);
-                (Outcome::Failed(Arc::new(error)), LoadOutcome::Failed)
-            }
-            Err(message) => {
-                self.close(&lead);
-                (Outcome::Panicked(message), LoadOutcome::Panicked)
-            }
-        };
-        self.tell(how);
-        self.landing.end(outcome);
-    }
-
-    fn finish_value(&self, lead: Arc<Lead<K>>, value: V, directives: Directives) -> (Outcome<V>, LoadOutcome) {
-        // Both are the user's code; neither may end this task without word to those who wait.
-        let prepared = catch_unwind(AssertUnwindSafe(|| match directives.storage {
-            Storage::Store => Some((self.inner.weigh(&lead.key, &value), value.clone())),
-            Storage::HandOutOnly => None,
-        }));
-        match prepared {
-            Ok(Some((weight, copy))) => {
-                let how = self.store(lead, copy, weight, directives);
-                (Outcome::Value(value), how)
-            }
-            Ok(None) => {
-                let slot = self.inner.shard(self.hash).lock().core.flights.take(self.hash, &lead);
-                drop(slot);
-                (Outcome::Value(value), LoadOutcome::NotStored)
-            }
-            Err(panic) => {
-                self.close(&lead);
-                (Outcome::Panicked(panic_message(&*panic)), LoadOutcome::Panicked)
-            }
-        }
-    }
-
-    fn store(&self, lead: Arc<Lead<K>>, value: V, weight: u64, directives: Directives) -> LoadOutcome {
-        let inner = &*self.inner;
-        let limit = inner.budget().max_entry();
-        let (deadline, _) = inner.deadline(directives.options.ttl);
-        let entry = Entry { value, weight, deadline };
-        let mut out = Outgoing::new();
-        let mut shard = inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, &lead);
-        let entitled = slot.is_some();
-        // The slot held the only other handle of the key, so the key can be taken out of its `Arc`
-        // now.
-        drop(slot);
-        let key = if entitled { Arc::into_inner(lead).map(|lead| lead.key) } else { None };
-        // What is not stored is bound here, to be dropped after the lock.
-        let (stored, _displaced, _refused) = match key {
-            Some(key) if weight <= limit => (true, shard.put(inner.budget(), self.hash, key, entry, &mut out), None),
-            other => {
-                shard.core.counts.refusals += u64::from(entitled);
-                (false, None, other)
-            }
-        };
-        drop(shard);
-        inner.release(out);
-        if stored {
-            inner.emit(CacheEvent::Inserted { weight });
-            inner.settle(self.hash);
-            return LoadOutcome::Stored;
-        }
-        if entitled {
-            inner.emit(CacheEvent::Refused { weight, limit });
-        }
-        LoadOutcome::NotStored
-    }
-
-    /// Takes a failed load out of the table.
-    fn close(&self, lead: &Arc<Lead<K>>) {
-        let mut shard = self.inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, lead);
-        shard.core.counts.load_failures += 1;
-        drop(shard);
-        drop(slot);
-    }
-
-    fn tell(&self, outcome: LoadOutcome) {
-        let elapsed = self.inner.read_clock().since(self.started);
-        self.inner.emit(CacheEvent::LoadFinished { outcome, elapsed });
-    }
-}
-
-impl<K, V> Drop for Flight<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        if let Some(lead) = self.lead.take() {
-            self.close(&lead);
-            self.tell(LoadOutcome::Aborted);
-            self.landing.end(Outcome::Aborted);
-        }
-    }
+    let source = on_wait(now, entry.held(inner.rules()))?;
+    Some(Served { value: entry.value.clone(), source, age: entry.age(now) })
 }

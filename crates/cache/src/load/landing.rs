@@ -6,13 +6,31 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
+use super::flight::Served;
+
 /// How a load ended, as its callers share it.
 pub(crate) enum Outcome<V> {
-    Value(V),
-    Failed(Arc<dyn Any + Send + Sync>),
-    Panicked(Arc<str>),
+    /// What the loader returned; `None` if there is no value.
+    Brought {
+        value: Option<V>,
+        /// The newest generation that made it untrue while it was loaded; 0 if none did. Who came
+        /// in that one or later may not have it.
+        overtaken: u64,
+    },
+    Failed {
+        why: Failure,
+        /// What is given instead.
+        stale: Option<Served<V>>,
+    },
     /// Its task was dropped before the end.
     Aborted,
+}
+
+/// Why a load brought nothing.
+#[derive(Clone)]
+pub(crate) enum Failure {
+    Error(Arc<dyn Any + Send + Sync>),
+    Panic(Arc<str>),
 }
 
 /// Set once, then read by everyone without a lock, so that a clone of the value is nobody's wait.
@@ -30,6 +48,11 @@ impl<V> Landing<V> {
     pub(crate) fn end(&self, outcome: Outcome<V>) {
         drop(self.outcome.set(outcome));
         self.ended.notify_waiters();
+    }
+
+    /// Returns the end, if it has come.
+    pub(crate) fn ended(&self) -> Option<&Outcome<V>> {
+        self.outcome.get()
     }
 
     /// Waits for the end.

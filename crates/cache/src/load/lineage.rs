@@ -23,27 +23,36 @@ pub(crate) struct Lineage {
 }
 
 tokio::task_local! {
-    static CURRENT: Arc<Lineage>;
+    static CURRENT: Option<Arc<Lineage>>;
 }
 
 pub(crate) fn identity<T>(of: &Arc<T>) -> Identity {
     Identity(Arc::as_ptr(of).addr())
 }
 
-/// Returns the lineage of a load that starts here.
-pub(crate) fn extend(load: &Identified) -> Arc<Lineage> {
-    let parent = CURRENT.try_with(Arc::clone).ok();
-    Arc::new(Lineage { load: Weak::clone(load), parent })
+/// Returns the lineage of a task that starts here, runs these loads and is waited for.
+pub(crate) fn extend(loads: impl IntoIterator<Item = Identified>) -> Option<Arc<Lineage>> {
+    let parent = CURRENT.try_with(Option::clone).ok().flatten();
+    loads.into_iter().fold(parent, |parent, load| Some(Arc::new(Lineage { load, parent })))
 }
 
-pub(crate) fn scope<F: Future>(lineage: Arc<Lineage>, run: F) -> impl Future<Output = F::Output> {
+/// Returns the lineage of a task that runs these loads and that nobody here waits for.
+pub(crate) fn found(loads: impl IntoIterator<Item = Identified>) -> Option<Arc<Lineage>> {
+    loads.into_iter().fold(None, |parent, load| Some(Arc::new(Lineage { load, parent })))
+}
+
+pub(crate) fn scope<F: Future>(lineage: Option<Arc<Lineage>>, run: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(lineage, run)
+}
+
+pub(crate) fn scope_blocking<T>(lineage: Option<Arc<Lineage>>, run: impl FnOnce() -> T) -> T {
+    CURRENT.sync_scope(lineage, run)
 }
 
 /// Tells whether the current task runs inside of this load.
 pub(crate) fn contains(load: Identity) -> bool {
     let found = CURRENT.try_with(|lineage| {
-        let mut next = Some(lineage);
+        let mut next = lineage.as_ref();
         while let Some(lineage) = next {
             if lineage.load.as_ptr().addr() == load.0 {
                 return true;

@@ -1,6 +1,7 @@
-//! The task that runs a loader.
+//! The tasks that run loaders.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::context::LoadContext;
-use super::flight::Flight;
+use super::finish::Flight;
+use super::landing::Failure;
 
 /// Runs the loader to its end, whatever that is, and ends the flight with it.
 pub(super) async fn run<K, V, E, F, Fut>(flight: Flight<K, V>, loader: F)
@@ -18,13 +20,62 @@ where
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
     F: FnOnce(LoadContext) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<V, E>> + Send + 'static,
+    Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
 {
     let context = LoadContext::new();
     let for_loader = context.clone();
     // The call of the loader is part of what may panic, not only its future.
     let result = catch(async move { loader(for_loader).await }).await;
-    flight.finish(result, context.directives());
+    flight.finish(flatten(result), context.directives());
+}
+
+/// Runs a loader of many keys to its end, and ends all their flights with it.
+pub(super) async fn run_many<K, V, E, Fut>(
+    flights: Vec<Flight<K, V>>,
+    load: impl FnOnce(LoadContext) -> Fut + Send + 'static,
+) where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    Fut: Future<Output = Result<HashMap<K, V>, E>> + Send + 'static,
+{
+    let context = LoadContext::new();
+    let for_loader = context.clone();
+    match flatten(catch(async move { load(for_loader).await }).await) {
+        Ok(mut brought) => {
+            for flight in flights {
+                let value = flight.key().and_then(|key| brought.remove(key));
+                flight.finish(Ok(value), context.directives());
+            }
+        }
+        Err(failure) => {
+            for flight in flights {
+                flight.finish(Err(failure.clone()), context.directives());
+            }
+        }
+    }
+}
+
+/// Runs a loader that blocks, and ends the flight with it.
+pub(super) fn run_blocking<K, V, E>(flight: Flight<K, V>, loader: impl FnOnce(LoadContext) -> Result<Option<V>, E>)
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    let context = LoadContext::new();
+    let for_loader = context.clone();
+    // The loader is gone after a panic, so nobody sees it broken.
+    let result = catch_unwind(AssertUnwindSafe(|| loader(for_loader))).map_err(|panic| panic_message(&*panic));
+    flight.finish(flatten(result), context.directives());
+}
+
+fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) -> Result<T, Failure> {
+    match result {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Failure::Error(Arc::new(error))),
+        Err(message) => Err(Failure::Panic(message)),
+    }
 }
 
 /// Turns a panic into an error.

@@ -44,6 +44,20 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
         self.map.peek::<dyn HashedKey<Q> + '_>(lookup)
     }
 
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    where
+        K: Borrow<Q>,
+    {
+        self.map.peek_mut::<dyn HashedKey<Q> + '_>(lookup)
+    }
+
+    fn pair<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<(&K, &Entry<V>)>
+    where
+        K: Borrow<Q>,
+    {
+        self.map.get_key_value::<dyn HashedKey<Q> + '_>(lookup).map(|(keyed, entry)| (&keyed.key, entry))
+    }
+
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
         self.nodes = self.nodes.wrapping_add(1);
         let displaced = self.map.push(Keyed { hash, node: self.nodes, key }, entry);
@@ -61,10 +75,10 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
         self.map.pop_lru().map(|(keyed, entry)| (keyed.key, entry))
     }
 
-    fn extract(&mut self, mut fits: impl FnMut(&Entry<V>) -> bool, mut each: impl FnMut((K, Entry<V>))) {
+    fn extract(&mut self, mut fits: impl FnMut(&K, &Entry<V>) -> bool, mut each: impl FnMut((K, Entry<V>))) {
         // `LruCache::retain` would drop keys and values here and now, under the lock.
         let leaving: Vec<NodeRef> =
-            self.map.iter().filter(|(_, entry)| fits(entry)).map(|(keyed, _)| keyed.number()).collect();
+            self.map.iter().filter(|(keyed, entry)| fits(&keyed.key, entry)).map(|(keyed, _)| keyed.number()).collect();
         for node in leaving {
             if let Some((keyed, entry)) = self.map.pop_entry::<dyn Numbered + '_>(&node) {
                 each((keyed.key, entry));
@@ -80,10 +94,8 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expiry::Deadline;
-
     fn entry(value: u32) -> Entry<u32> {
-        Entry { value, weight: 1, deadline: Deadline::NEVER }
+        Entry::lasting(Some(value), 1)
     }
 
     fn filled() -> Lru<String, u32> {
@@ -97,8 +109,8 @@ mod tests {
     #[test]
     fn keys_of_one_hash_are_told_apart() {
         let mut lru = filled();
-        assert_eq!(lru.hit(&Lookup::new(1, "key 20")).map(|entry| entry.value), Some(20));
-        assert_eq!(lru.hit(&Lookup::new(1, "key 10")).map(|entry| entry.value), Some(10));
+        assert_eq!(lru.hit(&Lookup::new(1, "key 20")).and_then(|entry| entry.value), Some(20));
+        assert_eq!(lru.hit(&Lookup::new(1, "key 10")).and_then(|entry| entry.value), Some(10));
         assert!(lru.hit(&Lookup::new(1, "key 30")).is_none(), "found by hash alone");
     }
 
@@ -107,7 +119,7 @@ mod tests {
         let mut lru = filled();
         assert!(lru.hit(&Lookup::new(1, "key 10")).is_some());
         assert!(lru.peek(&Lookup::new(1, "key 20")).is_some());
-        let order: Vec<u32> = std::iter::from_fn(|| lru.evict()).map(|(_, entry)| entry.value).collect();
+        let order: Vec<u32> = std::iter::from_fn(|| lru.evict()).filter_map(|(_, entry)| entry.value).collect();
         assert_eq!(order, [20, 30, 10]);
     }
 
@@ -115,9 +127,9 @@ mod tests {
     fn extracting_keeps_the_order_of_the_others() {
         let mut lru = filled();
         let mut gone = Vec::new();
-        lru.extract(|entry| entry.value == 20, |(key, _)| gone.push(key));
+        lru.extract(|_, entry| entry.value == Some(20), |(key, _)| gone.push(key));
         assert_eq!(gone, ["key 20"]);
-        let order: Vec<u32> = std::iter::from_fn(|| lru.evict()).map(|(_, entry)| entry.value).collect();
+        let order: Vec<u32> = std::iter::from_fn(|| lru.evict()).filter_map(|(_, entry)| entry.value).collect();
         assert_eq!(order, [10, 30]);
     }
 
@@ -125,9 +137,9 @@ mod tests {
     fn replacing_gives_the_old_entry_back() {
         let mut lru = filled();
         let old = lru.insert(1, "key 10".to_owned(), entry(11)).expect("the key was there");
-        assert_eq!((old.0.as_str(), old.1.value), ("key 10", 10));
+        assert_eq!((old.0.as_str(), old.1.value), ("key 10", Some(10)));
         assert_eq!(lru.len(), 3);
-        assert!(lru.remove(&Lookup::new(1, "key 10")).is_some_and(|(_, entry)| entry.value == 11));
+        assert!(lru.remove(&Lookup::new(1, "key 10")).is_some_and(|(_, entry)| entry.value == Some(11)));
         assert_eq!(lru.len(), 2);
     }
 }

@@ -26,6 +26,16 @@ pub(crate) trait Policy<K: Eq, V>: Default {
     where
         K: Borrow<Q>;
 
+    /// Finds an entry to change its times, without a trace.
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    where
+        K: Borrow<Q>;
+
+    /// Finds an entry with its stored key; whether that counts as an access is the policy's choice.
+    fn pair<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<(&K, &Entry<V>)>
+    where
+        K: Borrow<Q>;
+
     /// Stores an entry and returns what it displaced under the same key.
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)>;
 
@@ -38,7 +48,7 @@ pub(crate) trait Policy<K: Eq, V>: Default {
     fn evict(&mut self) -> Option<(K, Entry<V>)>;
 
     /// Takes out every entry that fits, and leaves the order of the others alone.
-    fn extract(&mut self, fits: impl FnMut(&Entry<V>) -> bool, each: impl FnMut((K, Entry<V>)));
+    fn extract(&mut self, fits: impl FnMut(&K, &Entry<V>) -> bool, each: impl FnMut((K, Entry<V>)));
 
     /// Returns how many entries there are.
     fn len(&self) -> usize;

@@ -1,9 +1,16 @@
 //! The public API of `bedplate-cache`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+mod batch;
+mod blocking;
+mod bounds;
 mod budget;
+mod engine;
 mod events;
+mod invalidation;
 mod loads;
 mod model;
+mod satellites;
+mod stampede;
 mod store;
 mod stress;

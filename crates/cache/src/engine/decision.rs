@@ -1,0 +1,76 @@
+//! The decisions.
+
+use super::rules::Times;
+use crate::expiry::Tick;
+use crate::load::Source;
+
+/// What is stored under a key, if it was not invalidated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    Nothing,
+    Value(Times),
+    /// The key is known to be absent.
+    Absence(Times),
+}
+
+/// What a caller can take for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Value,
+    ValueOrAbsence,
+}
+
+/// What to do for a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Give what is held.
+    Serve(Source),
+    /// Give what is held, and begin a refresh that nobody waits for.
+    ServeAndRefresh(Source),
+    /// Begin a load and wait for it.
+    Load,
+    /// Wait for the load that is under way.
+    Join,
+}
+
+/// Decides for a call that comes now.
+pub(crate) fn on_call(now: Tick, held: Held, wants: Wants, load_under_way: bool) -> Step {
+    let wait = if load_under_way { Step::Join } else { Step::Load };
+    match held {
+        Held::Absence(times) if wants == Wants::ValueOrAbsence && !times.fresh.has_passed(now) => {
+            Step::Serve(Source::Negative)
+        }
+        Held::Nothing | Held::Absence(_) => wait,
+        Held::Value(times) => {
+            let throttled = times.retry.is_some_and(|retry| !retry.has_passed(now));
+            let may_refresh = !load_under_way && !throttled;
+            let serve = |source| if may_refresh { Step::ServeAndRefresh(source) } else { Step::Serve(source) };
+            if !times.eager.has_passed(now) {
+                Step::Serve(Source::Fresh)
+            } else if !times.fresh.has_passed(now) {
+                serve(Source::Fresh)
+            } else if !times.revalidate.has_passed(now) {
+                serve(Source::StaleRevalidating)
+            } else if throttled && !times.keep.has_passed(now) {
+                Step::Serve(Source::StaleOnError)
+            } else {
+                wait
+            }
+        }
+    }
+}
+
+/// Decides for a caller whose patience, soft or hard, has ended before the load: whether what is
+/// held is given instead.
+pub(crate) fn on_wait(now: Tick, held: Held) -> Option<Source> {
+    usable(now, held).then_some(Source::StaleOnTimeout)
+}
+
+/// Decides what those who wait get when the load has failed, if it is not the error.
+pub(crate) fn on_failure(now: Tick, held: Held) -> Option<Source> {
+    usable(now, held).then_some(Source::StaleOnError)
+}
+
+fn usable(now: Tick, held: Held) -> bool {
+    matches!(held, Held::Value(times) if !times.keep.has_passed(now))
+}

@@ -1,0 +1,202 @@
+//! The asynchronous shell of the engine.
+
+use std::future::{Future, poll_fn};
+use std::hash::Hash;
+use std::task::Poll;
+
+use tokio::runtime::Handle;
+use tracing::Instrument as _;
+
+use super::context::LoadContext;
+use super::fetched::{Fetched, Source};
+use super::flight::{Entered, enter};
+use super::patience::{Patience, Received, Recipient, receive, wait};
+use super::{lineage, task};
+use crate::cache::Cache;
+use crate::engine::Wants;
+use crate::error::LoadError;
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Returns the value of a key, or loads and stores it; all who ask for the same key meanwhile
+    /// share one load.
+    ///
+    /// The load does not depend on the caller that started it: from where it first waits it runs in
+    /// a task of its own on the current tokio runtime, in the caller's `tracing` span but without
+    /// its task-locals. The loader can say how what it brings is to be stored, or keep it from
+    /// being stored, through its [`LoadContext`]. A value that is too heavy, or whose key was
+    /// written, removed, expired or otherwise invalidated while it was loaded, is handed to those
+    /// who had asked before and not stored.
+    ///
+    /// What else can be served, the settings say: a value in the last part of its time to live and
+    /// one within `stale_while_revalidate` are served at once, while the loader of one caller
+    /// refreshes them; within `stale_if_error` a stale value is served if the load fails or takes
+    /// too long. [`Fetched::source`] tells. Without a runtime nothing is refreshed.
+    ///
+    /// Callers of one key may come with different error types: a failure is shared among those who
+    /// can receive it, the others load for themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Loader`] shares the loader's error, which is not stored: the next call loads
+    /// again. A panicking loader is [`LoadError::Panicked`], one that asks for its own key
+    /// [`LoadError::Reentrant`]; one that takes longer than `hard_timeout` is
+    /// [`LoadError::TimedOut`] and goes on. Without a tokio runtime, what is not cached is
+    /// [`LoadError::NoRuntime`].
+    ///
+    /// # Panics
+    ///
+    /// With `soft_timeout` or `hard_timeout` set, if the runtime was built without its timers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the waiting, not the load: its value is stored for the next
+    /// caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bedplate_cache::{Cache, Source};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let cache: Cache<u64, String> = Cache::builder("users").build()?;
+    /// let fetched = cache
+    ///     .get_or_load(7, |cx| async move {
+    ///         cx.ttl(Duration::from_secs(30));
+    ///         Ok::<_, std::io::Error>("Ada".to_owned())
+    ///     })
+    ///     .await?;
+    /// assert_eq!((fetched.value().as_str(), fetched.source()), ("Ada", Source::Loaded));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn get_or_load<F, Fut, E>(&self, key: K, loader: F) -> Result<Fetched<V>, LoadError<E>>
+    where
+        F: FnOnce(LoadContext) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<V, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        let loader = move |cx| {
+            let load = loader(cx);
+            async move { load.await.map(Some) }
+        };
+        let fetched = self.fetch(key, Wants::Value, loader).await?;
+        // Who wants a value is not given the absence of one.
+        fetched.transpose().ok_or(LoadError::Aborted)
+    }
+
+    /// Returns the value of a key or the knowledge that there is none, or loads and stores either;
+    /// else as [`get_or_load`](Self::get_or_load).
+    ///
+    /// A loader that returns `Ok(None)` says that the origin has no value. With `negative_ttl` set
+    /// that is remembered for so long, and served as [`Source::Negative`]; what was stored before
+    /// is dropped in any case. A caller of `get_or_load` does not take it for an answer, and loads.
+    ///
+    /// # Errors
+    ///
+    /// As of [`get_or_load`](Self::get_or_load).
+    ///
+    /// # Panics
+    ///
+    /// As of [`get_or_load`](Self::get_or_load).
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`get_or_load`](Self::get_or_load).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bedplate_cache::{Cache, Source};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let users: Cache<u64, String> =
+    ///     Cache::builder("users").negative_ttl(Duration::from_secs(10)).build()?;
+    /// let find = || users.get_or_load_optional(404, |_| async { Ok::<_, std::io::Error>(None) });
+    /// assert_eq!(find().await?.into_parts(), (None, Source::Loaded));
+    /// assert_eq!(find().await?.into_parts(), (None, Source::Negative));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn get_or_load_optional<F, Fut, E>(&self, key: K, loader: F) -> Result<Fetched<Option<V>>, LoadError<E>>
+    where
+        F: FnOnce(LoadContext) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        self.fetch(key, Wants::ValueOrAbsence, loader).await
+    }
+
+    async fn fetch<F, Fut, E>(&self, mut key: K, wants: Wants, loader: F) -> Received<V, E>
+    where
+        F: FnOnce(LoadContext) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        let inner = &self.inner;
+        let hash = inner.hash(&key);
+        let mut patience = None;
+        loop {
+            match enter(inner, hash, key, wants, has_runtime) {
+                Entered::Hit { served, refresh } => {
+                    if let (Some(flight), Ok(runtime)) = (refresh, Handle::try_current()) {
+                        let lineage = lineage::found([flight.identity()]);
+                        let load = lineage::scope(lineage, task::run(flight, loader));
+                        drop(runtime.spawn(load.in_current_span()));
+                    }
+                    return Ok(served.into());
+                }
+                Entered::Lead { flight, landing } => {
+                    let Ok(runtime) = Handle::try_current() else {
+                        return Err(LoadError::NoRuntime);
+                    };
+                    let patience = patience.unwrap_or_else(|| Patience::begin(inner.rules()));
+                    let lineage = lineage::extend([flight.identity()]);
+                    let load = lineage::scope(lineage, task::run(flight, loader));
+                    start(&runtime, load.in_current_span()).await;
+                    let waited = wait(inner, hash, &landing, patience).await;
+                    // The error is of this caller's own loader, so it is of this caller's type.
+                    let who = Recipient { source: Source::Loaded, came: 0, wants };
+                    return receive(inner, waited, who).unwrap_or(Err(LoadError::Aborted));
+                }
+                Entered::Join(joined) => {
+                    if lineage::contains(joined.identity) {
+                        return Err(LoadError::Reentrant);
+                    }
+                    let patience = *patience.get_or_insert_with(|| Patience::begin(inner.rules()));
+                    let waited = wait(inner, hash, &joined.landing, patience).await;
+                    let who = Recipient { source: Source::Coalesced, came: joined.came, wants };
+                    if let Some(received) = receive(inner, waited, who) {
+                        return received;
+                    }
+                    // This caller still has a loader of its own.
+                    key = joined.key;
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn has_runtime() -> bool {
+    Handle::try_current().is_ok()
+}
+
+/// Runs a load up to where it first waits, and from there on in a task of its own.
+///
+/// A loader that has its value at once, from memory or a lower tier, thus costs no task. Nothing is
+/// lost by it: a caller cannot be dropped in the middle of a poll, and whoever polls a future anew
+/// is who gets woken.
+pub(super) async fn start(runtime: &Handle, load: impl Future<Output = ()> + Send + 'static) {
+    let mut load = Box::pin(load);
+    let first = poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await;
+    if first.is_pending() {
+        drop(runtime.spawn(load));
+    }
+}

@@ -1,0 +1,124 @@
+//! How long a caller waits, and what it takes away.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::fetched::{Fetched, Source};
+use super::flight::{Served, instead};
+use super::landing::{Failure, Landing, Outcome};
+use crate::engine::{Rules, Wants};
+use crate::error::LoadError;
+use crate::inner::Inner;
+
+/// Until when a caller waits, over all loads that it waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) soft: Option<Instant>,
+    pub(super) hard: Option<(Instant, Duration)>,
+}
+
+impl Patience {
+    /// Begins to wait now; the clock is read only if there is a limit.
+    pub(super) fn begin(rules: &Rules) -> Self {
+        if rules.soft_timeout.is_none() && rules.hard_timeout.is_none() {
+            return Self { soft: None, hard: None };
+        }
+        let now = Instant::now();
+        Self {
+            soft: rules.soft_timeout.and_then(|soft| now.checked_add(soft)),
+            hard: rules.hard_timeout.and_then(|hard| Some((now.checked_add(hard)?, hard))),
+        }
+    }
+}
+
+/// How a wait ended.
+pub(super) enum Waited<'l, V> {
+    Ended(&'l Outcome<V>),
+    Instead(Served<V>),
+    TimedOut(Duration),
+}
+
+/// Waits for a load for as long as the caller's patience lasts.
+pub(super) async fn wait<'l, K, V>(
+    inner: &Inner<K, V>,
+    hash: u64,
+    landing: &'l Arc<Landing<V>>,
+    patience: Patience,
+) -> Waited<'l, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    if let Some(soft) = patience.soft {
+        match timeout_at(soft, landing.outcome()).await {
+            Ok(outcome) => return Waited::Ended(outcome),
+            Err(_) => {
+                if let Some(served) = instead(inner, hash, landing) {
+                    return Waited::Instead(served);
+                }
+            }
+        }
+    }
+    let Some((hard, waited)) = patience.hard else {
+        return Waited::Ended(landing.outcome().await);
+    };
+    match timeout_at(hard, landing.outcome()).await {
+        Ok(outcome) => Waited::Ended(outcome),
+        Err(_) => instead(inner, hash, landing).map_or(Waited::TimedOut(waited), Waited::Instead),
+    }
+}
+
+/// A caller of a load that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recipient {
+    pub(super) source: Source,
+    /// The generation in which it came; 0 for the one that began the load.
+    pub(super) came: u64,
+    pub(super) wants: Wants,
+}
+
+/// A caller's part of an outcome.
+pub(super) type Received<V, E> = Result<Fetched<Option<V>>, LoadError<E>>;
+
+/// Takes a caller's part of how a wait ended; `None` if it has to try again: the load was cut off,
+/// ended in what this caller has no type for, or brought what was no longer true when it came.
+pub(super) fn receive<K, V, E>(inner: &Inner<K, V>, waited: Waited<'_, V>, who: Recipient) -> Option<Received<V, E>>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    let fallback = |served: Served<V>| {
+        inner.tell_fallback(served.source);
+        Some(Ok(served.into()))
+    };
+    match waited {
+        Waited::Instead(served) => fallback(served),
+        Waited::TimedOut(waited) => {
+            inner.tell_timeout();
+            Some(Err(LoadError::TimedOut { waited }))
+        }
+        Waited::Ended(Outcome::Brought { value, overtaken }) => {
+            let untrue = *overtaken != 0 && who.came >= *overtaken;
+            let useless = value.is_none() && who.wants == Wants::Value;
+            (!untrue && !useless).then(|| Ok(Fetched::new(value.clone(), who.source, Some(Duration::ZERO))))
+        }
+        Waited::Ended(Outcome::Failed { stale: Some(served), .. }) => fallback(served.clone()),
+        Waited::Ended(Outcome::Failed { why: Failure::Error(error), stale: None }) => {
+            Arc::clone(error).downcast().ok().map(|error| Err(LoadError::Loader(error)))
+        }
+        Waited::Ended(Outcome::Failed { why: Failure::Panic(message), stale: None }) => {
+            Some(Err(LoadError::Panicked { message: Arc::clone(message) }))
+        }
+        Waited::Ended(Outcome::Aborted) => None,
+    }
+}
+
+impl<V> From<Served<V>> for Fetched<Option<V>> {
+    fn from(served: Served<V>) -> Self {
+        Self::new(served.value, served.source, served.age)
+    }
+}
