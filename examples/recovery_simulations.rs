@@ -14,7 +14,7 @@
 )]
 
 #[path = "../crates/recovery/tests/it/simulations/mod.rs"]
-#[expect(unreachable_pub, missing_docs, clippy::missing_panics_doc, reason = "the tests' own module")]
+#[expect(unreachable_pub, reason = "the tests' own module")]
 mod simulations;
 
 use std::time::Duration;
@@ -75,10 +75,11 @@ fn storm() {
         let median = back.get(back.len() / 2).map_or_else(|| "never".to_owned(), u32::to_string);
         let mean = |of: fn(&retry_storm::Outcomes) -> f64| runs.iter().map(of).sum::<f64>() / SEEDS as f64;
         println!(
-            "   {:<36}{:>6}/{SEEDS}{median:>14}{:>12.1} %{:>13.2}",
+            "   {:<36}{:>6}/{SEEDS}{median:>10}{:>13.1} %{:>12.1} %{:>13.2}",
             row.name,
             back.len(),
             100.0 * mean(|run| run.goodput_after),
+            100.0 * mean(|run| run.goodput_at_end),
             mean(|run| run.load_factor)
         );
     }

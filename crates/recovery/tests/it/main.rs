@@ -21,6 +21,7 @@ mod fallback;
 mod hedge;
 mod load;
 mod pipeline;
+#[expect(unreachable_pub, reason = "shared with an example, which includes the files")]
 mod simulations;
 mod support;
 mod surface;

@@ -94,7 +94,7 @@ pub async fn run(chain: u32, breakers: bool, seed: u64) -> Got {
             })
             .then_aged(Source::new("cache", quality(0.5)), |_| async {
                 if chain > 1 && cached {
-                    Ok(((), Duration::from_secs(60)))
+                    Ok(((), Duration::from_mins(1)))
                 } else {
                     Err(io::Error::from(io::ErrorKind::NotFound))
                 }
