@@ -223,7 +223,7 @@ mod tests {
     fn the_end_tells_the_beginning() {
         let born = Tick::from_duration(Duration::from_millis(1500));
         let end_of = |life| Deadline::after(born, life);
-        for life in [Duration::ZERO, Duration::from_secs(60), Duration::from_hours(24 * 90)] {
+        for life in [Duration::ZERO, Duration::from_mins(1), Duration::from_hours(24 * 90)] {
             assert_eq!(Life::new(life).beginning(end_of(life)), Some(born));
         }
         let odd = Duration::from_nanos(57_123_456_789);

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod advise;
 mod budget;
 mod builder;
 mod cache;
@@ -20,7 +21,13 @@ mod load;
 mod observer;
 mod outgoing;
 mod policy;
+#[cfg(feature = "remote")]
+pub mod remote;
+#[cfg(feature = "semantic")]
+pub mod semantic;
 mod shard;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 mod stats;
 mod sweep;
 mod sweeper;

@@ -13,6 +13,7 @@ mod expiry;
 mod invalidation;
 mod loads;
 mod model;
+mod satellites;
 mod stampede;
 mod store;
 mod stress;

@@ -1,0 +1,112 @@
+//! What waited, once the remote is back.
+
+use std::time::Duration;
+
+use super::{Admission, Change, Pending, RemoteLink, Replay, Step, StepId, StoreOutcome};
+
+impl RemoteLink {
+    /// Replays what waits, until it is done or the remote fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: a step that was under way is done again.
+    pub async fn replay(&self) -> Replay {
+        let _alone = self.replaying.lock().await;
+        let mut replay = Replay::default();
+        let suspicious = self.state.lock().queue.take_suspicion();
+        if suspicious {
+            let stamp = self.stamp();
+            let word = self.word(&Change::Suspect, stamp);
+            self.state.lock().queue.push(Pending::new(stamp, Change::Suspect, word));
+        }
+        loop {
+            let step = self.state.lock().queue.peek(self.wall.millis());
+            let Some(step) = step else { break };
+            if !self.take(step, &mut replay).await {
+                break;
+            }
+            replay.steps += 1;
+            self.state.lock().stats.replayed += 1;
+        }
+        replay.remaining = self.state.lock().queue.len();
+        replay
+    }
+
+    /// Replays whenever something waits, with pauses as the breaker asks for them, and hands each replay
+    /// over. It ends with its caller: drive it from a task that the cache owns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing that waits.
+    pub async fn recover(&self, mut done: impl FnMut(Replay)) {
+        loop {
+            let waiting = self.state.lock().queue.len();
+            if waiting == 0 {
+                self.wake.notified().await;
+            }
+            let replay = self.replay().await;
+            let remaining = replay.remaining;
+            if replay.steps > 0 {
+                done(replay);
+            }
+            if remaining > 0 {
+                let pause = match self.state.lock().breaker.clone().admit(self.clock.now()) {
+                    Admission::Refuse { retry_after } => retry_after,
+                    Admission::Call => Duration::from_millis(100),
+                };
+                tokio::time::sleep(pause.max(Duration::from_millis(10))).await;
+            }
+        }
+    }
+
+    /// Takes one step; `false` if the remote failed.
+    async fn take(&self, step: Step, replay: &mut Replay) -> bool {
+        match step {
+            Step::Store { id, write } => match self.store(&write).await {
+                Ok(StoreOutcome::Outdated) => {
+                    if let Some((b'=', key)) = write.key.split_first() {
+                        replay.outdated.push(write.key.slice_ref(key));
+                    }
+                    // The node that wrote what is newer told the others of it: this word is obsolete.
+                    self.finish(id);
+                    self.finish_item(id);
+                    true
+                }
+                Ok(StoreOutcome::Stored) => {
+                    self.finish(id);
+                    true
+                }
+                Err(error) if !error.is_transient() => {
+                    // It would be refused for ever. The others are told all the same: they must not hold
+                    // what is older.
+                    tracing::warn!(%error, "the remote tier refused a queued write");
+                    self.finish(id);
+                    true
+                }
+                Err(_) => false,
+            },
+            Step::Publish { id, stamp, change } => {
+                let told = async {
+                    self.purge_pattern(&change, stamp).await?;
+                    self.publish(stamp, change).await
+                };
+                let told = told.await;
+                if let Err(error) = &told
+                    && error.is_transient()
+                {
+                    return false;
+                }
+                self.finish(id);
+                true
+            }
+        }
+    }
+
+    fn finish(&self, id: StepId) {
+        self.state.lock().queue.done(id);
+    }
+
+    fn finish_item(&self, id: StepId) {
+        self.state.lock().queue.done(id.published());
+    }
+}
