@@ -9,9 +9,7 @@
 //! `moka` evict on the spot; it keeps its books in batches on the threads that use it, so that its
 //! samples carry that cost too. Ours keeps exact counts meanwhile and nobody else does
 //! (`quick_cache` has them behind a feature that is off), and in the cases `get`, `90_10`, `50_50`
-//! and `load` it also has a time to live, as `moka` has; the others know none. Known and not
-//! hidden: a missing key is loaded by ours in a task of its own, by the peers in the caller's
-//! future.
+//! and `load` it also has a time to live, as `moka` has; the others know none.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench that cannot go on has no figures to give")]
 
@@ -120,8 +118,8 @@ fn hit_string(suite: &mut Suite) {
         return;
     }
     let caches = Caches::<String, Arc<str>>::new(2 * RESIDENT, None);
-    caches.fill((0..RESIDENT).map(|n| (name(n), Arc::from("value"))));
-    let order: Vec<String> = shuffled(RESIDENT).into_iter().map(name).collect();
+    caches.fill((0..RESIDENT).map(|n| (format!("tenant-7:user:{n:08}"), Arc::from("value"))));
+    let order: Vec<String> = shuffled(RESIDENT).into_iter().map(|n| format!("tenant-7:user:{n:08}")).collect();
     caches.run(suite, "hit_string", |cache, work| {
         walk(&order, work, |key| {
             black_box(cache.get(key));
@@ -569,10 +567,6 @@ fn block_on(future: impl Future<Output = ()>) {
     RUNTIME.with(|runtime| runtime.block_on(future));
 }
 
-fn name(n: u64) -> String {
-    format!("tenant-7:user:{n:08}")
-}
-
 fn shuffled(count: u64) -> Vec<u64> {
     let mut random = fastrand::Rng::with_seed(7);
     let mut keys: Vec<u64> = (0..count).collect();
@@ -580,8 +574,7 @@ fn shuffled(count: u64) -> Vec<u64> {
     keys
 }
 
-/// Draws keys by Zipf's law through the cumulative distribution; the ranks are spread over the
-/// keys.
+/// Draws keys by Zipf's law through the cumulative distribution; the ranks are spread over them.
 fn zipf_sequence(keys: u64, draws: usize) -> Vec<u64> {
     let mut random = fastrand::Rng::with_seed(11);
     let mut sum = 0.0;
