@@ -14,10 +14,9 @@ use crate::stats::CacheStats;
 
 /// A cache in this process, shared by all clones of the handle.
 ///
-/// A lookup clones the value, under the lock of one shard: keep clones cheap, with `Arc<T>` or
-/// `Bytes` for what is large. `Hash`, the weigher, the observer and the `Drop` of keys and values
-/// run outside of that lock; `Eq` of keys and `Clone` of values run under it and must not call the
-/// cache.
+/// A lookup hands out a clone of the value: keep clones cheap, with `Arc<T>` or `Bytes` for what is
+/// large. `Hash`, `Clone` and `Drop`, the weigher and the observer run outside of every lock and
+/// may call the cache; only `Eq` of keys runs under the lock of a shard and must not.
 pub struct Cache<K: Eq, V> {
     pub(crate) inner: Arc<Inner<K, V>>,
 }
@@ -32,8 +31,8 @@ where
         CacheBuilder::new(name.into())
     }
 
-    pub(crate) fn from_inner(inner: Inner<K, V>) -> Self {
-        Self { inner: Arc::new(inner) }
+    pub(crate) const fn from_inner(inner: Arc<Inner<K, V>>) -> Self {
+        Self { inner }
     }
 
     /// Returns the name given to the builder.
@@ -136,7 +135,7 @@ where
     /// Never needed for correct answers: no such entry is served. It frees memory early, at
     /// the cost of a look at every entry, one shard after the other.
     pub fn maintain(&self) -> usize {
-        self.inner.maintain()
+        self.inner.sweep()
     }
 
     /// Returns the number of entries, those included that have expired and were not yet dropped.

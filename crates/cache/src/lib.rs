@@ -6,11 +6,15 @@ mod builder;
 mod cache;
 mod clock;
 mod config;
+mod counters;
 mod engine;
 mod entry;
 mod error;
 mod expiry;
+mod held;
 mod inner;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod invalidation;
 mod latency;
 mod load;
@@ -26,13 +30,16 @@ mod shard;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
 mod stats;
+mod sweep;
+mod sweeper;
+mod sync;
 mod weigh;
 
+#[cfg(feature = "derive")]
+pub use bedplate_cache_macros::Weigh;
 pub use builder::CacheBuilder;
 pub use cache::Cache;
-#[cfg(feature = "coarse-clock")]
-pub use clock::CoarseClock;
-pub use clock::{Clock, ManualClock, TokioClock};
+pub use clock::{Clock, CoarseClock, ManualClock, TokioClock};
 pub use config::CacheConfig;
 pub use entry::{EntryOptions, Insertion};
 pub use error::{ConfigError, LoadError};
@@ -45,6 +52,7 @@ pub use node::{Flushed, NodeConfig, WriteMode};
 #[cfg(feature = "snapshot")]
 pub use node::{SnapshotTaken, WarmStart};
 pub use observer::{CacheEvent, LoadOutcome, MissCause, Observer};
+pub use policy::EvictionPolicy;
 pub use stats::CacheStats;
 pub use weigh::{ByWeight, Weigh, Weigher};
 

@@ -164,18 +164,11 @@ where
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
         let overtaken = shard.core.flights.detach(hash, key);
-        let buried = shard.bury(self.budget(), self.generations(), &lookup, now);
+        let buried = shard.bury(self.budget(), &self.judge(now), &lookup);
         let was_live =
-            shard.core.entries.peek(&lookup).is_some_and(|entry| entry.value.is_some() && !entry.fresh.has_passed(now));
+            shard.core.entries.peek(&lookup).is_some_and(|entry| entry.held.is_some() && entry.is_fresh(now));
         match (self.rules().stale_if_error, shard.core.entries.peek_mut(&lookup)) {
-            (Some(window), Some(entry)) if entry.value.is_some() => {
-                // Within the window of the cache, and never longer than the entry was kept anyway.
-                entry.keep = entry.keep.min(now.deadline().plus(window));
-                entry.fresh = entry.fresh.min(now.deadline());
-                let extra = entry.extra_mut();
-                extra.revalidate = Some(now.deadline());
-                extra.retry = None;
-            }
+            (Some(window), Some(entry)) if entry.held.is_some() => entry.expire(self.rules(), now, window),
             (_, Some(_)) => {
                 if let Some(gone) = shard.take(self.budget(), &lookup) {
                     out.push(Why::Removed, gone);

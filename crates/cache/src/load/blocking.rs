@@ -78,7 +78,7 @@ where
                     return Ok(match landing.ended() {
                         Some(Outcome::Brought { value: Some(value), remote_age, .. }) => {
                             let source = if remote_age.is_some() { Source::Remote } else { Source::Loaded };
-                            Fetched::new(Some(value.clone()), source, Some(remote_age.unwrap_or_default()))
+                            Fetched::new(Some(value.clone().into_value()), source, Some(remote_age.unwrap_or_default()))
                         }
                         _ => served.into(),
                     });

@@ -11,6 +11,7 @@ use super::lineage::Identified;
 use super::task::panic_message;
 use crate::engine::on_failure;
 use crate::expiry::{Deadline, Tick};
+use crate::held::Held;
 use crate::inner::Inner;
 use crate::observer::{CacheEvent, LoadOutcome};
 use crate::outgoing::{Outgoing, Why};
@@ -104,19 +105,19 @@ where
             let overtaken = self.overtaken(&lead.key, &directives);
             drop(shard);
             drop(slot);
+            let value = value.map(|value| self.inner.hold(value));
             let outcome = Outcome::Brought { value, overtaken, remote_age };
             return Ended { outcome, how: LoadOutcome::NotStored, is_true: false };
         }
-        // Both are the user's code; neither may end this task without word to those who wait.
-        let prepared = catch_unwind(AssertUnwindSafe(|| {
-            let weight = self.inner.weigh(&lead.key, value.as_ref(), &directives.options.tags);
-            (weight, value.clone())
-        }));
-        match prepared {
-            Ok((weight, copy)) => {
-                let (overtaken, how, is_true) = match copy {
+        // The user's code, which may not end this task without word to those who wait.
+        let tags = &directives.options.tags;
+        let weighed = catch_unwind(AssertUnwindSafe(|| self.inner.weigh(&lead.key, value.as_ref(), tags)));
+        match weighed {
+            Ok(weight) => {
+                let value = value.map(|value| self.inner.hold(value));
+                let (overtaken, how, is_true) = match &value {
                     None if self.inner.rules().negative_ttl.is_none() => self.forget(&lead, &directives),
-                    copy => self.store(lead, copy, weight, directives),
+                    held => self.store(lead, held.clone(), weight, directives),
                 };
                 Ended { outcome: Outcome::Brought { value, overtaken, remote_age }, how, is_true }
             }
@@ -128,14 +129,14 @@ where
     fn store(
         &self,
         lead: Arc<Lead<K>>,
-        value: Option<V>,
+        held: Option<Held<V>>,
         weight: u64,
         directives: Directives,
     ) -> (u64, LoadOutcome, bool) {
         let inner = &*self.inner;
         let limit = inner.budget().max_entry();
-        let absent = value.is_none();
-        let (mut entry, _) = inner.entry_of(value, weight, directives.options);
+        let absent = held.is_none();
+        let (mut entry, now) = inner.entry_of(self.hash, held, weight, directives.options);
         entry.seq = self.seq;
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
@@ -157,7 +158,7 @@ where
         let storable = entitled && overtaken == 0 && !refused;
         // What is not stored is bound here, to be dropped after the lock.
         let (stored, _displaced, _kept) = match Arc::into_inner(lead).map(|lead| lead.key) {
-            Some(key) if storable => (true, shard.put(inner.budget(), self.hash, key, entry, &mut out), None),
+            Some(key) if storable => (true, shard.put(inner.budget(), self.hash, key, entry, now, &mut out), None),
             key => (false, None, Some((key, entry))),
         };
         drop(shard);
@@ -208,15 +209,18 @@ where
         let slot = shard.core.flights.take(self.hash, lead);
         let core = &mut *shard.core;
         core.counts.load_failures += 1;
-        let source = slot.as_ref().and_then(|_| core.entries.pair(&lookup)).and_then(|(key, entry)| {
-            let untrue = inner.generations().overtaken(entry.seq, entry.tags(), key) != 0;
-            if untrue { None } else { on_failure(now, entry.held(inner.rules())) }
+        let judge = inner.judge(now);
+        let source = slot.as_ref().and_then(|_| {
+            core.entries.examine(&lookup, |key, entry| match entry.end(&judge, key) {
+                None => on_failure(now, entry.state(inner.rules())),
+                Some(_) => None,
+            })?
         });
         let stale = match (source, core.entries.peek_mut(&lookup)) {
             (Some(source), Some(entry)) => {
                 let backoff = inner.rules().error_backoff;
                 entry.extra_mut().retry = Some(Deadline::after(now, backoff));
-                Some(Served { value: entry.value.clone(), source, age: entry.age(now) })
+                Some(Served { value: entry.held.clone(), source, age: entry.age(now) })
             }
             _ => None,
         };
@@ -233,16 +237,15 @@ where
         if weight > inner.budget().max_entry() {
             return;
         }
-        let (mut entry, now) = inner.entry_of(Some(value), weight, options);
+        let (mut entry, now) = inner.entry_of(self.hash, Some(inner.hold(value)), weight, options);
         entry.seq = self.seq;
-        entry.fresh = entry.fresh.min(now.deadline());
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
         let entitled = self.lead.as_ref().is_some_and(|lead| shard.core.flights.has(self.hash, lead));
         let overtaken = inner.generations().overtaken_load(self.seq, entry.tags(), &key) != 0;
         // What is not stored is bound here, to be dropped after the lock.
         let (_displaced, _kept) = if entitled && !overtaken {
-            (shard.put(inner.budget(), self.hash, key, entry, &mut out), None)
+            (shard.put(inner.budget(), self.hash, key, entry, now, &mut out), None)
         } else {
             (None, Some((key, entry)))
         };

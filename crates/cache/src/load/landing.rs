@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::flight::Served;
+use crate::held::Held;
 
 /// How a load ended, as its callers share it.
 pub(crate) enum Outcome<V> {
     /// What the loader returned; `None` if there is no value.
     Brought {
-        value: Option<V>,
+        value: Option<Held<V>>,
         /// The newest generation that made it untrue while it was loaded; 0 if none did. Who came
         /// in that one or later may not have it.
         overtaken: u64,

@@ -34,5 +34,6 @@ pub(crate) use finish::Flight;
 pub(crate) use flight::FlightTable;
 #[cfg(feature = "remote")]
 pub(crate) use landing::Failure;
+pub(crate) use task::panic_message;
 #[cfg(feature = "remote")]
-pub(crate) use task::{catch, flatten, keys_of, panic_message, share};
+pub(crate) use task::{catch, flatten, keys_of, share};

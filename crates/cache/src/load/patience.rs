@@ -11,6 +11,7 @@ use super::flight::{Served, instead};
 use super::landing::{Failure, Landing, Outcome};
 use crate::engine::{Rules, Wants};
 use crate::error::LoadError;
+use crate::held::Held;
 use crate::inner::Inner;
 
 /// Until when a caller waits, over all loads that it waits for.
@@ -108,7 +109,7 @@ where
                 (Source::Loaded, Some(age)) => (Source::Remote, *age),
                 (source, age) => (source, age.unwrap_or_default()),
             };
-            (!untrue && !useless).then(|| Ok(Fetched::new(value.clone(), source, Some(age))))
+            (!untrue && !useless).then(|| Ok(Fetched::new(value.clone().map(Held::into_value), source, Some(age))))
         }
         Waited::Ended(Outcome::Failed { stale: Some(served), .. }) => fallback(served.clone()),
         Waited::Ended(Outcome::Failed { why: Failure::Error(error), stale: None }) => {
@@ -121,8 +122,8 @@ where
     }
 }
 
-impl<V> From<Served<V>> for Fetched<Option<V>> {
+impl<V: Clone> From<Served<V>> for Fetched<Option<V>> {
     fn from(served: Served<V>) -> Self {
-        Self::new(served.value, served.source, served.age)
+        Self::new(served.value.map(Held::into_value), served.source, served.age)
     }
 }

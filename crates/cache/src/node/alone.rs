@@ -8,6 +8,7 @@ use std::hash::Hash;
 use super::Attached;
 use crate::entry::{Entry, EntryOptions};
 use crate::expiry::Tick;
+use crate::held::Held;
 use crate::inner::Inner;
 use crate::invalidation::Invalidation;
 
@@ -26,8 +27,15 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(crate) fn entry_of(&self, value: Option<V>, weight: u64, options: EntryOptions) -> (Entry<V>, Tick) {
-        self.entry(value, weight, options)
+    #[inline]
+    pub(crate) fn entry_of(
+        &self,
+        hash: u64,
+        held: Option<Held<V>>,
+        weight: u64,
+        options: EntryOptions,
+    ) -> (Entry<V>, Tick) {
+        self.entry(hash, held, weight, options)
     }
 
     /// Tells whether anybody is to be told of invalidations.

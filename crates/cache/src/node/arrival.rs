@@ -4,7 +4,8 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use crate::entry::{Entry, EntryOptions};
-use crate::expiry::{Deadline, Tick};
+use crate::expiry::{Deadline, Life, Tick};
+use crate::held::Held;
 use crate::inner::Inner;
 use crate::remote::Stamp;
 
@@ -46,16 +47,26 @@ where
         let Some(Remaining { fresh, keep }) = remaining else { return now };
         let now = self.read_clock_for_end();
         let end = |left: Option<Duration>| left.map_or(Deadline::NEVER, |left| Deadline::after(now, left));
-        entry.born = now;
         entry.fresh = end(fresh);
-        entry.keep = end(keep).max(entry.fresh);
+        entry.life = fresh.map_or(Life::UNKNOWN, Life::new);
+        if self.attached().stamps() {
+            let fresh = entry.fresh;
+            entry.extra_mut().keep = Some(end(keep).max(fresh));
+        }
         now
     }
 
     /// As [`entry`](Self::entry), with what the value brought along.
-    pub(crate) fn entry_of(&self, value: Option<V>, weight: u64, options: EntryOptions) -> (Entry<V>, Tick) {
+    #[inline]
+    pub(crate) fn entry_of(
+        &self,
+        hash: u64,
+        held: Option<Held<V>>,
+        weight: u64,
+        options: EntryOptions,
+    ) -> (Entry<V>, Tick) {
         let arrival = options.arrival;
-        let (mut entry, now) = self.entry(value, weight, options);
+        let (mut entry, now) = self.entry(hash, held, weight, options);
         let now = self.arrive(&mut entry, now, arrival);
         (entry, now)
     }

@@ -40,7 +40,7 @@ impl<K, V: 'static> Attachments<K, V> {
         &self,
         cache: &str,
         config: &CacheConfig,
-        clock: &Arc<dyn Clock>,
+        clock: Option<&Arc<dyn Clock>>,
     ) -> Result<Attached<K, V>, ConfigError> {
         let mut attached = Attached::default();
         attached.advisor = self.advisor.map(Advisor::new).transpose()?;

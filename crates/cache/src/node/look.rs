@@ -127,11 +127,10 @@ where
     /// Returns what is held of a key, without a trace.
     pub(super) fn local(&self, hash: u64, key: &K) -> Option<Local> {
         let now = self.now();
-        let shard = self.shard(hash).lock();
-        let entry = shard.core.entries.peek(&Lookup::new(hash, key))?;
-        // Invalidated is not held: only what is newer than that may take its place, which the link sees to.
-        let trusted = entry.seq >= self.generations().suspected();
-        Some(Local { stamp: entry.stamp(), fresh: trusted && !entry.fresh.has_passed(now) })
+        let core = self.shard(hash).read();
+        let entry = core.entries.peek(&Lookup::new(hash, key))?;
+        // What was invalidated counts as held: only what is newer may take its place.
+        Some(Local { stamp: entry.stamp(), fresh: entry.is_fresh(now) && !entry.is_doubtful(self.generations()) })
     }
 
     pub(super) fn stamp_of(&self, key: &K) -> Option<Stamp> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::{NodeConfig, RemoteNode, patterns};
-use crate::clock::Clock;
+use crate::clock::{Clock, TokioClock};
 use crate::invalidation::TextKey;
 use crate::remote::{Backplane, DistributedFlight, RemoteLink, RemoteTier, WallClock, Wire};
 use crate::{CacheConfig, ConfigError};
@@ -81,7 +81,7 @@ impl<K, V: 'static> NodeSetup<K, V> {
         &self,
         cache: &str,
         config: &CacheConfig,
-        clock: &Arc<dyn Clock>,
+        clock: Option<&Arc<dyn Clock>>,
     ) -> Result<Option<RemoteNode<K, V>>, ConfigError> {
         let (tier, backplane) = (self.tier.clone(), self.backplane.clone());
         let Some(keys) = self.keys.filter(|_| tier.is_some() || backplane.is_some()) else {
@@ -105,7 +105,8 @@ impl<K, V: 'static> NodeSetup<K, V> {
             link = link.backplane(backplane);
         }
         if let Some(wall) = &self.wall {
-            link = link.clocks(Arc::clone(wall), Arc::clone(clock));
+            let clock = clock.map_or_else(|| Arc::new(TokioClock::new()) as Arc<dyn Clock>, Arc::clone);
+            link = link.clocks(Arc::clone(wall), clock);
         }
         let wire = self.wire.clone().filter(|_| self.tier.is_some());
         Ok(Some(RemoteNode::new(link, wire, keys, self.flight.clone(), self.config.clone(), config, runtime)))

@@ -176,13 +176,13 @@ where
     where
         K: TextKey,
     {
-        let now = self.now();
+        let judge = self.judge(self.now());
         let mut ranked = Vec::new();
         for shard in self.shards() {
-            let shard = shard.lock();
+            let core = shard.read();
             let mut rank = 0_usize;
-            shard.core.entries.each(|key, entry| {
-                if entry.is_live(self.generations(), key, now) {
+            core.entries.each(|key, entry| {
+                if entry.live(&judge, key).is_some() {
                     ranked.push((rank, key.text().into_owned()));
                     rank += 1;
                 }
@@ -195,15 +195,15 @@ where
     /// Returns a value with its remaining time and its tags, if it is fresh; without a trace.
     fn copy_of(&self, key: &K) -> Option<(V, Option<Duration>, Vec<Tag>)> {
         let hash = self.hash(key);
-        let now = self.now();
-        let shard = self.shard(hash).lock();
-        let entry = shard.core.entries.peek(&Lookup::new(hash, key))?;
-        if !entry.is_live(self.generations(), key, now) {
-            return None;
-        }
-        let (value, left, tags) = (entry.value.clone()?, entry.fresh.left(now), entry.tags().to_vec());
-        drop(shard);
-        Some((value, left, tags))
+        let judge = self.judge(self.now());
+        let core = self.shard(hash).read();
+        let copied = core.entries.examine(&Lookup::new(hash, key), |key, entry| {
+            let held = entry.live(&judge, key)?.clone();
+            Some((held, entry.fresh.left(judge.now), entry.tags().to_vec()))
+        });
+        drop(core);
+        // The clone of the value is the user's code.
+        copied.flatten().map(|(held, left, tags)| (held.into_value(), left, tags))
     }
 
     fn arrival_of(&self, fresh: Option<Duration>) -> Arrival {

@@ -5,8 +5,11 @@ mod batch;
 mod blocking;
 mod bounds;
 mod budget;
+#[cfg(feature = "derive")]
+mod derive;
 mod engine;
 mod events;
+mod expiry;
 mod invalidation;
 mod loads;
 mod model;

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{
-    ALL_MARKER, Envelope, EnvelopeKind, Loaded, MAX_MARKERS, OpenError, Opened, RemoteError, RemoteLink, RemoteTier,
-    Stamp, State, Wire,
-};
+use super::shell::{ALL_MARKER, Loaded, MAX_MARKERS, RemoteLink, State};
 use crate::remote::EnvelopeLimits;
+use crate::remote::{Envelope, EnvelopeKind, OpenError, Opened, RemoteError, RemoteTier, Stamp, Wire};
 
 impl RemoteLink {
     /// Loads a key from the tier: what it returns is newer than every invalidation that the tier or this

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Change, Pending, RemoteLink, Sealed, Stamp, UnderWay, Written};
+use super::shell::{RemoteLink, UnderWay, Written};
+use crate::remote::{Change, Pending, Sealed, Stamp};
 
 /// A word that this node already heeds and that is on its way to the others. Dropped before it was sent,
 /// it is queued.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::load::{tag_key, value_key};
-use super::{
-    ALL_MARKER, Change, Envelope, EnvelopeKind, EnvelopeMeta, Pending, PendingWrite, Pushed, RemoteError, RemoteLink,
-    Sealed, Stamp, StoreOutcome, Write, Written,
+use super::shell::{ALL_MARKER, RemoteLink, Written};
+use crate::remote::{
+    Change, Envelope, EnvelopeKind, EnvelopeMeta, Pending, PendingWrite, Pushed, RemoteError, Sealed, Stamp,
+    StoreOutcome, Write,
 };
 
 impl RemoteLink {
@@ -141,7 +142,7 @@ impl RemoteLink {
     }
 }
 
-pub(super) fn compile_glob(pattern: &str) -> super::CompiledPattern {
+pub(super) fn compile_glob(pattern: &str) -> super::shell::CompiledPattern {
     let pattern = pattern.to_owned();
     Box::new(move |key| glob_matches(&pattern, key))
 }

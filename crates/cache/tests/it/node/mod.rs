@@ -52,6 +52,7 @@ impl World {
     fn builder(&self, name: &str) -> CacheBuilder<String, u64> {
         Cache::builder(name)
             .ttl(Duration::from_mins(1))
+            .jitter_percent(0)
             .remote(self.tier.clone(), JsonCodec::new())
             .backplane(self.backplane.clone())
             .wall_clock(Arc::<Calendar>::clone(&self.calendar))

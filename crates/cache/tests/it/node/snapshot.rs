@@ -9,7 +9,7 @@ use bedplate_cache::{Cache, EntryOptions, Source};
 use tokio::time::advance;
 
 fn cache(bytes: u64) -> Cache<u64, String> {
-    Cache::builder("warm").max_bytes(bytes).shards(1).codec(JsonCodec::new()).build().unwrap()
+    Cache::builder("warm").max_bytes(bytes).shards(1).jitter_percent(0).codec(JsonCodec::new()).build().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
