@@ -14,6 +14,9 @@ mod inner;
 mod invalidation;
 mod latency;
 mod load;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod memo;
 mod observer;
 mod outgoing;
 mod policy;
@@ -27,6 +30,8 @@ pub mod snapshot;
 mod stats;
 mod weigh;
 
+#[cfg(feature = "macros")]
+pub use bedplate_cache_macros::{Weigh, memoize};
 pub use builder::CacheBuilder;
 pub use cache::Cache;
 #[cfg(feature = "coarse-clock")]

@@ -229,6 +229,25 @@ where
     (Flight::new(Arc::clone(inner), hash, seq, lead, Arc::clone(&landing)), landing)
 }
 
+/// Opens a load of a key whatever is held or under way: who waits for an older load is still served
+/// by it, but it is not stored.
+pub(crate) fn open_anew<K, V>(inner: &Arc<Inner<K, V>>, hash: u64, key: K) -> (Flight<K, V>, Arc<Landing<V>>)
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let mut shard = inner.shard(hash).lock();
+    let core = &mut *shard.core;
+    let overtaken = core.flights.detach(hash, &key);
+    core.counts.loads += 1;
+    let (mut flight, landing) = open(inner, &mut core.flights, hash, key);
+    drop(shard);
+    drop(overtaken);
+    flight.begin();
+    inner.emit(CacheEvent::LoadStarted);
+    (flight, landing)
+}
+
 /// Tells of what a call met, after the lock.
 fn tell<K, V>(inner: &Inner<K, V>, mut entered: Entered<K, V>, missed: MissCause) -> Entered<K, V>
 where

@@ -5,10 +5,14 @@ mod batch;
 mod blocking;
 mod bounds;
 mod budget;
+#[cfg(feature = "macros")]
+mod derive;
 mod engine;
 mod events;
 mod invalidation;
 mod loads;
+#[cfg(feature = "macros")]
+mod memoize;
 mod model;
 mod satellites;
 mod stampede;
