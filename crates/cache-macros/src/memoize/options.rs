@@ -233,8 +233,8 @@ impl Options {
 
 /// Checks a bound when the function is compiled.
 fn at_least(given: &Expr, least: &TokenStream, why: &str) -> TokenStream {
-    let check = quote_spanned!(given.span()=> ::core::assert!(GIVEN >= #least, #why););
-    quote!(const { const GIVEN: u64 = #given; #check GIVEN })
+    let check = quote_spanned!(given.span()=> const _: () = ::core::assert!(GIVEN >= #least, #why););
+    quote!({ const GIVEN: u64 = #given; #check GIVEN })
 }
 
 fn value<T: Parse>(input: ParseStream<'_>) -> Result<T> {

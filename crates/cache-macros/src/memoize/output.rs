@@ -1,6 +1,6 @@
 //! What the function returns, and what of it is cached.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Error, GenericArgument, PathArguments, Result, ReturnType, Signature, Type};
@@ -92,8 +92,11 @@ impl Output {
         match (self.fails(), &options.map_err) {
             (false, _) => quote!(#krate::memo::infallible(#value)),
             (true, None) => {
-                let krate = options.krate_at(self.span());
-                quote_spanned!(self.span()=> #krate::memo::error_is_clone_or_map_err_is_given(#value))
+                let span = self.span();
+                let krate = options.krate_at(span);
+                let loaded = Ident::new("loaded", Span::mixed_site().located_at(span));
+                let checked = quote_spanned!(span=> #krate::memo::error_is_clone_or_map_err_is_given(#loaded));
+                quote!({ let #loaded = #value; #checked })
             }
             (true, Some(make)) => quote!(#krate::memo::mapped(#value, #make)),
         }
@@ -109,7 +112,7 @@ impl Output {
     }
 }
 
-fn last_word(of: &Type) -> Option<&syn::Ident> {
+fn last_word(of: &Type) -> Option<&Ident> {
     match of {
         Type::Path(path) => path.path.segments.last().map(|segment| &segment.ident),
         Type::Paren(inner) => last_word(&inner.elem),

@@ -98,9 +98,9 @@ where
                     return received.unwrap_or(Err(LoadError::Aborted));
                 }
                 Entered::Join(joined) => {
-                    if lineage::contains(joined.identity) {
+                    let Some(_wait) = lineage::wait_for(&joined.landing) else {
                         return Err(LoadError::Reentrant);
-                    }
+                    };
                     let patience = *patience.get_or_insert_with(|| call.patience(inner.rules()));
                     let waited = wait_blocking(inner, hash, &joined.landing, patience);
                     let who = Recipient { source: Source::Coalesced, came: joined.came, wants: call.wants };

@@ -177,9 +177,9 @@ where
                     return receive(inner, waited, who).unwrap_or(Err(LoadError::Aborted));
                 }
                 Entered::Join(joined) => {
-                    if lineage::contains(joined.identity) {
+                    let Some(_wait) = lineage::wait_for(&joined.landing) else {
                         return Err(LoadError::Reentrant);
-                    }
+                    };
                     let patience = *patience.get_or_insert_with(|| call.patience(inner.rules()));
                     let waited = wait(inner, hash, &joined.landing, patience).await;
                     let who = Recipient { source: Source::Coalesced, came: joined.came, wants: call.wants };

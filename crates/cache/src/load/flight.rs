@@ -16,13 +16,12 @@ use hashbrown::HashTable;
 use super::fetched::Source;
 use super::finish::Flight;
 use super::landing::Landing;
-use super::lineage::{self, Identity};
 use crate::engine::{Held, Step, Wants, on_call, on_wait};
 use crate::inner::Inner;
 use crate::observer::{CacheEvent, MissCause};
 use crate::policy::{Lookup, Policy as _};
 
-/// The key of a load; its address is the load's identity.
+/// The key of a load; its address tells the slots of one key apart.
 #[derive(Debug)]
 pub(crate) struct Lead<K> {
     pub(super) key: K,
@@ -115,7 +114,6 @@ where
 }
 
 pub(crate) struct Joined<K, V> {
-    pub(super) identity: Identity,
     pub(super) landing: Arc<Landing<V>>,
     /// The generation in which the call came.
     pub(super) came: u64,
@@ -180,8 +178,8 @@ where
             Some(slot) => {
                 core.counts.miss(missed);
                 core.counts.coalesced += 1;
-                let (identity, landing) = (lineage::identity(&slot.lead), Arc::clone(&slot.landing));
-                Entered::Join(Joined { identity, landing, came: generations.current(), key })
+                let landing = Arc::clone(&slot.landing);
+                Entered::Join(Joined { landing, came: generations.current(), key })
             }
             None => lead(inner, core, hash, key, missed),
         },

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 use super::flight::Served;
+use super::lineage::{Waiting, Waits};
 
 /// How a load ended, as its callers share it.
 pub(crate) enum Outcome<V> {
@@ -37,11 +38,12 @@ pub(crate) enum Failure {
 pub(crate) struct Landing<V> {
     outcome: OnceLock<Outcome<V>>,
     ended: Notify,
+    waits: Waits,
 }
 
 impl<V> Landing<V> {
     pub(crate) fn new() -> Self {
-        Self { outcome: OnceLock::new(), ended: Notify::new() }
+        Self { outcome: OnceLock::new(), ended: Notify::new(), waits: Waits::default() }
     }
 
     /// Ends the load for all who wait; the first end counts.
@@ -68,5 +70,15 @@ impl<V> Landing<V> {
                 ended.await;
             }
         }
+    }
+}
+
+impl<V: Send + Sync> Waiting for Landing<V> {
+    fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    fn has_ended(&self) -> bool {
+        self.outcome.get().is_some()
     }
 }

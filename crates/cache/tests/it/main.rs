@@ -5,6 +5,7 @@ mod batch;
 mod blocking;
 mod bounds;
 mod budget;
+mod circles;
 #[cfg(feature = "macros")]
 mod derive;
 mod engine;

@@ -36,6 +36,11 @@ enum Broken {
     Cache(String),
 }
 
+#[test]
+fn what_cannot_be_memoized_is_said_so() {
+    trybuild::TestCases::new().compile_fail("tests/compile_fail/memoize/*.rs");
+}
+
 mod sync_functions {
     use super::*;
 
