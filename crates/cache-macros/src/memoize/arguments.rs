@@ -31,20 +31,26 @@ impl Arguments {
         let skipped = |name: &Ident| options.skip.contains(name);
         let mut receiver = None;
         let mut all = Vec::new();
+        let mut names = Vec::new();
         for (at, input) in signature.inputs.iter().enumerate() {
             match input {
                 FnArg::Receiver(this) => receiver = Some(checked(this, options)?),
                 FnArg::Typed(typed) => {
-                    let name = match &*typed.pat {
+                    let ours = format_ident!("argument_{at}", span = Span::mixed_site());
+                    let written = match &*typed.pat {
                         Pat::Ident(pattern) if pattern.subpat.is_none() => pattern.ident.clone(),
-                        _ => format_ident!("argument_{at}", span = Span::mixed_site()),
+                        _ => ours.clone(),
                     };
-                    let skipped = skipped(&name);
+                    let skipped = skipped(&written);
+                    // The body need not use `_name`, but here it is passed on.
+                    let unused = written.to_string().starts_with('_') && !options.mention(&written);
+                    let name = if unused { ours } else { written.clone() };
+                    names.push(written);
                     all.push(Argument::new(name, &typed.ty, skipped, signature)?);
                 }
             }
         }
-        let known = |name: &&Ident| (*name == "self" && receiver.is_some()) || all.iter().any(|one| one.name == **name);
+        let known = |name: &&Ident| (*name == "self" && receiver.is_some()) || names.contains(*name);
         if let Some(unknown) = options.skip.iter().find(|name| !known(name)) {
             return Err(Error::new(unknown.span(), format!("`{unknown}` is no argument of this function")));
         }
@@ -83,29 +89,6 @@ impl Arguments {
             ReceiverKind::Typed(_, of) => matches!(**of, Type::Reference(_)),
             _ => false,
         })
-    }
-
-    /// Refuses types that a static cannot have.
-    pub(super) fn can_be_static(&self, types: [&Type; 2], signature: &Signature) -> Result<()> {
-        for of in types {
-            let tokens = of.to_token_stream();
-            if mentions(&tokens, "Self") {
-                let why =
-                    "write the name of the type: the function's own cache is a static, which does not know `Self`";
-                return Err(Error::new_spanned(of, why));
-            }
-            if let Some(parameter) =
-                signature.generics.type_params().find(|one| mentions(&tokens, &one.ident.to_string()))
-            {
-                let why = format!(
-                    "the function's own cache is a static, which cannot be generic over `{}`: give a `key` of one type, or a \
-                     `cache` to use",
-                    parameter.ident
-                );
-                return Err(Error::new_spanned(of, why));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -153,6 +136,27 @@ impl Argument {
     }
 }
 
+/// Refuses types that a static cannot have.
+pub(super) fn can_be_static(types: [&Type; 2], signature: &Signature) -> Result<()> {
+    for of in types {
+        let tokens = of.to_token_stream();
+        if mentions(&tokens, "Self") {
+            let why = "write the name of the type: the function's own cache is a static, which does not know `Self`";
+            return Err(Error::new_spanned(of, why));
+        }
+        if let Some(parameter) = signature.generics.type_params().find(|one| mentions(&tokens, &one.ident.to_string()))
+        {
+            let why = format!(
+                "the function's own cache is a static, which cannot be generic over `{}`: give a `key` of one type, or a \
+                 `cache` to use",
+                parameter.ident
+            );
+            return Err(Error::new_spanned(of, why));
+        }
+    }
+    Ok(())
+}
+
 fn checked(receiver: &Receiver, options: &Options) -> Result<Receiver> {
     match &receiver.kind {
         ReceiverKind::Reference(_, _, Some(_)) => return Err(mutable(receiver)),
@@ -178,19 +182,19 @@ pub(super) fn borrows(of: &Type) -> bool {
     fn scan(tokens: TokenStream) -> bool {
         let mut tokens = tokens.into_iter().peekable();
         while let Some(token) = tokens.next() {
-            match token {
-                TokenTree::Group(group) if scan(group.stream()) => return true,
+            let borrows = match token {
+                TokenTree::Group(group) => scan(group.stream()),
+                // A lifetime follows, which is looked at next.
                 TokenTree::Punct(mark) if mark.as_char() == '&' => {
-                    if !matches!(tokens.peek(), Some(TokenTree::Punct(mark)) if mark.as_char() == '\'') {
-                        return true;
-                    }
+                    !matches!(tokens.peek(), Some(TokenTree::Punct(mark)) if mark.as_char() == '\'')
                 }
                 TokenTree::Punct(mark) if mark.as_char() == '\'' => {
-                    if !matches!(tokens.next(), Some(TokenTree::Ident(name)) if name == "static") {
-                        return true;
-                    }
+                    !matches!(tokens.next(), Some(TokenTree::Ident(name)) if name == "static")
                 }
-                _ => {}
+                _ => false,
+            };
+            if borrows {
+                return true;
             }
         }
         false

@@ -1,19 +1,18 @@
 //! What stands beside a memoized function.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens as _, quote};
-use syn::Result;
+use quote::{ToTokens, quote};
 
 use super::Memoized;
 use super::arguments::mentions;
 use super::wrapper::{asking, cache_of, companion, conditions};
 
-pub(super) fn all(memoized: &Memoized) -> Result<Vec<TokenStream>> {
+pub(super) fn all(memoized: &Memoized) -> Vec<TokenStream> {
     let mut all = vec![refresh(memoized), invalidate(memoized)];
     if memoized.options.cache.is_none() {
         all.push(cache(memoized));
     }
-    Ok(all)
+    all
 }
 
 fn refresh(memoized: &Memoized) -> TokenStream {
@@ -34,7 +33,7 @@ fn invalidate(memoized: &Memoized) -> TokenStream {
     let (function, options, arguments) = (&memoized.function, &memoized.options, &memoized.arguments);
     let krate = options.krate();
     let make_key = &memoized.key.make;
-    let uses = options.cache.as_ref().map(|cache| cache.to_token_stream()).into_iter().chain([make_key.clone()]);
+    let uses = options.cache.as_ref().map(ToTokens::to_token_stream).into_iter().chain([make_key.clone()]);
     let uses: TokenStream = uses.collect();
     let generic = function.sig.generics.type_params().next().is_some();
     // With type parameters all are taken, or the caller would have to name those that none shows.

@@ -24,7 +24,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     let function: ItemFn = syn::parse2(item)?;
     let memoized = Memoized::new(options, function)?;
     let parts = [wrapper::uncached(&memoized), wrapper::boxed(&memoized), wrapper::answering(&memoized)];
-    Ok(parts.into_iter().chain(companions::all(&memoized)?).collect())
+    Ok(parts.into_iter().chain(companions::all(&memoized)).collect())
 }
 
 /// A function with all that is known of it.
@@ -53,7 +53,7 @@ impl Memoized {
         let key = Key::new(&options, &arguments, signature)?;
         if options.cache.is_none() {
             let of_type = [&key.of_type, &output.value];
-            arguments.can_be_static(of_type, signature)?;
+            arguments::can_be_static(of_type, signature)?;
         }
         Ok(Self { options, function, arguments, output, key })
     }

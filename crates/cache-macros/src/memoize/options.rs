@@ -7,6 +7,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{Error, Expr, ExprArray, LitFloat, LitStr, Path, Result, Token, Type};
 
+use super::arguments::mentions;
 use super::duration::milliseconds;
 
 const KNOWN: &str = "`key`, `key_type`, `skip`, `ttl`, `stale`, `stale_if_error`, `eager_refresh`, `negative_ttl`, \
@@ -184,6 +185,13 @@ impl Options {
                 token
             })
             .collect()
+    }
+
+    /// Tells whether an expression of theirs names something.
+    pub(super) fn mention(&self, name: &Ident) -> bool {
+        let written = self.key.iter().chain(&self.cache).chain(&self.map_err).chain(&self.tags);
+        let name = name.to_string();
+        written.map(ToTokens::to_token_stream).any(|tokens| mentions(&tokens, &name))
     }
 
     /// Returns a check that a part of an entry can be weighed, if it is to be.

@@ -16,7 +16,7 @@ pub(super) struct Output {
     shape: Shape,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Value,
     Option,
@@ -94,7 +94,8 @@ impl Output {
             (true, None) => {
                 let span = self.span();
                 let krate = options.krate_at(span);
-                let loaded = Ident::new("loaded", Span::mixed_site().located_at(span));
+                // Where the function says what it returns is where a wrong error is shown.
+                let loaded = Ident::new("loaded", span);
                 let checked = quote_spanned!(span=> #krate::memo::error_is_clone_or_map_err_is_given(#loaded));
                 quote!({ let #loaded = #value; #checked })
             }
@@ -143,22 +144,22 @@ mod tests {
 
     use super::*;
 
-    fn shape(of: Signature) -> Option<(Shape, String)> {
-        let output = Output::new(&of).ok()?;
+    fn shape(of: &Signature) -> Option<(Shape, String)> {
+        let output = Output::new(of).ok()?;
         let value = &output.value;
         Some((output.shape, quote!(#value).to_string()))
     }
 
     #[test]
     fn the_value_is_found_in_what_is_returned() {
-        assert_eq!(shape(parse_quote!(fn f() -> u8)), Some((Shape::Value, "u8".to_owned())));
-        assert_eq!(shape(parse_quote!(fn f() -> Option<u8>)), Some((Shape::Option, "u8".to_owned())));
-        assert_eq!(shape(parse_quote!(fn f() -> io::Result<u8>)), Some((Shape::Result, "u8".to_owned())));
+        assert_eq!(shape(&parse_quote!(fn f() -> u8)), Some((Shape::Value, "u8".to_owned())));
+        assert_eq!(shape(&parse_quote!(fn f() -> Option<u8>)), Some((Shape::Option, "u8".to_owned())));
+        assert_eq!(shape(&parse_quote!(fn f() -> io::Result<u8>)), Some((Shape::Result, "u8".to_owned())));
         let of = parse_quote!(fn f() -> std::result::Result<Option<u8>, String>);
-        assert_eq!(shape(of), Some((Shape::ResultOfOption, "u8".to_owned())));
-        assert_eq!(shape(parse_quote!(fn f() -> fmt::Result)), None);
-        assert_eq!(shape(parse_quote!(fn f())), None);
-        assert_eq!(shape(parse_quote!(fn f() -> &str)), None);
-        assert_eq!(shape(parse_quote!(fn f() -> &'static str)), Some((Shape::Value, "& 'static str".to_owned())));
+        assert_eq!(shape(&of), Some((Shape::ResultOfOption, "u8".to_owned())));
+        assert_eq!(shape(&parse_quote!(fn f() -> fmt::Result)), None);
+        assert_eq!(shape(&parse_quote!(fn f())), None);
+        assert_eq!(shape(&parse_quote!(fn f() -> &str)), None);
+        assert_eq!(shape(&parse_quote!(fn f() -> &'static str)), Some((Shape::Value, "& 'static str".to_owned())));
     }
 }

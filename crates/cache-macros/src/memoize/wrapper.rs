@@ -109,13 +109,11 @@ pub(super) fn asking(memoized: &Memoized, name: &Ident, how: &str) -> TokenStrea
 
 /// Returns a reference to the cache.
 pub(super) fn cache_of(memoized: &Memoized) -> TokenStream {
-    match &memoized.options.cache {
-        Some(cache) => quote_spanned!(cache.span()=> &#cache),
-        None => {
-            let (prefix, name) = (memoized.arguments.prefix(), companion(memoized, "cache"));
-            quote!(#prefix #name())
-        }
+    if let Some(cache) = &memoized.options.cache {
+        return quote_spanned!(cache.span()=> &#cache);
     }
+    let (prefix, name) = (memoized.arguments.prefix(), companion(memoized, "cache"));
+    quote!(#prefix #name())
 }
 
 /// Makes the loader of an async function, with arguments of its own.

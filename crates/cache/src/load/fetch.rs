@@ -169,8 +169,7 @@ where
                     };
                     let patience = patience.unwrap_or_else(|| call.patience(inner.rules()));
                     let lineage = lineage::extend([flight.identity()]);
-                    let load = lineage::scope(lineage, task::run(flight, make()));
-                    start(&runtime, load.in_current_span()).await;
+                    start(&runtime, lineage::scope(lineage, task::run(flight, make())).in_current_span()).await;
                     let waited = wait(inner, hash, &landing, patience).await;
                     // The error is of this caller's own loader, so it is of this caller's type.
                     let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
@@ -203,10 +202,14 @@ pub(super) fn has_runtime() -> bool {
 /// A loader that has its value at once, from memory or a lower tier, thus costs no task. Nothing is
 /// lost by it: a caller cannot be dropped in the middle of a poll, and whoever polls a future anew
 /// is who gets woken.
-pub(super) async fn start(runtime: &Handle, load: impl Future<Output = ()> + Send + 'static) {
+///
+/// Boxed at once, so that the caller's future does not have room for it.
+pub(super) fn start(runtime: &Handle, load: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> {
     let mut load = Box::pin(load);
-    let first = poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await;
-    if first.is_pending() {
-        drop(runtime.spawn(load));
+    async move {
+        let first = poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await;
+        if first.is_pending() {
+            drop(runtime.spawn(load));
+        }
     }
 }

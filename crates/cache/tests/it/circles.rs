@@ -49,9 +49,8 @@ async fn circle(links: u64, pause: Duration) -> Vec<Told> {
         .collect();
     let mut told = Vec::new();
     for task in tasks {
-        let answer = timeout(Duration::from_secs(60), task).await.unwrap().unwrap();
-        let Err(LoadError::Loader(error)) = answer else { unreachable!("a circle has no value: {answer:?}") };
-        told.push((*error).clone());
+        let answer = timeout(Duration::from_mins(1), task).await.unwrap().unwrap();
+        told.push(answer.unwrap_err().loader_error().unwrap().clone());
     }
     told
 }
@@ -108,7 +107,7 @@ async fn a_load_inside_of_a_load_is_part_of_the_circle() {
         other.get_or_load(3, load).await.map(|fetched| *fetched.value())
     });
     let both = async { (first.await.unwrap().unwrap(), second.await.unwrap().unwrap()) };
-    assert_eq!(timeout(Duration::from_secs(60), both).await.unwrap(), (99, 99));
+    assert_eq!(timeout(Duration::from_mins(1), both).await.unwrap(), (99, 99));
 }
 
 #[tokio::test(start_paused = true)]
