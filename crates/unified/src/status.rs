@@ -126,7 +126,7 @@ pub(crate) fn register(system: &Arc<System>) -> Result<(), ConfigError> {
         ("bedplate_cache_entries", Gauge, "Answers in the cache.", |system| system.cache.stats().entries),
         ("bedplate_cache_bytes", Gauge, "What the cached answers weigh.", |system| system.cache.stats().bytes),
         ("bedplate_cache_evictions_total", Counter, "Answers that gave way.", |system| system.cache.stats().evictions),
-        ("bedplate_cache_load_failures_total", Counter, "Loads that failed.", |system| system.cache.stats().load_failures),
+        ("bedplate_cache_load_failures_total", Counter, "Failed loads.", |system| system.cache.stats().load_failures),
         ("bedplate_tasks_queued", Gauge, "Requests that wait for a worker.", |system| system.pool.stats().queued),
         ("bedplate_tasks_running", Gauge, "Requests that hold a worker.", |system| system.pool.stats().running),
         ("bedplate_tasks_rejected_total", Counter, "Requests that found no room.", |system| {

@@ -15,6 +15,7 @@ mod loads;
 #[cfg(feature = "macros")]
 mod memoize;
 mod model;
+mod refresh;
 mod satellites;
 mod stampede;
 mod store;

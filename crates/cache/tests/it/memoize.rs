@@ -557,3 +557,21 @@ mod methods {
         assert!(length_invalidate("four"));
     }
 }
+
+mod elsewhere {
+    use bedplate_cache as kept;
+    use kept::memoize;
+
+    #[memoize(crate = "kept", tags = ["sums"], ttl = "1h")]
+    fn sum(_left_out: (), numbers: &[u64]) -> u64 {
+        numbers.iter().sum()
+    }
+
+    #[test]
+    fn the_crate_may_be_known_by_another_name() {
+        assert_eq!((sum((), &[1, 2, 3]), sum((), &[1, 2, 3])), (6, 6));
+        assert_eq!(sum_cache().stats().hits, 1);
+        sum_cache().invalidate_tag("sums");
+        assert!(!sum_invalidate((), &[1, 2, 3]));
+    }
+}
