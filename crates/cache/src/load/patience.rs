@@ -24,6 +24,7 @@ pub(crate) struct Call {
 enum Limits {
     All,
     /// The caller cannot be told that it has waited too long.
+    #[cfg(feature = "macros")]
     WithoutHard,
 }
 
@@ -41,6 +42,7 @@ impl Call {
     pub(super) fn patience(self, rules: &Rules) -> Patience {
         match self.limits {
             Limits::All => Patience::begin(rules),
+            #[cfg(feature = "macros")]
             Limits::WithoutHard => Patience::begin(&Rules { hard_timeout: None, ..*rules }),
         }
     }
