@@ -81,7 +81,7 @@ use proc_macro::TokenStream;
 ///
 /// No trait methods (companions have no place there), no `&mut` and no `async` argument types with
 /// lifetimes inside. The attributes of the function go to its body, but `doc`, `must_use`,
-/// `deprecated` and `cfg`. A sync function blocks its thread while another one loads.
+/// `deprecated`; `cfg` and lints go to all parts. A sync function blocks its thread while another one loads.
 ///
 /// # Examples
 ///

@@ -46,6 +46,7 @@ fn invalidate(memoized: &Memoized) -> TokenStream {
     let (key, cache) = (Ident::new("key", Span::mixed_site()), Ident::new("cache", Span::mixed_site()));
     let (visible, name, of_cache) = (&function.vis, companion(memoized, "invalidate"), cache_of(memoized));
     let body = quote! {
+        #[allow(clippy::needless_pass_by_value, clippy::redundant_clone, reason = "it takes what the function takes")]
         #visible fn #name #parameters (#receiver #(#declared),*) -> bool #bounds {
             let #cache: &#krate::Cache<_, _> = #of_cache;
             let #key = #make_key;
@@ -63,6 +64,7 @@ fn cache(memoized: &Memoized) -> TokenStream {
     let (key, value) = (&memoized.key.of_type, &memoized.output.value);
     let build = options.build(&function.sig.ident, key, value);
     let body = quote! {
+        #[must_use]
         #visible fn #name() -> &'static #krate::Cache<#key, #value> {
             static CACHE: ::std::sync::LazyLock<#krate::Cache<#key, #value>> = ::std::sync::LazyLock::new(|| #build);
             &CACHE

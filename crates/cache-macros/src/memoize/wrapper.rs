@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Generics};
+use syn::{Attribute, Generics, Meta};
 
 use super::Memoized;
 use super::arguments::{Argument, mentions, renamed};
@@ -13,16 +13,25 @@ pub(super) fn companion(memoized: &Memoized, what: &str) -> Ident {
     format_ident!("{}_{what}", memoized.function.sig.ident)
 }
 
-/// Returns the attributes that say for whom the function is compiled, which hold for all its parts.
-pub(super) fn conditions(memoized: &Memoized) -> impl Iterator<Item = &Attribute> {
-    memoized.function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"))
+/// Returns the attributes that hold for all parts: for whom they are compiled, and which lints are
+/// let be. What is expected of the function need not be so of the others.
+pub(super) fn conditions(memoized: &Memoized) -> impl Iterator<Item = TokenStream> {
+    memoized.function.attrs.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("expect") => {
+            let lints = &list.tokens;
+            Some(quote!(#[allow(#lints)]))
+        }
+        Meta::List(list) if list.path.is_ident("cfg") || list.path.is_ident("allow") => {
+            Some(attribute.to_token_stream())
+        }
+        _ => None,
+    })
 }
 
 /// The function as it was written.
 pub(super) fn uncached(memoized: &Memoized) -> TokenStream {
     let function = &memoized.function;
-    let attributes =
-        function.attrs.iter().filter(|attribute| !is_outward(attribute) || attribute.path().is_ident("cfg"));
+    let attributes = function.attrs.iter().filter(|attribute| !is_outward(attribute));
     let (visible, block) = (&function.vis, &function.block);
     let mut signature = function.sig.clone();
     signature.ident = companion(memoized, "uncached");
@@ -74,10 +83,11 @@ pub(super) fn boxed(memoized: &Memoized) -> TokenStream {
 /// What is called by the function's name.
 pub(super) fn answering(memoized: &Memoized) -> TokenStream {
     let function = &memoized.function;
+    let conditions = conditions(memoized);
     let attributes = function.attrs.iter().filter(|attribute| is_outward(attribute));
     let how = if memoized.is_async() { "load" } else { "load_blocking" };
     let rest = asking(memoized, &function.sig.ident, how);
-    quote!(#(#attributes)* #rest)
+    quote!(#(#conditions)* #(#attributes)* #rest)
 }
 
 /// A function of the given name that gets its answer in the given way.
@@ -201,7 +211,7 @@ fn this() -> Ident {
 
 /// Tells whether an attribute is for those who call the function, and not for its body.
 fn is_outward(attribute: &Attribute) -> bool {
-    ["doc", "cfg", "must_use", "deprecated"].iter().any(|name| attribute.path().is_ident(name))
+    ["doc", "must_use", "deprecated"].iter().any(|name| attribute.path().is_ident(name))
 }
 
 /// Leaves out lifetimes, since what is owned has none.
