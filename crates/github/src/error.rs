@@ -185,7 +185,7 @@ impl Classify for GitHubError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::RateLimited { retry_after, .. } => ErrorClass::Throttled { after: Some(*retry_after) },
-            Self::Server(rejection) if rejection.status == 503 => ErrorClass::Overload,
+            Self::Server(rejection) if rejection.status == 503 => ErrorClass::Overload { after: None },
             Self::Server(_) => ErrorClass::Transient,
             Self::Transport(error) => match error.kind() {
                 TransportErrorKind::NotSent | TransportErrorKind::Interrupted => ErrorClass::Transient,

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,9 @@ pub struct Answer<T> {
     pub quality: Quality,
     /// The source that gave it.
     pub source: Arc<str>,
+    /// How old the value is; `None` for one that was made for this call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<Duration>,
     /// How many attempts it took, over all sources.
     pub attempts: u32,
 }
@@ -65,7 +69,7 @@ pub struct Answer<T> {
 impl<T> Answer<T> {
     /// Makes an answer of full quality from `source`.
     pub fn full(value: T, source: impl Into<Arc<str>>, attempts: u32) -> Self {
-        Self { value, quality: Quality::FULL, source: source.into(), attempts }
+        Self { value, quality: Quality::FULL, source: source.into(), age: None, attempts }
     }
 
     /// Says whether the answer is of less than full quality.
@@ -75,6 +79,12 @@ impl<T> Answer<T> {
 
     /// Changes the value and keeps the rest.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
-        Answer { value: change(self.value), quality: self.quality, source: self.source, attempts: self.attempts }
+        Answer {
+            value: change(self.value),
+            quality: self.quality,
+            source: self.source,
+            age: self.age,
+            attempts: self.attempts,
+        }
     }
 }

@@ -27,7 +27,8 @@ pub struct Backoff {
     /// The first delay; at most 366 days, default 50 ms, zero retries at once. Too small hammers a callee that
     /// is down, too large makes a blip visible.
     pub base: Duration,
-    /// The growth from delay to delay of the exponential kind; 1.0 to 100.0, default 2.0.
+    /// The growth from delay to delay of the exponential kind; above 0.0 and at most 100.0, default 2.0. Below
+    /// 1.0 the delays shrink.
     pub factor: f64,
     /// No delay is longer; above zero, default 20 s.
     pub max: Duration,
@@ -49,6 +50,8 @@ pub enum BackoffKind {
     /// A random delay between the base and three times the one before ("Exponential Backoff And Jitter", AWS
     /// Architecture Blog, 2015). It is its own jitter: the setting beside it is not applied.
     Decorrelated,
+    /// Anything between the base and the maximum, each time. It is its own jitter too.
+    Uniform,
     /// A random curve without clusters: Polly's "decorrelated jitter V2". It is its own jitter as well.
     DecorrelatedSmooth,
 }
@@ -106,6 +109,12 @@ impl Backoff {
         Self::of(BackoffKind::Decorrelated, base)
     }
 
+    /// Waits a random time between `least` and `most`, whatever came before.
+    #[must_use]
+    pub fn uniform(least: Duration, most: Duration) -> Self {
+        Self::of(BackoffKind::Uniform, least).max(most)
+    }
+
     fn of(kind: BackoffKind, base: Duration) -> Self {
         Self { kind, base, ..Self::default() }
     }
@@ -157,8 +166,8 @@ impl Backoff {
             positive("backoff.base", self.base)?;
         }
         positive("backoff.max", self.max)?;
-        if !(1.0..=100.0).contains(&self.factor) {
-            return Err(ConfigError::new("backoff.factor", self.factor, "1.0 to 100.0"));
+        if !(self.factor > 0.0 && self.factor <= 100.0) {
+            return Err(ConfigError::new("backoff.factor", self.factor, "above 0.0 and at most 100.0"));
         }
         if let Jitter::Shave(share) | Jitter::Spread(share) = self.jitter
             && !(0.0..=1.0).contains(&share)
@@ -188,6 +197,12 @@ impl<R: Random> Delays<R> {
         self.draw()
     }
 
+    /// Begins the curve anew.
+    pub(crate) const fn restart(&mut self) {
+        self.steps = 0;
+        self.previous = 0.0;
+    }
+
     /// Draws the next delay.
     pub fn draw(&mut self) -> Duration {
         let rule = self.rule;
@@ -202,6 +217,7 @@ impl<R: Random> Delays<R> {
                 let ceiling = (self.previous.max(base) * 3.0).min(max.max(base));
                 base + (ceiling - base) * self.random.unit()
             }
+            BackoffKind::Uniform => base.min(max) + (max - base.min(max)) * self.random.unit(),
             BackoffKind::DecorrelatedSmooth => self.smooth(step) * base,
         };
         self.steps = self.steps.saturating_add(1);
@@ -292,6 +308,7 @@ mod tests {
             Just(BackoffKind::Exponential),
             Just(BackoffKind::Decorrelated),
             Just(BackoffKind::DecorrelatedSmooth),
+            Just(BackoffKind::Uniform),
         ];
         let jitter = prop_oneof![
             Just(Jitter::None),

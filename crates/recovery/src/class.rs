@@ -20,7 +20,10 @@ pub enum ErrorClass {
         after: Option<Duration>,
     },
     /// Something has more work than it can do: a full queue, a 503, an open breaker.
-    Overload,
+    Overload {
+        /// When to come back, if it says so. Untrusted as well.
+        after: Option<Duration>,
+    },
     /// No answer in time; whether the work was done is unknown.
     Timeout,
     /// The caller, or a shutdown, gave the call up.
@@ -36,14 +39,14 @@ impl ErrorClass {
     /// Says whether repeating the same call can help.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Transient | Self::Throttled { .. } | Self::Overload | Self::Timeout)
+        matches!(self, Self::Transient | Self::Throttled { .. } | Self::Overload { .. } | Self::Timeout)
     }
 
     /// Returns the delay that the other side asked for, if any.
     #[must_use]
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Throttled { after } => after,
+            Self::Throttled { after } | Self::Overload { after } => after,
             _ => None,
         }
     }
@@ -54,7 +57,7 @@ impl ErrorClass {
         match self {
             Self::Transient => "transient",
             Self::Throttled { .. } => "throttled",
-            Self::Overload => "overload",
+            Self::Overload { .. } => "overload",
             Self::Timeout => "timeout",
             Self::Cancelled => "cancelled",
             Self::Permanent => "permanent",
@@ -79,7 +82,7 @@ impl ErrorClass {
 ///         match self {
 ///             Self::Connection => ErrorClass::Transient,
 ///             Self::Status(429) => ErrorClass::Throttled { after: None },
-///             Self::Status(503) => ErrorClass::Overload,
+///             Self::Status(503) => ErrorClass::Overload { after: None },
 ///             Self::Status(400..=499) => ErrorClass::CallerFault,
 ///             Self::Status(_) => ErrorClass::Permanent,
 ///         }
@@ -133,7 +136,7 @@ impl Classify for io::Error {
             | Kind::NetworkDown
             | Kind::ResourceBusy
             | Kind::UnexpectedEof => ErrorClass::Transient,
-            Kind::QuotaExceeded | Kind::OutOfMemory => ErrorClass::Overload,
+            Kind::QuotaExceeded | Kind::OutOfMemory => ErrorClass::Overload { after: None },
             _ => ErrorClass::Permanent,
         }
     }

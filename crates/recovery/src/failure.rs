@@ -28,14 +28,69 @@ pub enum Failure<E> {
         /// How many attempts were made.
         attempts: u32,
     },
-    /// A breaker refused the call without making it.
-    #[error("circuit breaker {breaker} is open")]
-    BreakerOpen {
-        /// The breaker's name.
-        breaker: Arc<str>,
-        /// When it may admit a call again; `None` when only a person can close it.
+    /// A policy refused the call without making it.
+    #[error("{by} refused the call: {}", reason.as_str())]
+    Rejected {
+        /// The name of the breaker, limiter or bulkhead that refused.
+        by: Arc<str>,
+        /// Why it did.
+        reason: Rejection,
+        /// When a call may be admitted again; `None` when that is not known or only a person can say so.
         retry_after: Option<Duration>,
     },
+}
+
+/// Why a policy refused a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Rejection {
+    /// A circuit breaker is open.
+    BreakerOpen,
+    /// A rate limit is reached.
+    RateLimited,
+    /// All places are taken and nobody may wait.
+    Full,
+    /// The call waited for a place and got none in time.
+    QueueTimeout,
+    /// The call gave way to others of higher priority.
+    Shed,
+    /// The callee refuses so much that the call was not even sent (Google SRE, "Handling Overload").
+    Throttled,
+    /// The budget does not even allow the first attempt.
+    BudgetExhausted,
+    /// Nothing refused it: a test injected the failure.
+    Injected,
+    /// The deadline had passed before the call began.
+    DeadlinePassed,
+}
+
+impl Rejection {
+    /// Names the reason with fixed words, fit for a label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BreakerOpen => "breaker_open",
+            Self::RateLimited => "rate_limited",
+            Self::Full => "full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::Shed => "shed",
+            Self::Throttled => "throttled",
+            Self::BudgetExhausted => "budget_exhausted",
+            Self::Injected => "injected",
+            Self::DeadlinePassed => "deadline_passed",
+        }
+    }
+}
+
+impl Rejection {
+    /// Returns what a refusal means to the policies around: an injected one passes for a fault of the callee.
+    const fn class(self, retry_after: Option<Duration>) -> ErrorClass {
+        match self {
+            Self::Injected => ErrorClass::Transient,
+            _ => ErrorClass::Overload { after: retry_after },
+        }
+    }
 }
 
 /// What a time limit covers.
@@ -67,13 +122,14 @@ impl<E> Failure<E> {
         Self::Inner { error, class, attempts: 1 }
     }
 
-    /// Returns the class of the failure; a refusal is [`ErrorClass::Overload`].
+    /// Returns the class of the failure; a refusal is [`ErrorClass::Overload`], an injected one
+    /// [`ErrorClass::Transient`].
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Inner { class, .. } => *class,
             Self::TimedOut { .. } => ErrorClass::Timeout,
-            Self::BreakerOpen { .. } => ErrorClass::Overload,
+            Self::Rejected { reason, retry_after, .. } => reason.class(*retry_after),
         }
     }
 
@@ -83,10 +139,10 @@ impl<E> Failure<E> {
         self.class().is_transient()
     }
 
-    /// Says whether a policy refused the call, so that it was never made.
+    /// Says whether a policy refused the call, so that it was never made. An injected failure passes for one of the callee.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::BreakerOpen { .. })
+        matches!(self, Self::Rejected { reason, .. } if !matches!(reason, Rejection::Injected))
     }
 
     /// Returns how long to wait before calling again, where that is known.
@@ -94,7 +150,7 @@ impl<E> Failure<E> {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Inner { class, .. } => class.retry_after(),
-            Self::BreakerOpen { retry_after, .. } => *retry_after,
+            Self::Rejected { retry_after, .. } => *retry_after,
             Self::TimedOut { .. } => None,
         }
     }
@@ -104,7 +160,7 @@ impl<E> Failure<E> {
     pub const fn attempts(&self) -> u32 {
         match self {
             Self::Inner { attempts, .. } | Self::TimedOut { attempts, .. } => *attempts,
-            Self::BreakerOpen { .. } => 0,
+            Self::Rejected { .. } => 0,
         }
     }
 
@@ -132,7 +188,7 @@ impl<E> Failure<E> {
         match self {
             Self::Inner { error, class, attempts } => Failure::Inner { error: change(error), class, attempts },
             Self::TimedOut { scope, after, attempts } => Failure::TimedOut { scope, after, attempts },
-            Self::BreakerOpen { breaker, retry_after } => Failure::BreakerOpen { breaker, retry_after },
+            Self::Rejected { by, reason, retry_after } => Failure::Rejected { by, reason, retry_after },
         }
     }
 

@@ -1,10 +1,13 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::answer::{Answer, Quality};
+use crate::breaker::{CircuitBreaker, Outcome};
 use crate::class::ErrorClass;
-use crate::failure::Failure;
+use crate::clock::{Clock as _, TokioClock};
+use crate::failure::{Failure, Rejection};
 use crate::observer::{NoObserver, Observer, RecoveryEvent};
 
 /// Answers from the next best source when the best one fails, and says how good the answer is.
@@ -93,12 +96,19 @@ pub struct Source {
     name: Arc<str>,
     quality: Quality,
     applies: fn(ErrorClass) -> bool,
+    breaker: Option<CircuitBreaker>,
 }
 
 impl Source {
     /// Describes a source that may answer every failure but the caller's own.
     pub fn new(name: impl Into<Arc<str>>, quality: Quality) -> Self {
-        Self { name: name.into(), quality, applies: |_| true }
+        Self { name: name.into(), quality, applies: |_| true, breaker: None }
+    }
+
+    /// Asks `breaker` before the source, and tells it the results: a source that is down itself is passed over at once.
+    pub fn breaker(mut self, breaker: &CircuitBreaker) -> Self {
+        self.breaker = Some(breaker.clone());
+        self
     }
 
     /// Lets the source answer only failures of the classes for which `applies` holds.
@@ -143,6 +153,56 @@ where
         Op: FnOnce(ErrorClass) -> Fut + Send,
         Fut: Future<Output = Result<T, E2>> + Send,
     {
+        self.next(source, call, |value| (value, None))
+    }
+
+    /// Adds a source whose value says how old it is, such as a cache that kept it; else as [`then`](Self::then).
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::{io, time::Duration};
+    /// # use bedplate_recovery::{Fallback, Failure, Quality, Source};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let live = async { Err::<u32, Failure<io::Error>>(io::Error::from(io::ErrorKind::TimedOut).into()) };
+    /// let answer = Fallback::new()
+    ///     .first("live", live)
+    ///     .then_aged(Source::new("cached", Quality::new(0.6)?), |_| async { Ok::<_, io::Error>((41, Duration::from_secs(90))) })
+    ///     .run()
+    ///     .await?;
+    /// assert_eq!(answer.age, Some(Duration::from_secs(90)));
+    /// # Ok(()) }
+    /// ```
+    pub fn then_aged<T, E, E2, Op, Fut>(
+        self,
+        source: Source,
+        call: Op,
+    ) -> FallbackChain<'a, O, impl Future<Output = Result<Answer<T>, Failure<E>>> + Send>
+    where
+        T: Send,
+        E: Send,
+        E2: Into<Failure<E>> + Send,
+        F: Future<Output = Result<Answer<T>, Failure<E>>>,
+        Op: FnOnce(ErrorClass) -> Fut + Send,
+        Fut: Future<Output = Result<(T, Duration), E2>> + Send,
+    {
+        self.next(source, call, |(value, age)| (value, Some(age)))
+    }
+
+    fn next<T, V, E, E2, Op, Fut>(
+        self,
+        source: Source,
+        call: Op,
+        split: fn(V) -> (T, Option<Duration>),
+    ) -> FallbackChain<'a, O, impl Future<Output = Result<Answer<T>, Failure<E>>> + Send>
+    where
+        T: Send,
+        V: Send,
+        E: Send,
+        E2: Into<Failure<E>> + Send,
+        F: Future<Output = Result<Answer<T>, Failure<E>>>,
+        Op: FnOnce(ErrorClass) -> Fut + Send,
+        Fut: Future<Output = Result<V, E2>> + Send,
+    {
         let settings = self.settings;
         let before = self.call;
         FallbackChain {
@@ -156,12 +216,23 @@ where
                 if !may_answer(class) || source.quality < settings.floor || !(source.applies)(class) {
                     return Err(failure);
                 }
-                match call(class).await {
+                let permit = match source.breaker.as_ref().map(|breaker| breaker.acquire(TokioClock.now())).transpose()
+                {
+                    Ok(permit) => permit,
+                    Err(refused) => return settings.passed_over(&source, failure, refused.retry_after),
+                };
+                let result = call(class).await.map_err(Into::into);
+                if let Some(permit) = permit {
+                    let outcome = result.as_ref().err().map_or(Outcome::Success, |own| Outcome::from(own.class()));
+                    permit.record(TokioClock.now(), outcome);
+                }
+                match result {
                     Ok(value) => {
                         let attempts = failure.attempts().saturating_add(1);
-                        Ok(settings.fell_back(source, class, value, attempts))
+                        let (value, age) = split(value);
+                        Ok(settings.fell_back(&source, class, value, age, attempts))
                     }
-                    Err(error) => settings.source_failed(&source, failure, error.into()),
+                    Err(own) => settings.source_failed(&source, failure, own),
                 }
             },
         }
@@ -193,11 +264,30 @@ fn may_answer(class: ErrorClass) -> bool {
 }
 
 impl<O: Observer> Fallback<O> {
-    fn fell_back<T>(&self, source: Source, class: ErrorClass, value: T, attempts: u32) -> Answer<T> {
-        let Source { name, quality, .. } = source;
+    fn fell_back<T>(
+        &self,
+        source: &Source,
+        class: ErrorClass,
+        value: T,
+        age: Option<Duration>,
+        attempts: u32,
+    ) -> Answer<T> {
+        let (name, quality) = (Arc::clone(&source.name), source.quality);
         tracing::info!(source = &*name, quality = quality.get(), class = class.as_str(), "fell back");
         self.observer.observe(&RecoveryEvent::FellBack { source: &name, quality, class });
-        Answer { value, quality, source: name, attempts }
+        Answer { value, quality, source: name, age, attempts }
+    }
+
+    fn passed_over<T, E>(
+        &self,
+        source: &Source,
+        failure: Failure<E>,
+        retry_after: Option<Duration>,
+    ) -> Result<Answer<T>, Failure<E>> {
+        tracing::debug!(source = &*source.name, "fall-back source passed over: its breaker is open");
+        let reason = Rejection::BreakerOpen;
+        self.observer.observe(&RecoveryEvent::Rejected { by: &source.name, reason, retry_after });
+        Err(failure)
     }
 
     fn source_failed<T, E>(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::answer::Quality;
 use crate::breaker::BreakerState;
 use crate::class::ErrorClass;
-use crate::failure::TimeoutScope;
+use crate::failure::{Rejection, TimeoutScope};
 use crate::retry::GiveUp;
 
 /// Hears what the policies decide.
@@ -43,6 +43,13 @@ pub enum RecoveryEvent<'a> {
         /// Why no further attempt is made.
         reason: GiveUp,
     },
+    /// Another attempt was started beside one that takes long.
+    Hedged {
+        /// The pipeline's name.
+        pipeline: &'a str,
+        /// Its number, from 1.
+        hedge: u32,
+    },
     /// A time limit ended an attempt or a call.
     TimedOut {
         /// The pipeline's name.
@@ -52,10 +59,12 @@ pub enum RecoveryEvent<'a> {
         /// The limit.
         after: Duration,
     },
-    /// A breaker refused a call.
-    BreakerRefused {
-        /// The breaker's name.
-        breaker: &'a str,
+    /// A policy refused a call without making it.
+    Rejected {
+        /// The name of what refused.
+        by: &'a str,
+        /// Why.
+        reason: Rejection,
         /// When it may admit a call again.
         retry_after: Option<Duration>,
     },

@@ -7,14 +7,21 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::answer::Answer;
+use crate::blocking::{BlockingPipeline, ThreadClock};
 use crate::breaker::CircuitBreaker;
+use crate::bulkhead::Bulkhead;
 use crate::class::{Classify, ErrorClass};
 use crate::clock::{Clock, TokioClock};
 use crate::config::ConfigError;
+use crate::dynamic::PolicyChain;
 use crate::failure::Failure;
+use crate::hedge::Hedge;
+use crate::lint::{PolicyKind, Warning, lint};
 use crate::observer::{NoObserver, Observer};
 use crate::policy::{Cx, Env, Identity, Policy, Stack};
+use crate::rate::RateLimiter;
 use crate::retry::Retry;
+use crate::throttle::ClientThrottle;
 use crate::timeout::Timeout;
 
 /// A stack of policies around plain async closures; clones share it.
@@ -215,6 +222,38 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
         &self.shared.name
     }
 
+    /// Returns the policies, to change the settings of those that can.
+    #[must_use]
+    pub fn policy(&self) -> &P {
+        &self.shared.policy
+    }
+
+    /// Returns what the policies are, the outermost first.
+    #[must_use]
+    pub fn outline(&self) -> Vec<PolicyKind> {
+        let mut outline = Vec::new();
+        self.shared.policy.outline(&mut outline);
+        outline
+    }
+
+    /// Looks for orders and settings that are seldom meant; an empty list is a clean pipeline.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use bedplate_recovery::{CircuitBreaker, Pipeline, Retry};
+    ///
+    /// # fn main() -> Result<(), bedplate_recovery::ConfigError> {
+    /// let breaker = CircuitBreaker::builder("search").build()?;
+    /// let odd = Pipeline::builder("search").breaker(breaker).retry(Retry::constant(Duration::ZERO)).build()?;
+    /// assert_eq!(odd.lint()[0].rule, "breaker_outside_retry");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn lint(&self) -> Vec<Warning> {
+        lint(&self.outline())
+    }
+
     /// Returns how the calls ended.
     #[must_use]
     pub fn stats(&self) -> PipelineStats {
@@ -280,7 +319,7 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
             Err(failure) => {
                 one(&shared.failed);
                 match failure {
-                    Failure::BreakerOpen { .. } => {
+                    Failure::Rejected { .. } => {
                         one(&shared.refused);
                     }
                     Failure::TimedOut { .. } => {
@@ -318,6 +357,13 @@ pub struct PipelineBuilder<P, C = TokioClock, O = NoObserver> {
     observer: O,
 }
 
+impl<C: Clock, O: Observer> PipelineBuilder<Identity, C, O> {
+    /// Takes all policies from `chain`, which is data.
+    pub fn chain(self, chain: PolicyChain) -> PipelineBuilder<PolicyChain, C, O> {
+        PipelineBuilder { name: self.name, policy: chain, clock: self.clock, observer: self.observer }
+    }
+}
+
 impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
     /// Limits everything that follows to `limit` in all; it belongs first.
     pub fn timeout(self, limit: Duration) -> PipelineBuilder<Stack<P, Timeout>, C, O> {
@@ -339,6 +385,26 @@ impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
         self.then(breaker)
     }
 
+    /// Starts what follows a second time beside the first when that takes long.
+    pub fn hedge(self, hedge: Hedge) -> PipelineBuilder<Stack<P, Hedge>, C, O> {
+        self.then(hedge)
+    }
+
+    /// Refuses a share of the calls while the callee answers few of them.
+    pub fn throttle(self, throttle: ClientThrottle) -> PipelineBuilder<Stack<P, ClientThrottle>, C, O> {
+        self.then(throttle)
+    }
+
+    /// Lets what follows run at once no more often than `bulkhead` has places.
+    pub fn bulkhead(self, bulkhead: Bulkhead) -> PipelineBuilder<Stack<P, Bulkhead>, C, O> {
+        self.then(bulkhead)
+    }
+
+    /// Admits what follows at `limiter`'s rate.
+    pub fn rate_limit(self, limiter: RateLimiter) -> PipelineBuilder<Stack<P, RateLimiter>, C, O> {
+        self.then(limiter)
+    }
+
     /// Puts any policy inside of those already named.
     pub fn then<Q: Policy>(self, policy: Q) -> PipelineBuilder<Stack<P, Q>, C, O> {
         PipelineBuilder {
@@ -357,6 +423,14 @@ impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
     /// Reads the time from `clock` instead of tokio's.
     pub fn clock<C2: Clock>(self, clock: C2) -> PipelineBuilder<P, C2, O> {
         PipelineBuilder { name: self.name, policy: self.policy, clock, observer: self.observer }
+    }
+
+    /// Checks all settings and builds a pipeline for calls that block their thread.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] naming the first setting that cannot be used.
+    pub fn build_blocking(self) -> Result<BlockingPipeline<P, O>, ConfigError> {
+        self.clock(ThreadClock).build().map(BlockingPipeline::new)
     }
 
     /// Checks all settings and builds the pipeline.

@@ -1,9 +1,12 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Clock;
 use crate::config::ConfigError;
 use crate::failure::Failure;
+use crate::lint::PolicyKind;
 use crate::observer::Observer;
 
 /// One layer of protection around a call.
@@ -18,6 +21,11 @@ pub trait Policy: Send + Sync {
     /// Returns a [`ConfigError`] naming the setting that cannot be used.
     fn validate(&self) -> Result<(), ConfigError> {
         Ok(())
+    }
+
+    /// Adds what this policy is to `outline`, for [`Pipeline::lint`](crate::Pipeline::lint) and whoever shows a pipeline.
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Other);
     }
 
     /// Runs `op` under this policy.
@@ -42,16 +50,80 @@ pub trait Policy: Send + Sync {
         Fut: Future<Output = Result<T, Failure<E>>> + Send;
 }
 
-/// What travels with a call: the number of the attempt and the deadline.
+/// How much a call matters when not all can be served.
+///
+/// The names are those of "Site Reliability Engineering", chapter 21 (there: critical plus, critical, sheddable plus,
+/// sheddable).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Priority {
+    /// Work that may fail any time: prefetching, warming.
+    Sheddable,
+    /// Work that can wait: batches.
+    Low,
+    /// What is not said to be anything else.
+    #[default]
+    Normal,
+    /// Work whose failure a person sees at once.
+    Critical,
+}
+
+impl Priority {
+    /// All priorities, the highest first.
+    pub const ALL: [Self; 4] = [Self::Critical, Self::Normal, Self::Low, Self::Sheddable];
+
+    pub(crate) const fn rank(self) -> usize {
+        match self {
+            Self::Critical => 0,
+            Self::Normal => 1,
+            Self::Low => 2,
+            Self::Sheddable => 3,
+        }
+    }
+}
+
+/// What travels with a call: the number of the attempt, the deadline, the priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cx {
     attempt: u32,
+    hedge: u32,
+    priority: Priority,
     deadline: Option<Instant>,
 }
 
 impl Cx {
-    pub(crate) const fn first() -> Self {
-        Self { attempt: 1, deadline: None }
+    /// Returns the context of a first attempt without a deadline.
+    #[must_use]
+    pub const fn first() -> Self {
+        Self { attempt: 1, hedge: 0, priority: Priority::Normal, deadline: None }
+    }
+
+    /// Returns the number of this attempt among those that run beside each other: 0 for the first, 1 and up for hedges.
+    /// With it a call can pick another target.
+    #[must_use]
+    pub const fn hedge(&self) -> u32 {
+        self.hedge
+    }
+
+    /// Returns how much the call matters.
+    #[must_use]
+    pub const fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Returns a context of this priority.
+    #[must_use]
+    pub const fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Returns the context of hedge number `hedge`.
+    #[must_use]
+    pub const fn with_hedge(mut self, hedge: u32) -> Self {
+        self.hedge = hedge;
+        self
     }
 
     /// Returns the number of this attempt, from 1.
@@ -137,6 +209,8 @@ impl<C, O> Copy for Env<'_, C, O> {}
 pub struct Identity;
 
 impl Policy for Identity {
+    fn outline(&self, _outline: &mut Vec<PolicyKind>) {}
+
     async fn run<C, O, T, E, Op, Fut>(&self, _env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,
@@ -168,6 +242,11 @@ impl<Outer: Policy, Inner: Policy> Policy for Stack<Outer, Inner> {
     fn validate(&self) -> Result<(), ConfigError> {
         self.outer.validate()?;
         self.inner.validate()
+    }
+
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        self.outer.outline(outline);
+        self.inner.outline(outline);
     }
 
     async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>

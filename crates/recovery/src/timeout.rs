@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::config::{ConfigError, positive};
 use crate::failure::{Failure, TimeoutScope};
+use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 
@@ -59,6 +60,10 @@ impl From<TimeoutConfig> for Timeout {
 }
 
 impl Policy for Timeout {
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Timeout { scope: self.config.scope, limit: self.config.limit });
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         positive("timeout.limit", self.config.limit)
     }

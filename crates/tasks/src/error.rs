@@ -122,7 +122,7 @@ impl<T> Classify for SubmitError<T> {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Full { retry_after: Some(after), .. } => ErrorClass::Throttled { after: Some(*after) },
-            Self::Full { .. } => ErrorClass::Overload,
+            Self::Full { .. } => ErrorClass::Overload { after: None },
             Self::Closed { .. } => ErrorClass::Permanent,
         }
     }

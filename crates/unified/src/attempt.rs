@@ -59,9 +59,7 @@ impl From<Failure<AttemptError>> for Unanswered {
                 AttemptError::CutOff => Cause::ShuttingDown,
             },
             Failure::TimedOut { after, .. } => Cause::TimedOut { after },
-            Failure::BreakerOpen { breaker, retry_after } => {
-                Cause::BreakerOpen { processor: breaker.to_string(), retry_after }
-            }
+            Failure::Rejected { by, retry_after, .. } => Cause::BreakerOpen { processor: by.to_string(), retry_after },
             other => Cause::Processor(ProcessorError::permanent(other.to_string())),
         };
         Self { cause, attempts }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -12,7 +12,9 @@ use crate::breaker::machine::BreakerMachine;
 use crate::breaker::state::{BreakerState, BreakerStats, Outcome, Refused, Ticket, Transition};
 use crate::class::Classify;
 use crate::clock::{Clock, TokioClock};
-use crate::failure::Failure;
+use crate::config::ConfigError;
+use crate::failure::{Failure, Rejection};
+use crate::lint::PolicyKind;
 use crate::observer::{NoObserver, Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 
@@ -29,7 +31,7 @@ use crate::policy::{Cx, Env, Policy};
 /// let breaker = CircuitBreaker::builder("payments").consecutive_failures(1).build()?;
 /// let down = || async { Err::<(), _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)) };
 /// assert!(matches!(breaker.call(down()).await, Err(Failure::Inner { .. })));
-/// assert!(matches!(breaker.call(down()).await, Err(Failure::BreakerOpen { .. })));
+/// assert!(matches!(breaker.call(down()).await, Err(Failure::Rejected { .. })));
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -41,9 +43,10 @@ pub(super) type Listener = Box<dyn Fn(Transition) + Send + Sync>;
 
 struct Shared {
     name: Arc<str>,
-    needs_time: bool,
-    times_calls: bool,
-    abandoned: Abandoned,
+    /// What the paths without a lock must know of the settings.
+    needs_time: AtomicBool,
+    times_calls: AtomicBool,
+    abandoned_fails: AtomicBool,
     /// The generation in the upper bits and two flags below: [`FREE`] and [`QUIET`]. Written under the lock only,
     /// and only when it changes, so that the healthy path shares the cache line.
     gate: AtomicU64,
@@ -64,21 +67,40 @@ impl CircuitBreaker {
     }
 
     pub(super) fn assemble(name: Arc<str>, config: BreakerConfig, listeners: Vec<Listener>) -> Self {
-        let (needs_time, times_calls) = (config.needs_time(), config.times_calls());
-        let abandoned = config.abandoned;
         let machine = BreakerMachine::trusted(config);
-        let gate = AtomicU64::new(gate_of(&machine));
-        Self {
-            shared: Arc::new(Shared {
-                name,
-                needs_time,
-                times_calls,
-                abandoned,
-                gate,
-                machine: Mutex::new(machine),
-                listeners,
-            }),
-        }
+        let shared = Shared {
+            name,
+            needs_time: AtomicBool::new(config.needs_time()),
+            times_calls: AtomicBool::new(config.times_calls()),
+            abandoned_fails: AtomicBool::new(config.abandoned == Abandoned::Failure),
+            gate: AtomicU64::new(gate_of(&machine)),
+            machine: Mutex::new(machine),
+            listeners,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Creates a breaker from its settings as data.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] naming the first setting that cannot be used.
+    pub fn new(name: impl Into<Arc<str>>, config: BreakerConfig) -> Result<Self, ConfigError> {
+        Self::builder(name).config(config).build()
+    }
+
+    /// Takes other settings while it runs; state and results are kept as
+    /// [`BreakerMachine::reconfigure`] says.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] and changes nothing if a setting cannot be used.
+    pub fn reconfigure(&self, config: BreakerConfig) -> Result<(), ConfigError> {
+        self.change(|machine| {
+            machine.reconfigure(config)?;
+            self.shared.needs_time.store(config.needs_time(), Ordering::Relaxed);
+            self.shared.times_calls.store(config.times_calls(), Ordering::Relaxed);
+            self.shared.abandoned_fails.store(config.abandoned == Abandoned::Failure, Ordering::Relaxed);
+            Ok(())
+        })
     }
 
     /// Returns the breaker's name.
@@ -102,7 +124,7 @@ impl CircuitBreaker {
     /// Makes `call` if the breaker admits it, and records how it ended.
     ///
     /// # Errors
-    /// Returns [`Failure::BreakerOpen`] if the breaker refuses, and the error of `call` as [`Failure::Inner`].
+    /// Returns [`Failure::Rejected`] if the breaker refuses, and the error of `call` as [`Failure::Inner`].
     ///
     /// # Cancel safety
     /// Dropping the future drops the call, which then counts as the setting
@@ -167,7 +189,8 @@ impl CircuitBreaker {
     fn admit(&self, now: impl FnOnce() -> Instant) -> (Result<Ticket, Refused>, Option<Transition>) {
         let gate = self.shared.gate.load(Ordering::Acquire);
         if gate & FREE != 0 {
-            let ticket = Ticket { generation: gate >> FLAGS, probe: None, admitted: self.shared.times_calls.then(now) };
+            let times_calls = self.shared.times_calls.load(Ordering::Relaxed);
+            let ticket = Ticket { generation: gate >> FLAGS, probe: None, admitted: times_calls.then(now) };
             return (Ok(ticket), None);
         }
         let now = now();
@@ -181,20 +204,22 @@ impl CircuitBreaker {
         }
         let now = match (outcome, ticket.admitted) {
             // Neither the window nor the result needs the time.
-            (Outcome::Success, Some(at)) if !self.shared.needs_time && ticket.probe.is_none() => at,
+            (Outcome::Success, Some(at))
+                if !self.shared.needs_time.load(Ordering::Relaxed) && ticket.probe.is_none() =>
+            {
+                at
+            }
             _ => now(),
         };
         self.change(|machine| machine.record(ticket, now, outcome))
     }
 
     fn abandon(&self, ticket: Ticket, now: impl FnOnce() -> Instant) -> Option<Transition> {
-        match self.shared.abandoned {
-            Abandoned::Ignore => {
-                self.change(|machine| machine.release(ticket));
-                None
-            }
-            Abandoned::Failure => self.settle(ticket, Outcome::Failure, now),
+        if self.shared.abandoned_fails.load(Ordering::Relaxed) {
+            return self.settle(ticket, Outcome::Failure, now);
         }
+        self.change(|machine| machine.release(ticket));
+        None
     }
 
     fn change<R>(&self, act: impl FnOnce(&mut BreakerMachine) -> R) -> R {
@@ -236,8 +261,9 @@ impl CircuitBreaker {
         match result {
             Ok(ticket) => Ok(Guard { breaker: self, ticket: Some(ticket), clock, observer, deadline }),
             Err(Refused { retry_after, .. }) => {
-                observer.observe(&RecoveryEvent::BreakerRefused { breaker: self.name(), retry_after });
-                Err(Failure::BreakerOpen { breaker: Arc::clone(&self.shared.name), retry_after })
+                let (by, reason) = (&self.shared.name, Rejection::BreakerOpen);
+                observer.observe(&RecoveryEvent::Rejected { by, reason, retry_after });
+                Err(Failure::Rejected { by: Arc::clone(by), reason, retry_after })
             }
         }
     }
@@ -253,6 +279,10 @@ fn gate_of(machine: &BreakerMachine) -> u64 {
 }
 
 impl Policy for CircuitBreaker {
+    fn outline(&self, outline: &mut Vec<PolicyKind>) {
+        outline.push(PolicyKind::Breaker);
+    }
+
     async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
     where
         C: Clock,

@@ -60,12 +60,10 @@ impl BreakerMachine {
     }
 
     pub(super) fn trusted(config: BreakerConfig) -> Self {
-        let permits = config.half_open.permits();
-        let minimum = if config.semantics.waits_for_all_probes() { permits.min(config.minimum_calls) } else { permits };
         Self {
             window: OutcomeWindow::new(&config),
-            probes: OutcomeWindow::of_probes(&config, permits, minimum),
-            pending: Vec::with_capacity(usize::try_from(permits).unwrap_or(1)),
+            probes: probes(&config),
+            pending: Vec::with_capacity(usize::try_from(config.half_open.permits()).unwrap_or(1)),
             config,
             state: BreakerState::Closed,
             generation: 0,
@@ -79,6 +77,24 @@ impl BreakerMachine {
             abandoned: 0,
             expired: 0,
         }
+    }
+
+    /// Takes other settings. The state stays, and so do the results unless the window is of another kind or size; a
+    /// half-open circuit begins its probes anew. A break that runs ends when it was to end.
+    ///
+    /// # Errors
+    /// Returns a [`ConfigError`] and changes nothing if a setting cannot be used.
+    pub fn reconfigure(&mut self, config: BreakerConfig) -> Result<(), ConfigError> {
+        config.validate()?;
+        self.window.retune(&self.config, &config);
+        if self.config.half_open != config.half_open || self.config.semantics != config.semantics {
+            self.probes = probes(&config);
+            self.pending.clear();
+            // The probes on their way were admitted under other rules.
+            self.generation = self.generation.wrapping_add(1);
+        }
+        self.config = config;
+        Ok(())
     }
 
     /// Asks for leave to make a call; the second value tells a change of state on the way.
@@ -123,7 +139,7 @@ impl BreakerMachine {
         let slow = self.config.slow_call_rate.is_some() && took >= self.config.slow_call;
         match self.state {
             BreakerState::Closed => {
-                self.window.record(now, outcome, slow);
+                self.window.record_timed(now, outcome, slow, took);
                 let judged = match outcome {
                     Outcome::Failure => true,
                     Outcome::Success => slow || self.config.semantics.judges_successes(),
@@ -135,11 +151,11 @@ impl BreakerMachine {
                 None
             }
             BreakerState::HalfOpen => {
-                self.probes.record(now, outcome, slow);
+                self.probes.record_timed(now, outcome, slow, took);
                 self.judge_probes(now)
             }
             BreakerState::MetricsOnly => {
-                self.window.record(now, outcome, slow);
+                self.window.record_timed(now, outcome, slow, took);
                 None
             }
             BreakerState::Disabled | BreakerState::Open | BreakerState::Isolated => None,
@@ -376,4 +392,10 @@ impl BreakerMachine {
         };
         Refused { state: self.state, retry_after }
     }
+}
+
+fn probes(config: &BreakerConfig) -> OutcomeWindow {
+    let permits = config.half_open.permits();
+    let minimum = if config.semantics.waits_for_all_probes() { permits.min(config.minimum_calls) } else { permits };
+    OutcomeWindow::of_probes(config, permits, minimum)
 }

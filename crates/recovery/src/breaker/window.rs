@@ -18,6 +18,7 @@ pub struct OutcomeWindow {
     minimum: u32,
     slow_rate: Option<f64>,
     must_exceed: bool,
+    keeps_durations: bool,
 }
 
 /// How many results are in a window.
@@ -30,26 +31,50 @@ pub struct WindowCounts {
     pub failures: u32,
     /// The slow calls among them, failed or not.
     pub slow: u32,
+    /// The slow calls among the failures.
+    pub slow_failures: u32,
+    /// How long all of them took together; zero unless the breaker keeps durations.
+    pub total: Duration,
 }
 
 impl WindowCounts {
-    fn add(&mut self, failed: bool, slow: bool) {
-        self.calls = self.calls.saturating_add(1);
-        self.failures = self.failures.saturating_add(u32::from(failed));
-        self.slow = self.slow.saturating_add(u32::from(slow));
+    fn of(failed: bool, slow: bool, total: Duration) -> Self {
+        Self {
+            calls: 1,
+            failures: u32::from(failed),
+            slow: u32::from(slow),
+            slow_failures: u32::from(failed && slow),
+            total,
+        }
+    }
+
+    /// Returns how long a call took on average; `None` without calls.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        self.total.checked_div(self.calls)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.failures = self.failures.saturating_add(other.failures);
+        self.slow = self.slow.saturating_add(other.slow);
+        self.slow_failures = self.slow_failures.saturating_add(other.slow_failures);
+        self.total = self.total.saturating_add(other.total);
     }
 
     fn subtract(&mut self, other: Self) {
         self.calls = self.calls.saturating_sub(other.calls);
         self.failures = self.failures.saturating_sub(other.failures);
         self.slow = self.slow.saturating_sub(other.slow);
+        self.slow_failures = self.slow_failures.saturating_sub(other.slow_failures);
+        self.total = self.total.saturating_sub(other.total);
     }
 }
 
 #[derive(Debug, Clone)]
 enum Ring {
-    /// Two bits per call: failed, slow.
-    Calls { bits: Vec<u64>, size: u32, next: u32 },
+    /// Two bits per call: failed, slow; and its duration if those are kept.
+    Calls { bits: Vec<u64>, took: Vec<Duration>, size: u32, next: u32 },
     Time {
         buckets: VecDeque<Bucket>,
         most: usize,
@@ -73,8 +98,8 @@ impl OutcomeWindow {
     #[must_use]
     pub fn new(config: &BreakerConfig) -> Self {
         let ring = match (config.trip, config.window) {
-            (TripRule::Consecutive(_), _) if config.slow_call_rate.is_none() => Ring::Nothing,
-            (_, WindowKind::Count(size)) => Ring::of_calls(size),
+            (TripRule::Consecutive(_), _) if config.slow_call_rate.is_none() && !config.keep_durations => Ring::Nothing,
+            (_, WindowKind::Count(size)) => Ring::of_calls(size, config.keep_durations),
             (_, WindowKind::Time { period, buckets }) => {
                 let most = usize::try_from(buckets).unwrap_or(1).max(1);
                 Ring::Time {
@@ -95,19 +120,44 @@ impl OutcomeWindow {
             minimum: config.minimum_calls.max(1),
             slow_rate: config.slow_call_rate,
             must_exceed: config.semantics.must_exceed(),
+            keeps_durations: config.keep_durations,
+        }
+    }
+
+    /// Judges by other settings from now on; the results are kept, unless the kind or size of the window changes.
+    pub(super) fn retune(&mut self, old: &BreakerConfig, new: &BreakerConfig) {
+        let fresh = Self::new(new);
+        let same_ring = old.window == new.window
+            && old.keep_durations == new.keep_durations
+            && matches!(self.ring, Ring::Nothing) == matches!(fresh.ring, Ring::Nothing)
+            && old.semantics.opens_buckets_lazily() == new.semantics.opens_buckets_lazily();
+        if same_ring {
+            let kept = std::mem::replace(self, fresh);
+            self.ring = kept.ring;
+            self.counts = kept.counts;
+            self.consecutive = kept.consecutive;
+        } else {
+            let consecutive = self.consecutive;
+            *self = fresh;
+            self.consecutive = consecutive;
         }
     }
 
     /// Creates the window of the half-open probes: `permits` calls, judged once `minimum` of them are in.
     pub(super) fn of_probes(config: &BreakerConfig, permits: u32, minimum: u32) -> Self {
         let mut window = Self::new(config);
-        window.ring = Ring::of_calls(permits);
+        window.ring = Ring::of_calls(permits, config.keep_durations);
         window.minimum = minimum.max(1);
         window
     }
 
     /// Adds a result; an ignored one changes nothing.
     pub fn record(&mut self, now: Instant, outcome: Outcome, slow: bool) {
+        self.record_timed(now, outcome, slow, Duration::ZERO);
+    }
+
+    /// Adds a result with the time it took, which counts only if the breaker keeps durations.
+    pub fn record_timed(&mut self, now: Instant, outcome: Outcome, slow: bool, took: Duration) {
         let failed = match outcome {
             Outcome::Success => false,
             Outcome::Failure => true,
@@ -115,8 +165,9 @@ impl OutcomeWindow {
         };
         self.consecutive = if failed { self.consecutive.saturating_add(1) } else { 0 };
         self.ring.make_room(now, &mut self.counts);
-        self.ring.add(failed, slow);
-        self.counts.add(failed, slow);
+        let result = WindowCounts::of(failed, slow, if self.keeps_durations { took } else { Duration::ZERO });
+        self.ring.add(result);
+        self.counts.add(result);
     }
 
     /// Forgets what is out of the window at `now`.
@@ -175,23 +226,21 @@ impl OutcomeWindow {
 }
 
 impl Ring {
-    fn of_calls(size: u32) -> Self {
+    fn of_calls(size: u32, keep_durations: bool) -> Self {
         let words = usize::try_from(size.div_ceil(32)).unwrap_or(1).max(1);
-        Self::Calls { bits: vec![0; words], size: size.max(1), next: 0 }
+        let durations = if keep_durations { usize::try_from(size).unwrap_or(0) } else { 0 };
+        Self::Calls { bits: vec![0; words], took: vec![Duration::ZERO; durations], size: size.max(1), next: 0 }
     }
 
     /// Makes the place for one more result, which pushes the oldest out of a full window.
     fn make_room(&mut self, now: Instant, counts: &mut WindowCounts) {
         self.expire(now, counts);
         match self {
-            Self::Calls { bits, size, next } => {
+            Self::Calls { bits, took, size, next } => {
                 if counts.calls >= *size {
                     let old = bits.get(word(*next)).map_or(0, |w| w >> shift(*next));
-                    counts.subtract(WindowCounts {
-                        calls: 1,
-                        failures: u32::from(old & 1 == 1),
-                        slow: u32::from(old & 2 == 2),
-                    });
+                    let took = took.get(place(*next)).copied().unwrap_or_default();
+                    counts.subtract(WindowCounts::of(old & 1 == 1, old & 2 == 2, took));
                 }
             }
             Self::Time { buckets, most, length, lazy, origin, .. } => {
@@ -211,18 +260,21 @@ impl Ring {
         }
     }
 
-    fn add(&mut self, failed: bool, slow: bool) {
+    fn add(&mut self, result: WindowCounts) {
         match self {
-            Self::Calls { bits, size, next } => {
+            Self::Calls { bits, took, size, next } => {
+                if let Some(took) = took.get_mut(place(*next)) {
+                    *took = result.total;
+                }
                 if let Some(word) = bits.get_mut(word(*next)) {
-                    let value = u64::from(failed) | u64::from(slow) << 1;
+                    let value = u64::from(result.failures) | u64::from(result.slow) << 1;
                     *word = *word & !(3 << shift(*next)) | value << shift(*next);
                 }
                 *next = (*next + 1) % *size;
             }
             Self::Time { buckets, .. } => {
                 if let Some(last) = buckets.back_mut() {
-                    last.counts.add(failed, slow);
+                    last.counts.add(result);
                 }
             }
             Self::Nothing => {}
@@ -252,6 +304,10 @@ impl Ring {
             Self::Nothing => {}
         }
     }
+}
+
+fn place(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
 }
 
 fn word(slot: u32) -> usize {

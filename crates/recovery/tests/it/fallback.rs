@@ -67,7 +67,7 @@ async fn a_source_below_the_floor_is_not_asked() {
     let asked = Count::default();
     let failure = Fallback::new()
         .floor(quality(0.6))
-        .first("live", fail(ErrorClass::Overload))
+        .first("live", fail(ErrorClass::Overload { after: None }))
         .then(Source::new("bad", quality(0.59)), |_| async {
             asked.up();
             Ok::<_, Fault>(2)
@@ -75,7 +75,7 @@ async fn a_source_below_the_floor_is_not_asked() {
         .run()
         .await
         .unwrap_err();
-    assert_eq!((failure.class(), asked.get()), (ErrorClass::Overload, 0));
+    assert_eq!((failure.class(), asked.get()), (ErrorClass::Overload { after: None }, 0));
 }
 
 #[tokio::test]
@@ -119,4 +119,37 @@ async fn attempts_are_counted_over_pipelines_and_sources() {
     assert_eq!((answer.value, answer.attempts), (9, 4));
     let quick = live.answer("live", |cx| async move { if cx.is_retry() { Ok(1) } else { Err(TRANSIENT) } }).await;
     assert_eq!(quick.unwrap().attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_down_itself_is_passed_over_and_tried_again_after_its_break() {
+    let breaker = bedplate_recovery::CircuitBreaker::builder("replica")
+        .consecutive_failures(1)
+        .open_for(Duration::from_secs(5))
+        .build()
+        .unwrap();
+    let asked = Count::default();
+    let ask = |replica_works: bool| {
+        let (breaker, asked) = (&breaker, &asked);
+        async move {
+            Fallback::new()
+                .first("live", fail(ErrorClass::Timeout))
+                .then(Source::new("replica", quality(0.9)).breaker(breaker), move |_| async move {
+                    asked.up();
+                    if replica_works { Ok(2) } else { Err(TRANSIENT) }
+                })
+                .then_aged(Source::new("cache", quality(0.4)), |_| async {
+                    Ok::<_, Fault>((3, Duration::from_secs(7)))
+                })
+                .run()
+                .await
+                .unwrap()
+        }
+    };
+    assert_eq!((ask(false).await.value, asked.get()), (3, 1));
+    let answer = ask(true).await;
+    assert_eq!((answer.value, asked.get(), answer.age), (3, 1, Some(Duration::from_secs(7))));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let answer = ask(true).await;
+    assert_eq!((answer.value, asked.get(), answer.age), (2, 2, None));
 }

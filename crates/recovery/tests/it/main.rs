@@ -10,9 +10,20 @@
     reason = "a test fails by panicking, reports by printing and computes with small numbers"
 )]
 
+mod blocking;
+mod boundary;
 mod breaker;
+mod budget;
+mod bulkhead;
 mod conformance;
+mod dynamic;
 mod fallback;
+mod hedge;
+mod load;
 mod pipeline;
+#[expect(unreachable_pub, reason = "shared with an example, which includes the files")]
+mod simulations;
 mod support;
 mod surface;
+#[cfg(feature = "tower")]
+mod tower_layer;

@@ -139,7 +139,7 @@ async fn an_open_breaker_is_not_retried_and_says_when_to_come_back() {
 async fn a_foreign_error_is_judged_by_a_closure() {
     let pipeline = Pipeline::builder("p").retry(Retry::constant(MS)).build().unwrap();
     let judge = |error: &String| {
-        if error == "busy" { ErrorClass::Overload } else { ErrorClass::Permanent }
+        if error == "busy" { ErrorClass::Overload { after: None } } else { ErrorClass::Permanent }
     };
     for (told, made) in [("busy", 3), ("broken", 1)] {
         let failure = pipeline.run_classified(judge, |_| async { Err::<(), _>(told.to_owned()) }).await.unwrap_err();

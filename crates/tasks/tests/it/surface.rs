@@ -69,7 +69,7 @@ async fn errors_speak_the_vocabulary_of_recovery() {
     let _waiting = pool.try_submit(hang()).unwrap();
     let refused = pool.try_submit(hang()).unwrap_err();
     assert!(refused.is_transient() && matches!(refused, SubmitError::Full { retry_after: None, .. }));
-    assert_eq!(refused.class(), ErrorClass::Overload);
+    assert_eq!(refused.class(), ErrorClass::Overload { after: None });
     assert_eq!(refused.into_task().kind(), "hang");
     let _task: Task<(), std::convert::Infallible> = hang().deadline(tokio::time::Instant::now().into_std());
 }

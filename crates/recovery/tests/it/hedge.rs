@@ -1,0 +1,148 @@
+//! Attempts beside each other, in virtual time.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bedplate_recovery::{BudgetConfig, CircuitBreaker, Cx, Hedge, InFlightBudget, Pipeline, RetryBudget, TokenBudget};
+use tokio::time::{Instant, sleep};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Answers with its number: the first attempt after a second, a hedge after ten milliseconds.
+async fn slow_first(cx: Cx) -> Result<u32, io::Error> {
+    sleep(if cx.hedge() == 0 { 1_000 * MS } else { 10 * MS }).await;
+    Ok(cx.hedge())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_answer_counts_and_the_loser_is_dropped() {
+    let hedge = Hedge::after(50 * MS);
+    let pipeline = Pipeline::builder("read").hedge(hedge.clone()).build().unwrap();
+    let start = Instant::now();
+    assert_eq!(pipeline.run(slow_first).await.unwrap(), 1);
+    assert_eq!(start.elapsed(), 60 * MS);
+    assert_eq!(pipeline.run(|cx| async move { Ok::<_, io::Error>(cx.hedge()) }).await.unwrap(), 0);
+    let stats = hedge.stats();
+    assert_eq!((stats.calls, stats.started, stats.won), (2, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_starts_the_next_attempt_at_once_and_the_last_one_is_returned() {
+    let pipeline = Pipeline::builder("read").hedge(Hedge::after(50 * MS).max_attempts(3)).build().unwrap();
+    let start = Instant::now();
+    let made = AtomicU32::new(0);
+    let call = |cx: Cx| {
+        made.fetch_add(1, Ordering::Relaxed);
+        async move {
+            sleep(5 * MS).await;
+            Err::<(), _>(io::Error::new(io::ErrorKind::ConnectionReset, cx.hedge().to_string()))
+        }
+    };
+    let failed = pipeline.run(call).await.unwrap_err();
+    assert_eq!(failed.into_error().unwrap().to_string(), "2");
+    assert_eq!((made.into_inner(), start.elapsed()), (3, 15 * MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_the_caller_ends_the_race() {
+    let pipeline = Pipeline::builder("read").hedge(Hedge::after(50 * MS)).build().unwrap();
+    let made = AtomicU32::new(0);
+    let call = |_| {
+        made.fetch_add(1, Ordering::Relaxed);
+        async { Err::<(), _>(io::Error::from(io::ErrorKind::InvalidInput)) }
+    };
+    assert!(pipeline.run(call).await.is_err());
+    assert_eq!(made.into_inner(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exhausted_budget_starts_no_hedge_and_leaves_those_that_run() {
+    let mut config = InFlightBudget::default();
+    config.min_concurrency = 1;
+    config.max_rate = 0.001;
+    let budget = RetryBudget::new(BudgetConfig::InFlight(config)).unwrap();
+    let hedge = Hedge::after(50 * MS).max_attempts(5).budget(&budget);
+    let pipeline = Pipeline::builder("read").hedge(hedge.clone()).build().unwrap();
+    let slow = |cx: Cx| async move {
+        sleep(if cx.hedge() == 0 { 1_000 * MS } else { 300 * MS }).await;
+        Ok::<_, io::Error>(cx.hedge())
+    };
+    assert_eq!(pipeline.run(slow).await.unwrap(), 1, "the one hedge that the budget paid for still wins");
+    let stats = hedge.stats();
+    assert_eq!((stats.started, stats.suppressed), (1, 1));
+    assert_eq!(budget.stats().available, 1, "and is given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_and_hedges_draw_on_one_budget() {
+    let mut config = TokenBudget::default();
+    config.capacity = 14;
+    let budget = RetryBudget::new(BudgetConfig::Tokens(config)).unwrap();
+    let hedged = Pipeline::builder("hedged").hedge(Hedge::after(MS).budget(&budget)).build().unwrap();
+    let retry = bedplate_recovery::Retry::constant(MS).budget(&budget);
+    let retried = Pipeline::builder("retried").retry(retry).build().unwrap();
+    let hang = tokio::spawn(async move { hedged.run(|_| std::future::pending::<Result<(), io::Error>>()).await });
+    sleep(10 * MS).await;
+    let made = AtomicU32::new(0);
+    let call = |_| {
+        made.fetch_add(1, Ordering::Relaxed);
+        async { Err::<(), _>(io::Error::from(io::ErrorKind::TimedOut)) }
+    };
+    assert!(retried.run(call).await.is_err());
+    assert_eq!(made.into_inner(), 1, "the hedge took the tokens");
+    hang.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_follows_the_calls_before() {
+    let hedge = Hedge::at_quantile(0.9);
+    let pipeline = Pipeline::builder("read").hedge(hedge.clone()).build().unwrap();
+    for call in 0..200_u32 {
+        let long = if call % 20 == 0 { 500 * MS } else { 10 * MS };
+        let answered = pipeline.run(|cx| async move {
+            sleep(if cx.hedge() == 0 { long } else { 10 * MS }).await;
+            Ok::<_, io::Error>(())
+        });
+        answered.await.unwrap();
+    }
+    let stats = hedge.stats();
+    let delay = stats.delay.unwrap();
+    assert!(delay >= 10 * MS && delay < 12 * MS, "{delay:?}");
+    // After the first hundred, each of the slow ones is hedged and no fast one.
+    assert_eq!((stats.started, stats.won), (5, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_those_that_may_be_made_twice() {
+    let hedge = Hedge::after(MS).only_if(|cx| cx.attempt() > 1);
+    let pipeline = Pipeline::builder("write").hedge(hedge.clone()).build().unwrap();
+    assert_eq!(pipeline.run(slow_first).await.unwrap(), 0);
+    assert_eq!(hedge.stats().started, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_replica_opens_its_breaker_though_its_calls_are_dropped() {
+    let breaker = CircuitBreaker::builder("replica")
+        .consecutive_failures(3)
+        .abandoned(bedplate_recovery::Abandoned::Failure)
+        .build()
+        .unwrap();
+    let hedge = Hedge::after(10 * MS);
+    let pipeline = Pipeline::builder("read").hedge(hedge.clone()).build().unwrap();
+    for _ in 0..3 {
+        let replica = breaker.clone();
+        let call = move |cx: Cx| {
+            let replica = replica.clone();
+            async move {
+                if cx.hedge() > 0 {
+                    return Ok::<_, io::Error>(1);
+                }
+                let hung = replica.call(std::future::pending::<Result<u32, io::Error>>()).await;
+                hung.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))
+            }
+        };
+        assert_eq!(pipeline.run(call).await.unwrap(), 1);
+    }
+    assert_eq!(breaker.state(), bedplate_recovery::BreakerState::Open);
+}
