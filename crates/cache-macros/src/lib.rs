@@ -81,7 +81,8 @@ use proc_macro::TokenStream;
 ///
 /// No trait methods (companions have no place there), no `&mut` and no `async` argument types with
 /// lifetimes inside. The attributes of the function go to its body, but `doc`, `must_use`,
-/// `deprecated`; `cfg` and lints go to all parts. A sync function blocks its thread while another one loads.
+/// `deprecated`; `cfg` and lints go to all parts. A sync function blocks its thread while another one loads, and
+/// each level of its recursion takes the stack of a load: 2 MiB hold some 2 000 levels, and 500 in a debug build.
 ///
 /// # Examples
 ///
