@@ -18,6 +18,9 @@ mod interleavings;
 mod invalidation;
 mod latency;
 mod load;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod memo;
 mod observer;
 mod outgoing;
 mod policy;
@@ -34,8 +37,8 @@ mod sweeper;
 mod sync;
 mod weigh;
 
-#[cfg(feature = "derive")]
-pub use bedplate_cache_macros::Weigh;
+#[cfg(feature = "macros")]
+pub use bedplate_cache_macros::{Weigh, memoize};
 pub use builder::CacheBuilder;
 pub use cache::Cache;
 pub use clock::{Clock, CoarseClock, ManualClock, TokioClock};

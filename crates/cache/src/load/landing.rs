@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 use super::flight::Served;
+use super::lineage::{Waiting, Waits};
 use crate::held::Held;
 
 /// How a load ended, as its callers share it.
@@ -38,11 +39,12 @@ pub(crate) enum Failure {
 pub(crate) struct Landing<V> {
     outcome: OnceLock<Outcome<V>>,
     ended: Notify,
+    waits: Waits,
 }
 
 impl<V> Landing<V> {
     pub(crate) fn new() -> Self {
-        Self { outcome: OnceLock::new(), ended: Notify::new() }
+        Self { outcome: OnceLock::new(), ended: Notify::new(), waits: Waits::default() }
     }
 
     /// Ends the load for all who wait; the first end counts.
@@ -69,5 +71,15 @@ impl<V> Landing<V> {
                 ended.await;
             }
         }
+    }
+}
+
+impl<V: Send + Sync> Waiting for Landing<V> {
+    fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    fn has_ended(&self) -> bool {
+        self.outcome.get().is_some()
     }
 }
