@@ -24,6 +24,7 @@ mod policy;
 mod random;
 mod rate;
 mod retry;
+mod stripes;
 mod throttle;
 mod timeout;
 #[cfg(feature = "tower")]

@@ -246,6 +246,29 @@ impl BreakerMachine {
         self.generation
     }
 
+    /// Takes successes in that were counted without the machine, at the time of their step.
+    pub(super) fn add_successes(&mut self, at: Instant, count: u32) {
+        if matches!(self.state, BreakerState::Closed | BreakerState::MetricsOnly) {
+            self.window.record_successes(at, count);
+        }
+    }
+
+    /// Says whether a success that is not slow only thins out the failures, so that the machine can be told later; with
+    /// the steps in which it is to be counted, if there are any.
+    pub(super) fn successes_may_wait(&self) -> Option<Option<(Instant, Duration)>> {
+        let closed = matches!(self.state, BreakerState::Closed);
+        let plain = !self.config.semantics.judges_successes() && !self.window.in_a_row();
+        if closed && plain { self.window.steps() } else { None }
+    }
+
+    /// Returns until when an open circuit refuses; `None` in other states, and where that is beyond the clock.
+    pub(super) const fn refuses_until(&self) -> Option<Instant> {
+        match self.state {
+            BreakerState::Open => self.until,
+            _ => None,
+        }
+    }
+
     pub(super) const fn success_is_no_news(&self) -> bool {
         matches!(self.state, BreakerState::Disabled)
             || (matches!(self.state, BreakerState::Closed) && self.window.success_is_no_news())

@@ -170,6 +170,29 @@ impl OutcomeWindow {
         self.counts.add(result);
     }
 
+    /// Adds `count` successes at once that were not slow.
+    pub(super) fn record_successes(&mut self, at: Instant, count: u32) {
+        self.consecutive = 0;
+        self.ring.add_successes(at, count, &mut self.counts);
+    }
+
+    /// Returns what the steps of a window of time are counted from and how long they are, nothing for a window of calls;
+    /// `None` where successes cannot be told in steps.
+    pub(super) fn steps(&self) -> Option<Option<(Instant, Duration)>> {
+        match &self.ring {
+            Ring::Calls { took, .. } => took.is_empty().then_some(None),
+            Ring::Time { length, lazy: false, origin: Some(origin), .. } if !self.keeps_durations => {
+                Some(Some((*origin, *length)))
+            }
+            Ring::Time { .. } | Ring::Nothing => None,
+        }
+    }
+
+    /// Says whether failures were seen since the last success.
+    pub(super) const fn in_a_row(&self) -> bool {
+        self.consecutive > 0
+    }
+
     /// Forgets what is out of the window at `now`.
     pub fn expire(&mut self, now: Instant) {
         self.ring.expire(now, &mut self.counts);
@@ -276,6 +299,27 @@ impl Ring {
                 if let Some(last) = buckets.back_mut() {
                     last.counts.add(result);
                 }
+            }
+            Self::Nothing => {}
+        }
+    }
+
+    fn add_successes(&mut self, at: Instant, count: u32, counts: &mut WindowCounts) {
+        let success = WindowCounts::of(false, false, Duration::ZERO);
+        match self {
+            Self::Calls { size, .. } => {
+                // More than fill the window push one another out.
+                for _ in 0..count.min(*size) {
+                    self.make_room(at, counts);
+                    self.add(success);
+                    counts.add(success);
+                }
+            }
+            Self::Time { .. } => {
+                let all = WindowCounts { calls: count, ..WindowCounts::default() };
+                self.make_room(at, counts);
+                self.add(all);
+                counts.add(all);
             }
             Self::Nothing => {}
         }
