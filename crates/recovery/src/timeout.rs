@@ -132,13 +132,11 @@ async fn before<C: Clock, F: Future>(clock: &C, deadline: Instant, mut call: Pin
             }
             timer.set(Some(clock.sleep_until(deadline)));
         }
-        match timer.as_mut().as_pin_mut().map(|timer| timer.poll(task)) {
-            Some(Poll::Ready(())) => Poll::Ready(None),
-            _ => {
-                ARMED.set(Some(deadline));
-                Poll::Pending
-            }
+        if timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(task).is_ready()) {
+            return Poll::Ready(None);
         }
+        ARMED.set(Some(deadline));
+        Poll::Pending
     })
     .await
 }

@@ -11,6 +11,7 @@ use crate::breaker::config::{Abandoned, BreakerBuilder, BreakerConfig};
 use crate::breaker::machine::BreakerMachine;
 use crate::breaker::pending::Pending;
 use crate::breaker::state::{BreakerState, BreakerStats, Outcome, Refused, Ticket, Transition};
+use crate::breaker::window::Delay;
 use crate::class::Classify;
 use crate::clock::{Clock, TokioClock};
 use crate::config::ConfigError;
@@ -287,13 +288,20 @@ impl CircuitBreaker {
             machine.add_successes(shared.at_step(batch.step, step), batch.successes);
         });
         let result = act(&mut machine);
-        let (mut gate, waits) = (gate_of(&machine), machine.successes_may_wait());
-        if let Some(steps) = waits {
-            gate |= WAITS;
-            let (from, length) = steps.map_or((0, 0), |(from, length)| (self.since_origin(from), nanos(length)));
-            shared.steps_from.store(from, Ordering::Relaxed);
-            shared.step.store(length, Ordering::Relaxed);
-        }
+        let mut gate = gate_of(&machine);
+        let (from, length) = match machine.delays_successes() {
+            Delay::No => (0, 0),
+            Delay::Untimed => {
+                gate |= WAITS;
+                (0, 0)
+            }
+            Delay::InSteps { from, length } => {
+                gate |= WAITS;
+                (self.since_origin(from), nanos(length))
+            }
+        };
+        shared.steps_from.store(from, Ordering::Relaxed);
+        shared.step.store(length, Ordering::Relaxed);
         if let Some(until) = machine.refuses_until() {
             gate |= OPEN;
             // Before the flag, so that who sees the flag sees the time.

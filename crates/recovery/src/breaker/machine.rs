@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::breaker::config::{BreakerConfig, HalfOpen};
 use crate::breaker::state::{BreakerState, BreakerStats, Outcome, Refused, Ticket, Transition};
+use crate::breaker::window::Delay;
 use crate::breaker::window::OutcomeWindow;
 use crate::config::ConfigError;
 
@@ -253,12 +254,11 @@ impl BreakerMachine {
         }
     }
 
-    /// Says whether a success that is not slow only thins out the failures, so that the machine can be told later; with
-    /// the steps in which it is to be counted, if there are any.
-    pub(super) fn successes_may_wait(&self) -> Option<Option<(Instant, Duration)>> {
+    /// Says whether a success that is not slow only thins out the failures, so that the machine can be told later, and how.
+    pub(super) const fn delays_successes(&self) -> Delay {
         let closed = matches!(self.state, BreakerState::Closed);
         let plain = !self.config.semantics.judges_successes() && !self.window.in_a_row();
-        if closed && plain { self.window.steps() } else { None }
+        if closed && plain { self.window.delay() } else { Delay::No }
     }
 
     /// Returns until when an open circuit refuses; `None` in other states, and where that is beyond the clock.

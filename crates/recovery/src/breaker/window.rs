@@ -21,6 +21,17 @@ pub struct OutcomeWindow {
     keeps_durations: bool,
 }
 
+/// How a window can be told of successes later than they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delay {
+    /// Not at all.
+    No,
+    /// By their number.
+    Untimed,
+    /// By their number in each of these steps.
+    InSteps { from: Instant, length: Duration },
+}
+
 /// How many results are in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
@@ -176,15 +187,14 @@ impl OutcomeWindow {
         self.ring.add_successes(at, count, &mut self.counts);
     }
 
-    /// Returns what the steps of a window of time are counted from and how long they are, nothing for a window of calls;
-    /// `None` where successes cannot be told in steps.
-    pub(super) fn steps(&self) -> Option<Option<(Instant, Duration)>> {
+    /// Says how successes can be told to the window later.
+    pub(super) const fn delay(&self) -> Delay {
         match &self.ring {
-            Ring::Calls { took, .. } => took.is_empty().then_some(None),
+            Ring::Calls { took, .. } if took.is_empty() => Delay::Untimed,
             Ring::Time { length, lazy: false, origin: Some(origin), .. } if !self.keeps_durations => {
-                Some(Some((*origin, *length)))
+                Delay::InSteps { from: *origin, length: *length }
             }
-            Ring::Time { .. } | Ring::Nothing => None,
+            Ring::Calls { .. } | Ring::Time { .. } | Ring::Nothing => Delay::No,
         }
     }
 

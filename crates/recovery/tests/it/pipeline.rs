@@ -210,7 +210,7 @@ fn a_stack_stores_the_call_once() {
 /// A clock that counts the timers which are registered.
 #[derive(Debug, Clone, Default)]
 struct CountingClock {
-    armed: std::sync::Arc<std::sync::atomic::AtomicU32>,
+    armed: Arc<std::sync::atomic::AtomicU32>,
 }
 
 impl bedplate_recovery::Clock for CountingClock {
@@ -240,7 +240,7 @@ async fn nested_limits_register_one_timer_at_a_time_and_the_outer_one_still_fire
     };
     pipeline.run(|_| waits(50)).await.unwrap();
     assert_eq!(clock.armed.load(std::sync::atomic::Ordering::Relaxed), 1, "that of the attempt");
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     let failed = pipeline.run(|_| waits(1_000)).await.unwrap_err();
     assert_eq!(start.elapsed(), Duration::from_millis(250));
     assert!(matches!(failed, Failure::TimedOut { .. }), "{failed:?}");
@@ -254,13 +254,13 @@ async fn an_inner_limit_that_is_dropped_while_it_waits_leaves_the_outer_one_in_f
     let call = |_| async {
         tokio::select! {
             biased;
-            _ = inner.run(|_| std::future::pending::<Result<(), Fault>>()) => {}
+            _ = inner.run(|_| pending::<Result<(), Fault>>()) => {}
             () = std::future::ready(()) => {}
         }
         // Nobody wakes this task any more but the outer limit.
-        std::future::pending::<Result<(), Fault>>().await
+        pending::<Result<(), Fault>>().await
     };
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     assert!(outer.run(call).await.is_err());
     assert_eq!(start.elapsed(), Duration::from_millis(50));
 }
