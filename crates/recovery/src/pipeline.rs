@@ -163,6 +163,24 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
         async move { self.counted(Cx::first(), classify, op).await.0 }
     }
 
+    /// Runs `op` as [`run`](Self::run) does, in a context that the caller already has: a priority, a deadline that bounds it
+    /// from outside.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    pub fn run_with<T, E, Op, Fut>(&self, cx: Cx, op: Op) -> impl Future<Output = Result<T, Failure<E>>> + Send
+    where
+        T: Send,
+        E: Classify + Send,
+        Op: Fn(Cx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, E>> + Send,
+    {
+        async move { self.counted(cx, E::class, op).await.0 }
+    }
+
     /// Runs `op` as [`run`](Self::run) does, with a deadline that the caller already has.
     ///
     /// # Errors

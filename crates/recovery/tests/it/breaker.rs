@@ -447,7 +447,7 @@ fn told() -> impl Strategy<Value = Told> {
 fn breaker_configs() -> impl Strategy<Value = BreakerConfig> {
     let window = prop_oneof![
         (1..12_u32).prop_map(WindowKind::Count),
-        (1..6_u32).prop_map(|buckets| WindowKind::Time { period: Duration::from_millis(1_000), buckets }),
+        (1..6_u32).prop_map(|buckets| WindowKind::Time { period: Duration::from_secs(1), buckets }),
     ];
     let trip = prop_oneof![
         (0.1..0.9_f64).prop_map(TripRule::FailureRate),
