@@ -78,6 +78,8 @@ fn each_setting_that_cannot_be_meant_is_named_with_its_value() {
     vegas.smoothing = 0.0;
     let mut aimd = Aimd::default();
     aimd.backoff_ratio = 1.0;
+    let mut none = Aimd::default();
+    none.max = 0;
     let cases = [
         ("timeout.limit", built(Timeout::total(ZERO))),
         ("timeout.limit", built(Timeout::attempt(AGES))),
@@ -102,16 +104,7 @@ fn each_setting_that_cannot_be_meant_is_named_with_its_value() {
             "bulkhead.discipline.target",
             bulkhead(|c| c.discipline = Discipline::AdaptiveLifo { target: ZERO, interval: Duration::from_secs(1) }),
         ),
-        (
-            "limit.aimd",
-            bulkhead(|c| {
-                c.places = Places::Adaptive(LimitConfig::Aimd({
-                    let mut aimd = Aimd::default();
-                    aimd.max = 0;
-                    aimd
-                }))
-            }),
-        ),
+        ("limit.aimd", bulkhead(|c| c.places = Places::Adaptive(LimitConfig::Aimd(none)))),
         ("limit.backoff_ratio", LimitConfig::Aimd(aimd).check()),
         ("limit.smoothing", LimitConfig::Vegas(vegas).check()),
         ("limit.gradient2", gradient(|c| c.initial = 2_000)),
