@@ -32,17 +32,13 @@ impl Origin {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::var_os("BEDPLATE_REDIS_URL").and_then(|url| url.into_string().ok());
-    let (one, two) = match &url {
-        Some(url) => {
-            let name = format!("bedplate-example:{}:", NodeId::random());
-            let node = || redis_node(url, &name);
-            (node()?, node()?)
-        }
-        None => {
-            let (tier, plane) = (MemoryTier::new(), MemoryBackplane::default());
-            let node = || builder().remote(tier.clone(), JsonCodec::new()).backplane(plane.clone()).build();
-            (node()?, node()?)
-        }
+    let (one, two) = if let Some(url) = &url {
+        let name = format!("bedplate-example:{}:", NodeId::random());
+        (redis_node(url, &name)?, redis_node(url, &name)?)
+    } else {
+        let (tier, plane) = (MemoryTier::new(), MemoryBackplane::default());
+        let node = || builder().remote(tier.clone(), JsonCodec::new()).backplane(plane.clone()).build();
+        (node()?, node()?)
     };
     println!(
         "two nodes over {}",
@@ -84,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn builder() -> CacheBuilder<String, u64> {
-    Cache::builder("prices").ttl(Duration::from_secs(60)).stale_if_error(Duration::from_secs(600))
+    Cache::builder("prices").ttl(Duration::from_mins(1)).stale_if_error(Duration::from_mins(10))
 }
 
 fn redis_node(url: &str, name: &str) -> Result<Prices, Box<dyn Error>> {

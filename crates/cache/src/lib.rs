@@ -18,6 +18,9 @@ mod interleavings;
 mod invalidation;
 mod latency;
 mod load;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod memo;
 mod node;
 mod observer;
 mod outgoing;
@@ -35,8 +38,8 @@ mod sweeper;
 mod sync;
 mod weigh;
 
-#[cfg(feature = "derive")]
-pub use bedplate_cache_macros::Weigh;
+#[cfg(feature = "macros")]
+pub use bedplate_cache_macros::{Weigh, memoize};
 pub use builder::CacheBuilder;
 pub use cache::Cache;
 pub use clock::{Clock, CoarseClock, ManualClock, TokioClock};
@@ -59,6 +62,7 @@ pub use weigh::{ByWeight, Weigh, Weigher};
 /// The blocks of the guide are tests too.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/guides/cache.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/memoize.md")]
 #[doc = include_str!("../../../docs/src/guides/cache/weigh.md")]
 #[doc = include_str!("../../../docs/src/guides/cache/resilience.md")]
 #[doc = include_str!("../../../docs/src/guides/cache/remote.md")]

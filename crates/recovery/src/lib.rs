@@ -15,6 +15,8 @@ mod dynamic;
 mod failure;
 mod fallback;
 mod grpc;
+#[cfg(doctest)]
+mod guides;
 mod hedge;
 mod limit;
 mod lint;
@@ -24,6 +26,7 @@ mod policy;
 mod random;
 mod rate;
 mod retry;
+mod stripes;
 mod throttle;
 mod timeout;
 #[cfg(feature = "tower")]
@@ -69,8 +72,3 @@ pub use rate::{
 pub use retry::{GiveUp, Retry, RetryConfig, RetryDecision, RetryPlan, ServerDelay};
 pub use throttle::{ClientThrottle, ClientThrottleConfig, ThrottleRule, ThrottleStats};
 pub use timeout::{Timeout, TimeoutConfig};
-
-/// Compiles the blocks of the guide; a packaged crate has no such file, `cfg(doctest)` keeps it out.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/src/guides/recovery.md")]
-struct Guide;

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -21,6 +21,7 @@ use crate::observer::{NoObserver, Observer};
 use crate::policy::{Cx, Env, Identity, Policy, Stack};
 use crate::rate::RateLimiter;
 use crate::retry::Retry;
+use crate::stripes::Counter;
 use crate::throttle::ClientThrottle;
 use crate::timeout::Timeout;
 
@@ -70,11 +71,11 @@ struct Shared<P, C, O> {
     policy: P,
     clock: C,
     observer: O,
-    succeeded: AtomicU64,
-    failed: AtomicU64,
-    refused: AtomicU64,
-    timed_out: AtomicU64,
-    retried: AtomicU64,
+    succeeded: Counter,
+    failed: Counter,
+    refused: Counter,
+    timed_out: Counter,
+    retried: Counter,
 }
 
 /// How the calls of a pipeline ended.
@@ -160,6 +161,24 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
         Fut: Future<Output = Result<T, E>> + Send,
     {
         async move { self.counted(Cx::first(), classify, op).await.0 }
+    }
+
+    /// Runs `op` as [`run`](Self::run) does, in a context that the caller already has: a priority, a deadline that bounds it
+    /// from outside.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    pub fn run_with<T, E, Op, Fut>(&self, cx: Cx, op: Op) -> impl Future<Output = Result<T, Failure<E>>> + Send
+    where
+        T: Send,
+        E: Classify + Send,
+        Op: Fn(Cx) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, E>> + Send,
+    {
+        async move { self.counted(cx, E::class, op).await.0 }
     }
 
     /// Runs `op` as [`run`](Self::run) does, with a deadline that the caller already has.
@@ -259,11 +278,11 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
     pub fn stats(&self) -> PipelineStats {
         let shared = &*self.shared;
         PipelineStats {
-            succeeded: shared.succeeded.load(Ordering::Relaxed),
-            failed: shared.failed.load(Ordering::Relaxed),
-            refused: shared.refused.load(Ordering::Relaxed),
-            timed_out: shared.timed_out.load(Ordering::Relaxed),
-            retried: shared.retried.load(Ordering::Relaxed),
+            succeeded: shared.succeeded.get(),
+            failed: shared.failed.get(),
+            refused: shared.refused.get(),
+            timed_out: shared.timed_out.get(),
+            retried: shared.retried.get(),
         }
     }
 
@@ -307,23 +326,22 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
 
     fn count<T, E>(&self, result: &Result<T, Failure<E>>, attempts: u32) {
         let shared = &*self.shared;
-        let one = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         if attempts > 1 {
             let extra = u64::from(attempts - 1);
-            shared.retried.fetch_add(extra, Ordering::Relaxed);
+            shared.retried.add(extra);
         }
         match result {
             Ok(_) => {
-                one(&shared.succeeded);
+                shared.succeeded.add(1);
             }
             Err(failure) => {
-                one(&shared.failed);
+                shared.failed.add(1);
                 match failure {
                     Failure::Rejected { .. } => {
-                        one(&shared.refused);
+                        shared.refused.add(1);
                     }
                     Failure::TimedOut { .. } => {
-                        one(&shared.timed_out);
+                        shared.timed_out.add(1);
                     }
                     Failure::Inner { .. } => {}
                 }
@@ -445,11 +463,11 @@ impl<P: Policy, C: Clock, O: Observer> PipelineBuilder<P, C, O> {
                 policy: self.policy,
                 clock: self.clock,
                 observer: self.observer,
-                succeeded: AtomicU64::new(0),
-                failed: AtomicU64::new(0),
-                refused: AtomicU64::new(0),
-                timed_out: AtomicU64::new(0),
-                retried: AtomicU64::new(0),
+                succeeded: Counter::default(),
+                failed: Counter::default(),
+                refused: Counter::default(),
+                timed_out: Counter::default(),
+                retried: Counter::default(),
             }),
         })
     }

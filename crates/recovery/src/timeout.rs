@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -98,20 +99,44 @@ impl Policy for Timeout {
     }
 }
 
-/// Polls `call` until it is ready or `deadline` is over; the timer is made only once the call has to wait.
+thread_local! {
+    /// When the soonest timer fires that was armed by a time limit which this thread has just polled.
+    static ARMED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Forgets the timer of a limit that goes away, so that no limit around it relies on it.
+struct Disarm;
+
+impl Drop for Disarm {
+    fn drop(&mut self) {
+        ARMED.set(None);
+    }
+}
+
+/// Polls `call` until it is ready or `deadline` is over.
+///
+/// The timer is made only once the call has to wait, and not while a limit inside has one that fires sooner: that wakes
+/// the same task, which then looks again here. So nested limits register one timer at a time. The word passes through a
+/// thread-local within one poll: a limit inside is polled, or dropped, by the very poll of the one around it.
 async fn before<C: Clock, F: Future>(clock: &C, deadline: Instant, mut call: Pin<&mut F>) -> Option<F::Output> {
+    let _disarm = Disarm;
     let mut timer = pin!(None);
     poll_fn(move |task| {
+        ARMED.set(None);
         if let Poll::Ready(value) = call.as_mut().poll(task) {
             return Poll::Ready(Some(value));
         }
         if timer.is_none() {
+            if ARMED.get().is_some_and(|inside| inside <= deadline) {
+                return Poll::Pending;
+            }
             timer.set(Some(clock.sleep_until(deadline)));
         }
-        match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(task).map(|()| None),
-            None => Poll::Pending,
+        if timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(task).is_ready()) {
+            return Poll::Ready(None);
         }
+        ARMED.set(Some(deadline));
+        Poll::Pending
     })
     .await
 }

@@ -79,8 +79,6 @@ fn build(setup: &Setup, listening: Arc<Listening>) -> Node {
     tier.connect_timeout = Duration::from_millis(200);
     let mut plane = RedisBackplaneConfig::default();
     plane.channel.clone_from(&setup.name);
-    plane.timeout = Duration::from_millis(200);
-    plane.connect_timeout = Duration::from_millis(200);
     plane.ping_every = Duration::from_millis(500);
     plane.max_pause = Duration::from_millis(500);
     let mut config = NodeConfig::default();

@@ -105,10 +105,10 @@ where
                 batch.put(key, receive(inner, waited, who).unwrap_or(Err(LoadError::Aborted)));
             }
             for (hash, joined) in joins {
-                if lineage::contains(joined.identity) {
+                let Some(_wait) = lineage::wait_for(&joined.landing) else {
                     batch.failed.insert(joined.key, LoadError::Reentrant);
                     continue;
-                }
+                };
                 let waited = wait(inner, hash, &joined.landing, patience).await;
                 let who = Recipient { source: Source::Coalesced, came: joined.came, wants: Wants::ValueOrAbsence };
                 match receive(inner, waited, who) {

@@ -54,13 +54,8 @@ where
     }
 
     pub(crate) fn identity(&self) -> Identified {
-        match &self.lead {
-            Some(lead) => {
-                let weak: Weak<Lead<K>> = Arc::downgrade(lead);
-                weak
-            }
-            None => Weak::<Lead<K>>::new(),
-        }
+        let weak: Weak<Landing<V>> = Arc::downgrade(&self.landing);
+        weak
     }
 
     pub(super) fn landing(&self) -> Arc<Landing<V>> {

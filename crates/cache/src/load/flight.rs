@@ -16,7 +16,6 @@ use hashbrown::HashTable;
 use super::fetched::Source;
 use super::finish::Flight;
 use super::landing::Landing;
-use super::lineage::{self, Identity};
 use crate::engine::{State, Step, Wants, on_call, on_wait};
 use crate::entry::Entry;
 use crate::held::Held;
@@ -25,7 +24,7 @@ use crate::observer::{CacheEvent, MissCause};
 use crate::policy::{Lookup, Policy as _};
 use crate::shard::{Core, Glance};
 
-/// The key of a load; its address is the load's identity.
+/// The key of a load; its address tells the slots of one key apart.
 #[derive(Debug)]
 pub(crate) struct Lead<K> {
     pub(super) key: K,
@@ -124,7 +123,6 @@ where
 }
 
 pub(crate) struct Joined<K, V> {
-    pub(super) identity: Identity,
     pub(super) landing: Arc<Landing<V>>,
     /// The generation in which the call came.
     pub(super) came: u64,
@@ -191,8 +189,8 @@ where
             Some(slot) => {
                 core.counts.miss(missed);
                 core.counts.coalesced += 1;
-                let (identity, landing) = (lineage::identity(&slot.lead), Arc::clone(&slot.landing));
-                Entered::Join(Joined { identity, landing, came: generations.current(), key })
+                let landing = Arc::clone(&slot.landing);
+                Entered::Join(Joined { landing, came: generations.current(), key })
             }
             None => lead(inner, core, hash, key, missed),
         },
@@ -232,6 +230,25 @@ where
     let (lead, landing) = (Arc::new(Lead { key }), Arc::new(Landing::new()));
     flights.add(Slot { hash, seq, lead: Arc::clone(&lead), landing: Arc::clone(&landing) });
     (Flight::new(Arc::clone(inner), hash, seq, lead, Arc::clone(&landing)), landing)
+}
+
+/// Opens a load of a key whatever is held or under way: who waits for an older load is still served
+/// by it, but it is not stored.
+pub(crate) fn open_anew<K, V>(inner: &Arc<Inner<K, V>>, hash: u64, key: K) -> (Flight<K, V>, Arc<Landing<V>>)
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let mut shard = inner.shard(hash).lock();
+    let core = &mut *shard.core;
+    let overtaken = core.flights.detach(hash, &key);
+    core.counts.loads += 1;
+    let (mut flight, landing) = open(inner, &mut core.flights, hash, key);
+    drop(shard);
+    drop(overtaken);
+    flight.begin();
+    inner.emit(CacheEvent::LoadStarted);
+    (flight, landing)
 }
 
 /// Tells of what a call met, after the lock.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::flight::Served;
+use super::lineage::{Waiting, Waits};
 use crate::held::Held;
 
 /// How a load ended, as its callers share it.
@@ -41,11 +42,12 @@ pub(crate) enum Failure {
 pub(crate) struct Landing<V> {
     outcome: OnceLock<Outcome<V>>,
     ended: Notify,
+    waits: Waits,
 }
 
 impl<V> Landing<V> {
     pub(crate) fn new() -> Self {
-        Self { outcome: OnceLock::new(), ended: Notify::new() }
+        Self { outcome: OnceLock::new(), ended: Notify::new(), waits: Waits::default() }
     }
 
     /// Ends the load for all who wait; the first end counts.
@@ -72,5 +74,15 @@ impl<V> Landing<V> {
                 ended.await;
             }
         }
+    }
+}
+
+impl<V: Send + Sync> Waiting for Landing<V> {
+    fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    fn has_ended(&self) -> bool {
+        self.outcome.get().is_some()
     }
 }

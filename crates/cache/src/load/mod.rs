@@ -17,7 +17,10 @@ mod finish;
 mod flight;
 mod landing;
 mod lineage;
+#[cfg(feature = "macros")]
+pub(crate) mod memoized;
 mod patience;
+mod refresh;
 mod task;
 
 pub use batch::Batch;

@@ -14,6 +14,41 @@ use crate::error::LoadError;
 use crate::held::Held;
 use crate::inner::Inner;
 
+/// What a caller asks for, and how long it is ready to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(super) wants: Wants,
+    limits: Limits,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Limits {
+    All,
+    /// The caller cannot be told that it has waited too long.
+    #[cfg(feature = "macros")]
+    WithoutHard,
+}
+
+impl Call {
+    pub(crate) const fn of(wants: Wants) -> Self {
+        Self { wants, limits: Limits::All }
+    }
+
+    #[cfg(feature = "macros")]
+    pub(crate) const fn without_hard_timeout(self) -> Self {
+        Self { limits: Limits::WithoutHard, ..self }
+    }
+
+    /// Begins to wait.
+    pub(super) fn patience(self, rules: &Rules) -> Patience {
+        match self.limits {
+            Limits::All => Patience::begin(rules),
+            #[cfg(feature = "macros")]
+            Limits::WithoutHard => Patience::begin(&Rules { hard_timeout: None, ..*rules }),
+        }
+    }
+}
+
 /// Until when a caller waits, over all loads that it waits for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -32,6 +67,13 @@ impl Patience {
             soft: rules.soft_timeout.and_then(|soft| now.checked_add(soft)),
             hard: rules.hard_timeout.and_then(|hard| Some((now.checked_add(hard)?, hard))),
         }
+    }
+}
+
+impl Patience {
+    /// Waits through the time after which others take a stale value.
+    pub(super) const fn without_soft(self) -> Self {
+        Self { soft: None, ..self }
     }
 }
 

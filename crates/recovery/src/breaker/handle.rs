@@ -3,13 +3,15 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::breaker::config::{Abandoned, BreakerBuilder, BreakerConfig};
 use crate::breaker::machine::BreakerMachine;
+use crate::breaker::pending::Pending;
 use crate::breaker::state::{BreakerState, BreakerStats, Outcome, Refused, Ticket, Transition};
+use crate::breaker::window::Delay;
 use crate::class::Classify;
 use crate::clock::{Clock, TokioClock};
 use crate::config::ConfigError;
@@ -17,6 +19,7 @@ use crate::failure::{Failure, Rejection};
 use crate::lint::PolicyKind;
 use crate::observer::{NoObserver, Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
+use crate::stripes::Counter;
 
 /// A shared circuit breaker; clones are handles to the same one.
 ///
@@ -47,7 +50,19 @@ struct Shared {
     needs_time: AtomicBool,
     times_calls: AtomicBool,
     abandoned_fails: AtomicBool,
-    /// The generation in the upper bits and two flags below: [`FREE`] and [`QUIET`]. Written under the lock only,
+    /// From when a call counts as slow, in nanoseconds; the maximum if none does.
+    slow_from: AtomicU64,
+    /// The length of the steps in which successes wait, in nanoseconds; zero if they need none.
+    step: AtomicU64,
+    /// What all times here are counted from, and when the first step began.
+    origin: Instant,
+    steps_from: AtomicU64,
+    /// When an open circuit lets a probe through, in nanoseconds since the origin.
+    until: AtomicU64,
+    /// Refusals that the machine was not told of.
+    refused: Counter,
+    pending: Pending,
+    /// The generation in the upper bits and four flags below. Written under the lock only,
     /// and only when it changes, so that the healthy path shares the cache line.
     gate: AtomicU64,
     machine: Mutex<BreakerMachine>,
@@ -58,7 +73,11 @@ struct Shared {
 const FREE: u64 = 1;
 /// A success changes nothing.
 const QUIET: u64 = 2;
-const FLAGS: u32 = 2;
+/// A success that is not slow may wait until somebody takes the lock.
+const WAITS: u64 = 4;
+/// The circuit is open until the instant beside.
+const OPEN: u64 = 8;
+const FLAGS: u32 = 4;
 
 impl CircuitBreaker {
     /// Starts setting up a breaker; the name appears in events, logs and failures.
@@ -73,11 +92,20 @@ impl CircuitBreaker {
             needs_time: AtomicBool::new(config.needs_time()),
             times_calls: AtomicBool::new(config.times_calls()),
             abandoned_fails: AtomicBool::new(config.abandoned == Abandoned::Failure),
-            gate: AtomicU64::new(gate_of(&machine)),
+            slow_from: AtomicU64::new(slow_from(&config)),
+            step: AtomicU64::new(0),
+            steps_from: AtomicU64::new(0),
+            origin: TokioClock.now(),
+            until: AtomicU64::new(0),
+            refused: Counter::default(),
+            pending: Pending::default(),
+            gate: AtomicU64::new(0),
             machine: Mutex::new(machine),
             listeners,
         };
-        Self { shared: Arc::new(shared) }
+        let breaker = Self { shared: Arc::new(shared) };
+        breaker.change(|_| {});
+        breaker
     }
 
     /// Creates a breaker from its settings as data.
@@ -98,6 +126,7 @@ impl CircuitBreaker {
             machine.reconfigure(config)?;
             self.shared.needs_time.store(config.needs_time(), Ordering::Relaxed);
             self.shared.times_calls.store(config.times_calls(), Ordering::Relaxed);
+            self.shared.slow_from.store(slow_from(&config), Ordering::Relaxed);
             self.shared.abandoned_fails.store(config.abandoned == Abandoned::Failure, Ordering::Relaxed);
             Ok(())
         })
@@ -159,7 +188,10 @@ impl CircuitBreaker {
     /// Returns what the breaker has seen and done.
     #[must_use]
     pub fn stats(&self) -> BreakerStats {
-        self.shared.machine.lock().stats(TokioClock.now())
+        let now = TokioClock.now();
+        let mut stats = self.change(|machine| machine.stats(now));
+        stats.refused = stats.refused.saturating_add(self.shared.refused.get());
+        stats
     }
 
     /// Refuses every call until [`close`](Self::close).
@@ -194,12 +226,24 @@ impl CircuitBreaker {
             return (Ok(ticket), None);
         }
         let now = now();
+        if gate & OPEN != 0
+            && let until = self.shared.until.load(Ordering::Acquire)
+            && let Some(left) = until.checked_sub(self.since_origin(now)).filter(|left| *left > 0)
+        {
+            self.shared.refused.add(1);
+            let retry_after = Some(Duration::from_nanos(left));
+            return (Err(Refused { state: BreakerState::Open, retry_after }), None);
+        }
         self.change(|machine| machine.try_acquire(now))
     }
 
+    fn since_origin(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.shared.origin))
+    }
+
     fn settle(&self, ticket: Ticket, outcome: Outcome, now: impl FnOnce() -> Instant) -> Option<Transition> {
-        let quiet = self.shared.gate.load(Ordering::Acquire) & QUIET != 0;
-        if outcome == Outcome::Success && quiet && ticket.probe.is_none() {
+        let gate = self.shared.gate.load(Ordering::Acquire);
+        if outcome == Outcome::Success && gate & QUIET != 0 && ticket.probe.is_none() {
             return None;
         }
         let now = match (outcome, ticket.admitted) {
@@ -211,7 +255,20 @@ impl CircuitBreaker {
             }
             _ => now(),
         };
+        let current = ticket.probe.is_none() && ticket.generation == gate >> FLAGS;
+        if outcome == Outcome::Success && gate & WAITS != 0 && current && !self.is_slow(ticket, now) {
+            let since = self.since_origin(now).saturating_sub(self.shared.steps_from.load(Ordering::Relaxed));
+            let step = since.checked_div(self.shared.step.load(Ordering::Relaxed)).unwrap_or(0);
+            if self.shared.pending.count(ticket.generation, step) {
+                return None;
+            }
+        }
         self.change(|machine| machine.record(ticket, now, outcome))
+    }
+
+    fn is_slow(&self, ticket: Ticket, now: Instant) -> bool {
+        let from = self.shared.slow_from.load(Ordering::Relaxed);
+        from != u64::MAX && ticket.admitted.is_none_or(|at| nanos(now.saturating_duration_since(at)) >= from)
     }
 
     fn abandon(&self, ticket: Ticket, now: impl FnOnce() -> Instant) -> Option<Transition> {
@@ -223,11 +280,35 @@ impl CircuitBreaker {
     }
 
     fn change<R>(&self, act: impl FnOnce(&mut BreakerMachine) -> R) -> R {
-        let mut machine = self.shared.machine.lock();
+        let shared = &*self.shared;
+        let mut machine = shared.machine.lock();
+        let step = shared.step.load(Ordering::Relaxed);
+        let generation = machine.generation();
+        shared.pending.drain(generation, |batch| {
+            machine.add_successes(shared.at_step(batch.step, step), batch.successes);
+        });
         let result = act(&mut machine);
-        let gate = gate_of(&machine);
-        if self.shared.gate.load(Ordering::Relaxed) != gate {
-            self.shared.gate.store(gate, Ordering::Release);
+        let mut gate = gate_of(&machine);
+        let (from, length) = match machine.delays_successes() {
+            Delay::No => (0, 0),
+            Delay::Untimed => {
+                gate |= WAITS;
+                (0, 0)
+            }
+            Delay::InSteps { from, length } => {
+                gate |= WAITS;
+                (self.since_origin(from), nanos(length))
+            }
+        };
+        shared.steps_from.store(from, Ordering::Relaxed);
+        shared.step.store(length, Ordering::Relaxed);
+        if let Some(until) = machine.refuses_until() {
+            gate |= OPEN;
+            // Before the flag, so that who sees the flag sees the time.
+            shared.until.store(self.since_origin(until), Ordering::Release);
+        }
+        if shared.gate.load(Ordering::Relaxed) != gate {
+            shared.gate.store(gate, Ordering::Release);
         }
         result
     }
@@ -267,6 +348,23 @@ impl CircuitBreaker {
             }
         }
     }
+}
+
+impl Shared {
+    /// Returns the beginning of a step.
+    fn at_step(&self, step: u64, length: u64) -> Instant {
+        let from = self.steps_from.load(Ordering::Relaxed);
+        let since = Duration::from_nanos(step.saturating_mul(length).saturating_add(from));
+        self.origin.checked_add(since).unwrap_or(self.origin)
+    }
+}
+
+fn slow_from(config: &BreakerConfig) -> u64 {
+    if config.slow_call_rate.is_some() { nanos(config.slow_call) } else { u64::MAX }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn gate_of(machine: &BreakerMachine) -> u64 {

@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::breaker::config::{BreakerConfig, HalfOpen};
 use crate::breaker::state::{BreakerState, BreakerStats, Outcome, Refused, Ticket, Transition};
+use crate::breaker::window::Delay;
 use crate::breaker::window::OutcomeWindow;
 use crate::config::ConfigError;
 
@@ -244,6 +245,28 @@ impl BreakerMachine {
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Takes successes in that were counted without the machine, at the time of their step.
+    pub(super) fn add_successes(&mut self, at: Instant, count: u32) {
+        if matches!(self.state, BreakerState::Closed | BreakerState::MetricsOnly) {
+            self.window.record_successes(at, count);
+        }
+    }
+
+    /// Says whether a success that is not slow only thins out the failures, so that the machine can be told later, and how.
+    pub(super) const fn delays_successes(&self) -> Delay {
+        let closed = matches!(self.state, BreakerState::Closed);
+        let plain = !self.config.semantics.judges_successes() && !self.window.in_a_row();
+        if closed && plain { self.window.delay() } else { Delay::No }
+    }
+
+    /// Returns until when an open circuit refuses; `None` in other states, and where that is beyond the clock.
+    pub(super) const fn refuses_until(&self) -> Option<Instant> {
+        match self.state {
+            BreakerState::Open => self.until,
+            _ => None,
+        }
     }
 
     pub(super) const fn success_is_no_news(&self) -> bool {

@@ -11,6 +11,7 @@
 mod config;
 mod handle;
 mod machine;
+mod pending;
 mod state;
 mod window;
 

@@ -21,6 +21,17 @@ pub struct OutcomeWindow {
     keeps_durations: bool,
 }
 
+/// How a window can be told of successes later than they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delay {
+    /// Not at all.
+    No,
+    /// By their number.
+    Untimed,
+    /// By their number in each of these steps.
+    InSteps { from: Instant, length: Duration },
+}
+
 /// How many results are in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
@@ -170,6 +181,28 @@ impl OutcomeWindow {
         self.counts.add(result);
     }
 
+    /// Adds `count` successes at once that were not slow.
+    pub(super) fn record_successes(&mut self, at: Instant, count: u32) {
+        self.consecutive = 0;
+        self.ring.add_successes(at, count, &mut self.counts);
+    }
+
+    /// Says how successes can be told to the window later.
+    pub(super) const fn delay(&self) -> Delay {
+        match &self.ring {
+            Ring::Calls { took, .. } if took.is_empty() => Delay::Untimed,
+            Ring::Time { length, lazy: false, origin: Some(origin), .. } if !self.keeps_durations => {
+                Delay::InSteps { from: *origin, length: *length }
+            }
+            Ring::Calls { .. } | Ring::Time { .. } | Ring::Nothing => Delay::No,
+        }
+    }
+
+    /// Says whether failures were seen since the last success.
+    pub(super) const fn in_a_row(&self) -> bool {
+        self.consecutive > 0
+    }
+
     /// Forgets what is out of the window at `now`.
     pub fn expire(&mut self, now: Instant) {
         self.ring.expire(now, &mut self.counts);
@@ -276,6 +309,27 @@ impl Ring {
                 if let Some(last) = buckets.back_mut() {
                     last.counts.add(result);
                 }
+            }
+            Self::Nothing => {}
+        }
+    }
+
+    fn add_successes(&mut self, at: Instant, count: u32, counts: &mut WindowCounts) {
+        let success = WindowCounts::of(false, false, Duration::ZERO);
+        match self {
+            Self::Calls { size, .. } => {
+                // More than fill the window push one another out.
+                for _ in 0..count.min(*size) {
+                    self.make_room(at, counts);
+                    self.add(success);
+                    counts.add(success);
+                }
+            }
+            Self::Time { .. } => {
+                let all = WindowCounts { calls: count, ..WindowCounts::default() };
+                self.make_room(at, counts);
+                self.add(all);
+                counts.add(all);
             }
             Self::Nothing => {}
         }

@@ -12,6 +12,7 @@ use super::handle::BulkheadStats;
 use super::queue::{Place, WaitQueue};
 use crate::limit::{Limit, Sample};
 use crate::policy::Priority;
+use crate::stripes::Counter;
 
 /// The places of a bulkhead and the line before them.
 pub(super) struct Shared {
@@ -24,7 +25,7 @@ pub(super) struct Shared {
     queue_most: AtomicU32,
     learns: AtomicU32,
     line: Mutex<Line>,
-    admitted: AtomicU64,
+    admitted: Counter,
     refused: AtomicU64,
     timed_out: AtomicU64,
     shed: AtomicU64,
@@ -69,7 +70,7 @@ impl Shared {
             queue_most: AtomicU32::new(config.queue),
             learns: AtomicU32::new(u32::from(limit.is_some())),
             line: Mutex::new(Line { config, queue: WaitQueue::new(config.queue, config.discipline), limit }),
-            admitted: AtomicU64::new(0),
+            admitted: Counter::default(),
             refused: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
             shed: AtomicU64::new(0),
@@ -106,7 +107,7 @@ impl Shared {
             running: self.running(),
             waiting,
             places: self.places.load(Ordering::Relaxed),
-            admitted: self.admitted.load(Ordering::Relaxed),
+            admitted: self.admitted.get(),
             refused: self.refused.load(Ordering::Relaxed),
             timed_out: self.timed_out.load(Ordering::Relaxed),
             shed: self.shed.load(Ordering::Relaxed),
@@ -135,7 +136,7 @@ impl Shared {
         let taken =
             self.gate.fetch_update(Ordering::Acquire, Ordering::Relaxed, |gate| (gate < places).then(|| gate + 1));
         let before = taken.ok()?;
-        self.admitted.fetch_add(1, Ordering::Relaxed);
+        self.admitted.add(1);
         Some(running(before) + 1)
     }
 
@@ -147,7 +148,7 @@ impl Shared {
             let before = self.gate.fetch_add(1, Ordering::Acquire);
             self.clear_flag(&line);
             drop(line);
-            self.admitted.fetch_add(1, Ordering::Relaxed);
+            self.admitted.add(1);
             return LinedUp::Place(running(before) + 1);
         }
         let (sender, receiver) = oneshot::channel();
@@ -205,7 +206,7 @@ impl Shared {
             self.send_away(waiter, Grant::TooLate);
         }
         for waiter in told {
-            self.admitted.fetch_add(1, Ordering::Relaxed);
+            self.admitted.add(1);
             if waiter.send(Grant::Place).is_err() {
                 // He left between the line and the message: the place is still taken in his name.
                 self.give_back(|| now);

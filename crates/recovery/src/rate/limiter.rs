@@ -14,6 +14,7 @@ use crate::failure::{Failure, Rejection};
 use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
+use crate::stripes::Counter;
 
 /// A shared rate limit; clones are handles to the same one.
 ///
@@ -43,8 +44,8 @@ struct Shared {
     /// Nanoseconds since the origin at which the next call is in time.
     next: AtomicU64,
     window: Mutex<RateMachine>,
-    admitted: AtomicU64,
-    refused: AtomicU64,
+    admitted: Counter,
+    refused: Counter,
 }
 
 /// What a limiter decided so far.
@@ -72,8 +73,8 @@ impl RateLimiter {
             quota: RwLock::new(quota),
             next: AtomicU64::new(0),
             window: Mutex::new(RateMachine::new(&quota, origin)),
-            admitted: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            admitted: Counter::default(),
+            refused: Counter::default(),
         };
         Ok(Self { shared: Arc::new(shared), patience: Duration::ZERO })
     }
@@ -128,17 +129,14 @@ impl RateLimiter {
             shared.exchange(&quota, now, permits, patience)
         };
         let counter = if decided.is_ok() { &shared.admitted } else { &shared.refused };
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.add(1);
         decided
     }
 
     /// Returns what was decided so far.
     #[must_use]
     pub fn stats(&self) -> RateStats {
-        RateStats {
-            admitted: self.shared.admitted.load(Ordering::Relaxed),
-            refused: self.shared.refused.load(Ordering::Relaxed),
-        }
+        RateStats { admitted: self.shared.admitted.get(), refused: self.shared.refused.get() }
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as StdInstant};
 
 use bedplate_recovery::{
-    Abandoned, BreakerConfig, BreakerMachine, BreakerState, CircuitBreaker, Failure, HalfOpen, Outcome, Pipeline,
-    Ticket, TripRule, WindowKind,
+    Abandoned, BreakerConfig, BreakerMachine, BreakerState, CircuitBreaker, Clock as _, Failure, HalfOpen, Outcome,
+    Pipeline, Semantics, Ticket, TokioClock, TripRule, WindowKind,
 };
 use proptest::prelude::*;
 use tokio::time::{Instant, advance};
@@ -420,4 +420,121 @@ proptest! {
             prop_assert_eq!(machine.state(), naive.state());
         }
     }
+}
+
+/// What the shared handle is told, and the pure machine beside it.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    Success { took_ms: u64 },
+    Failure,
+    Ignored,
+    Abandoned,
+    Wait { ms: u64 },
+    Look,
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    prop_oneof![
+        6 => (0..40_u64).prop_map(|took_ms| Told::Success { took_ms }),
+        3 => Just(Told::Failure),
+        1 => Just(Told::Ignored),
+        1 => Just(Told::Abandoned),
+        2 => (0..700_u64).prop_map(|ms| Told::Wait { ms }),
+        1 => Just(Told::Look),
+    ]
+}
+
+fn breaker_configs() -> impl Strategy<Value = BreakerConfig> {
+    let window = prop_oneof![
+        (1..12_u32).prop_map(WindowKind::Count),
+        (1..6_u32).prop_map(|buckets| WindowKind::Time { period: Duration::from_secs(1), buckets }),
+    ];
+    let trip = prop_oneof![
+        (0.1..0.9_f64).prop_map(TripRule::FailureRate),
+        (1..4_u32).prop_map(TripRule::Consecutive),
+        (1..5_u32).prop_map(TripRule::Failures),
+    ];
+    let semantics = prop_oneof![Just(Semantics::default()), Just(Semantics::Resilience4j), Just(Semantics::Polly)];
+    (window, trip, semantics, 1..5_u32, any::<bool>()).prop_map(|(window, trip, semantics, minimum, slow)| {
+        let mut config = BreakerConfig::default();
+        (config.window, config.trip, config.semantics) = (window, trip, semantics);
+        config.minimum_calls = match window {
+            WindowKind::Count(size) => minimum.min(size),
+            _ => minimum,
+        };
+        config.open_for = Duration::from_millis(500);
+        config.slow_call = Duration::from_millis(20);
+        config.slow_call_rate = slow.then_some(0.6);
+        config
+    })
+}
+
+proptest! {
+    /// The handle, which lets successes wait and refuses without the lock, agrees with the machine after every step.
+    #[test]
+    fn the_handle_agrees_with_the_machine(config in breaker_configs(), steps in prop::collection::vec(told(), 0..120)) {
+        let Ok(mut machine) = BreakerMachine::new(config) else { return Ok(()) };
+        let handle = CircuitBreaker::new("handle", config).unwrap();
+        let begin = TokioClock.now();
+        let mut now = begin;
+        for step in steps {
+            match step {
+                Told::Wait { ms } => now += Duration::from_millis(ms),
+                Told::Look => {
+                    let (ours, theirs) = (handle.stats(), machine.stats(TokioClock.now()));
+                    // A rule of failures in a row keeps no window, and the handle is not told of every success; and a look
+                    // at a window of time goes by the real clock, which stands still here.
+                    let by_calls = matches!(config.window, WindowKind::Count(_));
+                    if by_calls && !matches!(config.trip, TripRule::Consecutive(_)) {
+                        prop_assert_eq!(ours.window.failures, theirs.window.failures);
+                        prop_assert_eq!(ours.window.calls, theirs.window.calls);
+                    }
+                    prop_assert_eq!((ours.opened, ours.refused), (theirs.opened, theirs.refused));
+                }
+                call => {
+                    let (permit, ticket) = (handle.acquire(now), machine.try_acquire(now).0);
+                    prop_assert_eq!(permit.as_ref().err(), ticket.as_ref().err());
+                    let (Ok(permit), Ok(ticket)) = (permit, ticket) else { continue };
+                    let outcome = match call {
+                        Told::Success { took_ms } => {
+                            now += Duration::from_millis(took_ms);
+                            Outcome::Success
+                        }
+                        Told::Failure => Outcome::Failure,
+                        Told::Ignored => Outcome::Ignored,
+                        _ => {
+                            drop(permit);
+                            machine.release(ticket);
+                            continue;
+                        }
+                    };
+                    permit.record(now, outcome);
+                    machine.record(ticket, now, outcome);
+                }
+            }
+            prop_assert_eq!(handle.state(), machine.state());
+        }
+    }
+}
+
+/// Many threads at once: nothing is lost but what is late, and the circuit opens as the failures ask.
+#[test]
+fn threads_agree_on_one_window() {
+    let breaker = CircuitBreaker::builder("shared").count_window(100_000).minimum_calls(1_000).build().unwrap();
+    let now = TokioClock.now();
+    std::thread::scope(|scope| {
+        for thread in 0..4_u32 {
+            let breaker = &breaker;
+            scope.spawn(move || {
+                for call in 0..5_000_u32 {
+                    let fails = (call + thread) % 4 == 0;
+                    let outcome = if fails { Outcome::Failure } else { Outcome::Success };
+                    breaker.acquire(now).unwrap().record(now, outcome);
+                }
+            });
+        }
+    });
+    let stats = breaker.stats();
+    assert_eq!((stats.window.calls, stats.window.failures), (20_000, 5_000));
+    assert_eq!(stats.failure_rate, Some(0.25));
 }

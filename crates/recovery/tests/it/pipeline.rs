@@ -206,3 +206,61 @@ fn a_stack_stores_the_call_once() {
     let size = size_of_val(&pipeline.run(call));
     assert!(size < 2 * 4096, "{size} bytes around a call of 4096");
 }
+
+/// A clock that counts the timers which are registered.
+#[derive(Debug, Clone, Default)]
+struct CountingClock {
+    armed: Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl bedplate_recovery::Clock for CountingClock {
+    fn now(&self) -> std::time::Instant {
+        bedplate_recovery::TokioClock.now()
+    }
+
+    fn sleep_until(&self, at: std::time::Instant) -> impl Future<Output = ()> + Send {
+        self.armed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        bedplate_recovery::TokioClock.sleep_until(at)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nested_limits_register_one_timer_at_a_time_and_the_outer_one_still_fires() {
+    let clock = CountingClock::default();
+    let pipeline = Pipeline::builder("nested")
+        .clock(clock.clone())
+        .timeout(Duration::from_millis(250))
+        .retry(Retry::constant(Duration::ZERO).max_attempts(9))
+        .attempt_timeout(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    let waits = |ms| async move {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        Ok::<_, Fault>(())
+    };
+    pipeline.run(|_| waits(50)).await.unwrap();
+    assert_eq!(clock.armed.load(std::sync::atomic::Ordering::Relaxed), 1, "that of the attempt");
+    let start = Instant::now();
+    let failed = pipeline.run(|_| waits(1_000)).await.unwrap_err();
+    assert_eq!(start.elapsed(), Duration::from_millis(250));
+    assert!(matches!(failed, Failure::TimedOut { .. }), "{failed:?}");
+}
+
+/// An inner limit that is dropped in the same poll in which it said that it will wake the task must not be relied on.
+#[tokio::test(start_paused = true)]
+async fn an_inner_limit_that_is_dropped_while_it_waits_leaves_the_outer_one_in_force() {
+    let inner = Pipeline::builder("inner").timeout(Duration::from_millis(10)).build().unwrap();
+    let outer = Pipeline::builder("outer").timeout(Duration::from_millis(50)).build().unwrap();
+    let call = |_| async {
+        tokio::select! {
+            biased;
+            _ = inner.run(|_| pending::<Result<(), Fault>>()) => {}
+            () = std::future::ready(()) => {}
+        }
+        // Nobody wakes this task any more but the outer limit.
+        pending::<Result<(), Fault>>().await
+    };
+    let start = Instant::now();
+    assert!(outer.run(call).await.is_err());
+    assert_eq!(start.elapsed(), Duration::from_millis(50));
+}
