@@ -62,6 +62,7 @@ pub use weigh::{ByWeight, Weigh, Weigher};
 /// The blocks of the guide are tests too.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/guides/cache.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/watch.md")]
 #[doc = include_str!("../../../docs/src/guides/cache/memoize.md")]
 #[doc = include_str!("../../../docs/src/guides/cache/weigh.md")]
 #[doc = include_str!("../../../docs/src/guides/cache/resilience.md")]
