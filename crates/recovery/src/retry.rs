@@ -389,6 +389,7 @@ impl Policy for Retry {
         let mut cx = cx;
         if let Some(call) = &budgeted {
             match call.first(|| env.clock.now()) {
+                Ok(Duration::ZERO) => {}
                 Ok(wait) => pause(env, env.clock.now(), wait).await,
                 Err(exhausted) => return Err(refused(env, exhausted)),
             }
