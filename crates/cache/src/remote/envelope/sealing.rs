@@ -140,7 +140,7 @@ impl EnvelopeLimits {
 pub struct Envelope {
     /// Its head.
     pub meta: EnvelopeMeta,
-    /// Which codec wrote the payload, see [`Codec::id`](super::Codec::id).
+    /// Which codec wrote the payload, see [`Codec::id`](crate::remote::Codec::id).
     pub codec: u8,
     /// The payload, decompressed.
     pub payload: Bytes,
