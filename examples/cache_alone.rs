@@ -50,12 +50,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let again = again.await?.source();
     println!("time to live:  there {before}, after {TTL:?} {after}, asked again {again:?}");
 
-    // Budget: what was not used for longest gives way, and a value beyond all bounds is not stored.
+    // Budget: what did not prove itself gives way, and a value beyond all bounds is not stored.
     let blobs: Cache<u32, Vec<u8>> = Cache::builder("blobs").max_bytes(1 << 20).build()?;
     for key in 0..10_000 {
         blobs.insert(key, vec![0; 1_000]);
     }
-    let refused = !blobs.insert(0, vec![0; 2 << 20]).is_stored();
+    let refused = !blobs.insert(10_000, vec![0; 2 << 20]).is_stored();
     let full = blobs.stats();
     println!(
         "budget:        {} of 10000 entries kept in {} of {} bytes, {} evicted, 2 MiB refused {refused}",
