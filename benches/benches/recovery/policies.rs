@@ -123,13 +123,13 @@ fn hedge(suite: &mut Suite, case: &'static str, fate: Fate) {
     suite
         .case(case)
         .ours(OURS, |work| repeat(work, fate, async |n| fixed.run(move |_| operation(n, 0, fate)).await))
-        .peer("tower-resilience", |work| resilience.serve(work, fate))
         .peer("seatbelt", |work| {
             repeat(work, fate, async |n| seatbelt.execute(Request { n, attempt: 0 }).await);
         })
         .peer("tower (quantile)", |work| {
             serve(work, fate, tower::hedge::Hedge::new(service(fate), Always, 1_000_000, 0.95, ATTEMPT));
         })
+        .peer("tower-resilience", |work| resilience.serve(work, fate))
         .run();
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::hint::black_box;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use bedplate_benches::Work;
 use bedplate_recovery::{Classify, ErrorClass};
@@ -45,10 +45,13 @@ impl Fate {
 pub(crate) async fn operation(n: u64, attempt: u32, fate: Fate) -> Result<u64, Broken> {
     if fate.waits {
         let mut asked = false;
-        poll_fn(|_| {
-            let answer = if asked { Poll::Ready(()) } else { Poll::Pending };
+        poll_fn(|task| {
+            if asked {
+                return Poll::Ready(());
+            }
             asked = true;
-            answer
+            task.waker().wake_by_ref();
+            Poll::Pending
         })
         .await;
     }
@@ -149,13 +152,14 @@ pub(crate) fn repeat<E>(work: Work, fate: Fate, mut call: impl AsyncFnMut(u64) -
     });
 }
 
-/// Polls until the future is ready, without a turn of the runtime in between: the runtime's part would be the same for
-/// all and larger than the rest.
+/// Polls until the future is ready, without a turn of the runtime in between and without waking it: the runtime's part
+/// would be the same for all and larger than the rest.
 async fn eager<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    poll_fn(move |task| {
+    poll_fn(move |_| {
+        let mut task = Context::from_waker(Waker::noop());
         loop {
-            if let Poll::Ready(value) = future.as_mut().poll(task) {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut task) {
                 return Poll::Ready(value);
             }
         }
