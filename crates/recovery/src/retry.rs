@@ -16,6 +16,7 @@ use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 use crate::random::{Random, SeededRandom};
+use crate::timeout::outdate;
 
 /// Repeats a call that failed in a passing way.
 ///
@@ -452,6 +453,7 @@ async fn pause<C: Clock, O>(env: Env<'_, C, O>, now: Instant, wait: Duration) {
     if !wait.is_zero() {
         // The shortest way past an overflow of the clock is not to wait; the settings are bounded far below it.
         env.clock.sleep_until(now.checked_add(wait).unwrap_or(now)).await;
+        outdate();
     }
 }
 

@@ -18,6 +18,7 @@ use crate::limit::Sample;
 use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
+use crate::timeout::outdate;
 
 /// A shared bound on the calls that run at once; clones are handles to the same one.
 ///
@@ -136,6 +137,7 @@ impl Bulkhead {
             Poll::Pending => timer.as_mut().poll(task).map(|()| Grant::TooLate),
         })
         .await;
+        outdate();
         match grant {
             Grant::Place => {
                 waiter.accept();
