@@ -219,7 +219,13 @@ pub struct Identity;
 impl Policy for Identity {
     fn outline(&self, _outline: &mut Vec<PolicyKind>) {}
 
-    async fn run<C, O, T, E, Op, Fut>(&self, _env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        _env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -228,7 +234,7 @@ impl Policy for Identity {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        op(cx).await
+        async move { op(cx).await }
     }
 }
 
@@ -257,7 +263,13 @@ impl<Outer: Policy, Inner: Policy> Policy for Stack<Outer, Inner> {
         self.inner.outline(outline);
     }
 
-    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -266,7 +278,9 @@ impl<Outer: Policy, Inner: Policy> Policy for Stack<Outer, Inner> {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        let op = &op;
-        self.outer.run(env, cx, move |cx| self.inner.run(env, cx, op)).await
+        async move {
+            let op = &op;
+            self.outer.run(env, cx, move |cx| self.inner.run(env, cx, op)).await
+        }
     }
 }

@@ -69,7 +69,13 @@ impl Policy for Timeout {
         positive("timeout.limit", self.config.limit)
     }
 
-    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -78,25 +84,27 @@ impl Policy for Timeout {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        let TimeoutConfig { limit, scope } = self.config;
-        // Not mine, if the limit around this one fires first: it drops this future.
-        let now = fresh().unwrap_or_else(|| env.clock.now());
-        let ends = now.checked_add(limit);
-        let mine = ends.filter(|mine| cx.deadline().is_none_or(|outer| *mine < outer));
-        let done = {
-            // Made in one place, pinned and lent: each way to await it by value would take its room anew.
-            let call = pin!(op(mine.map_or(cx, |mine| cx.with_deadline(mine))));
-            match mine {
-                Some(mine) => before(env.clock, now, mine, call).await,
-                None => Some(call.await),
-            }
-            // Dropped here, so that what it held is settled before anybody hears of the end.
-        };
-        done.unwrap_or_else(|| {
-            tracing::debug!(pipeline = env.name, scope = scope.as_str(), ?limit, "timed out");
-            env.observer.observe(&RecoveryEvent::TimedOut { pipeline: env.name, scope, after: limit });
-            Err(Failure::TimedOut { scope, after: limit, attempts: cx.attempt() })
-        })
+        async move {
+            let TimeoutConfig { limit, scope } = self.config;
+            // Not mine, if the limit around this one fires first: it drops this future.
+            let now = fresh().unwrap_or_else(|| env.clock.now());
+            let ends = now.checked_add(limit);
+            let mine = ends.filter(|mine| cx.deadline().is_none_or(|outer| *mine < outer));
+            let done = {
+                // Made in one place, pinned and lent: each way to await it by value would take its room anew.
+                let call = pin!(op(mine.map_or(cx, |mine| cx.with_deadline(mine))));
+                match mine {
+                    Some(mine) => before(env.clock, now, mine, call).await,
+                    None => Some(call.await),
+                }
+                // Dropped here, so that what it held is settled before anybody hears of the end.
+            };
+            done.unwrap_or_else(|| {
+                tracing::debug!(pipeline = env.name, scope = scope.as_str(), ?limit, "timed out");
+                env.observer.observe(&RecoveryEvent::TimedOut { pipeline: env.name, scope, after: limit });
+                Err(Failure::TimedOut { scope, after: limit, attempts: cx.attempt() })
+            })
+        }
     }
 }
 

@@ -394,7 +394,13 @@ impl Policy for CircuitBreaker {
         outline.push(PolicyKind::Breaker);
     }
 
-    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -403,15 +409,17 @@ impl Policy for CircuitBreaker {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        let guard = self.guard(env.clock, env.observer, cx.deadline())?;
-        let result = op(cx).await;
-        guard.finish(match &result {
-            Ok(_) => Outcome::Success,
-            // Another breaker refused: nothing was learned about this one's callee.
-            Err(failure) if failure.is_refusal() => Outcome::Ignored,
-            Err(failure) => Outcome::from(failure.class()),
-        });
-        result
+        async move {
+            let guard = self.guard(env.clock, env.observer, cx.deadline())?;
+            let result = op(cx).await;
+            guard.finish(match &result {
+                Ok(_) => Outcome::Success,
+                // Another breaker refused: nothing was learned about this one's callee.
+                Err(failure) if failure.is_refusal() => Outcome::Ignored,
+                Err(failure) => Outcome::from(failure.class()),
+            });
+            result
+        }
     }
 }
 
