@@ -1,20 +1,21 @@
-//! `bedplate-cache` against `quick_cache`, `moka` and a mutex around `lru`.
+//! `bedplate-cache` against `quick_cache`, `moka`, `foyer` and `lru` behind one lock and behind
+//! many.
 //!
 //! What makes it fair: every cache may hold the same number of entries (ours counts bytes, so its
 //! weigher counts none and each entry weighs exactly its node), key and value types are the same,
 //! the keys of a round are the same sequence for each, results go through `black_box`, and shards,
-//! hashers and policies are as each crate ships them. In the hit cases every cache holds every key,
-//! which is checked. Ours and `quick_cache` and `lru` evict on the spot; `moka` keeps its books in
-//! batches on the threads that use it, so that its samples carry that cost too. Ours keeps exact
-//! counts meanwhile and nobody else does (`quick_cache` has them behind a feature that is off).
-//! Known and not hidden: a missing key is loaded by ours in a task of its own, by the peers in the
-//! caller's future.
+//! hashers and policies are as each crate ships them (`foyer`: S3-FIFO, which of its policies is
+//! the fastest but one). In the hit cases every cache holds every key, which is checked. All but
+//! `moka` evict on the spot; it keeps its books in batches on the threads that use it, so that its
+//! samples carry that cost too. Ours keeps exact counts meanwhile and nobody else does
+//! (`quick_cache` has them behind a feature that is off), and in the cases `get`, `90_10`, `50_50`
+//! and `load` it also has a time to live, as `moka` has; the others know none.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench that cannot go on has no figures to give")]
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -22,13 +23,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bedplate_benches::{Build, Settings, Suite, Work};
-use bedplate_cache::{Clock, CoarseClock};
+use bedplate_cache::{Clock, TokioClock};
 use lru::LruCache;
 use parking_lot::Mutex;
 
 type Ours<K, V> = bedplate_cache::Cache<K, V>;
 type Quick<K, V> = quick_cache::sync::Cache<K, V>;
 type Moka<K, V> = moka::sync::Cache<K, V>;
+type Foyer<K, V> = foyer_memory::Cache<K, V>;
 type Locked<K, V> = Mutex<LruCache<K, V>>;
 
 fn main() -> std::io::Result<()> {
@@ -38,8 +40,18 @@ fn main() -> std::io::Result<()> {
     hit_string(&mut suite);
     miss(&mut suite);
     insert_evict(&mut suite);
-    zipf(&mut suite, "zipf_90_10", 1);
-    zipf(&mut suite, "zipf_90_10_2threads", 2);
+    for (threads, cases) in [
+        (1, ["hit_1", "get_1", "90_10_1", "50_50_1", "load_1"]),
+        (2, ["hit_2", "get_2", "90_10_2", "50_50_2", "load_2"]),
+        (4, ["hit_4", "get_4", "90_10_4", "50_50_4", "load_4"]),
+    ] {
+        let [hit, get, mostly_read, half_and_half, load] = cases;
+        hit_shared(&mut suite, hit, threads);
+        zipf(&mut suite, get, threads, Mix::Writes { every: 0 });
+        zipf(&mut suite, mostly_read, threads, Mix::Writes { every: 10 });
+        zipf(&mut suite, half_and_half, threads, Mix::Writes { every: 2 });
+        zipf(&mut suite, load, threads, Mix::WhatIsMissing);
+    }
     load_hit(&mut suite);
     load_miss(&mut suite);
     memory(&mut suite);
@@ -62,16 +74,16 @@ fn hit_u64(suite: &mut Suite) {
 }
 
 /// As before, with a time to live that no entry reaches: whoever has one must look at a clock.
-/// `quick_cache` and `lru` have none and go without. Ours once with each of its clocks.
+/// `quick_cache`, `foyer` and `lru` have none and go without. Ours once with each of its clocks.
 fn hit_ttl(suite: &mut Suite) {
-    let coarse: Arc<dyn Clock> = Arc::new(CoarseClock::new());
-    for (case, clock) in [("hit_ttl", None), ("hit_ttl_coarse", Some(coarse))] {
+    let exact: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    for (case, clock) in [("hit_ttl", None), ("hit_ttl_exact", Some(exact))] {
         if !suite.wants(case) {
             continue;
         }
         let mut caches = Caches::<u64, u64>::new(2 * RESIDENT, Some(Duration::from_hours(1)));
         if let Some(clock) = clock {
-            let builder = Ours::builder("coarse").max_bytes(2 * RESIDENT * NODE_BYTES).clock(clock);
+            let builder = Ours::builder("exact").max_bytes(2 * RESIDENT * node_bytes()).clock(clock);
             let builder = builder.ttl(Duration::from_hours(1)).weigher(|_, _| 0);
             caches.ours = builder.build().expect("valid settings");
         }
@@ -85,14 +97,29 @@ fn hit_ttl(suite: &mut Suite) {
     }
 }
 
+/// Every key is there, with a time to live; shared values, several threads on the same keys.
+fn hit_shared(suite: &mut Suite, case: &'static str, threads: usize) {
+    if !suite.wants(case) {
+        return;
+    }
+    let caches = Caches::<u64, Arc<[u8; 64]>>::new(2 * RESIDENT, Some(Duration::from_hours(1)));
+    caches.fill((0..RESIDENT).map(|key| (key, Arc::new([0; 64]))));
+    let order: Vec<u64> = shuffled(RESIDENT);
+    caches.run_on(suite, case, threads, |cache, work| {
+        walk(&order, work, |key| {
+            black_box(cache.get(key));
+        });
+    });
+}
+
 /// Every key is there; keys are text and values shared.
 fn hit_string(suite: &mut Suite) {
     if !suite.wants("hit_string") {
         return;
     }
     let caches = Caches::<String, Arc<str>>::new(2 * RESIDENT, None);
-    caches.fill((0..RESIDENT).map(|n| (name(n), Arc::from("value"))));
-    let order: Vec<String> = shuffled(RESIDENT).into_iter().map(name).collect();
+    caches.fill((0..RESIDENT).map(|n| (format!("tenant-7:user:{n:08}"), Arc::from("value"))));
+    let order: Vec<String> = shuffled(RESIDENT).into_iter().map(|n| format!("tenant-7:user:{n:08}")).collect();
     caches.run(suite, "hit_string", |cache, work| {
         walk(&order, work, |key| {
             black_box(cache.get(key));
@@ -133,24 +160,41 @@ fn insert_evict(suite: &mut Suite) {
     });
 }
 
-/// Nine reads and a write over a million keys of Zipf's law with exponent 0.99, an eighth of which
-/// fit; a write makes a new 64-byte value.
-fn zipf(suite: &mut Suite, case: &'static str, threads: usize) {
+/// What is done with a key that was drawn.
+#[derive(Clone, Copy)]
+enum Mix {
+    /// It is read, or written each so-many-th time; never, if that is zero.
+    Writes { every: u8 },
+    /// It is read, and written if it was not there.
+    WhatIsMissing,
+}
+
+/// A million keys by Zipf's law with exponent 0.99, an eighth of which fit; a write makes a new
+/// 64-byte value. With a time to live.
+fn zipf(suite: &mut Suite, case: &'static str, threads: usize, mix: Mix) {
     if !suite.wants(case) {
         return;
     }
     let (keys, draws) = if suite.is_smoke() { (10_000, 1 << 12) } else { (1_000_000, 1 << 20) };
     let sequence = zipf_sequence(keys, draws);
-    let caches = Caches::<u64, Arc<[u8; 64]>>::new(keys / 8, None);
+    let caches = Caches::<u64, Arc<[u8; 64]>>::new(keys / 8, Some(Duration::from_hours(1)));
     caches.fill_unchecked(sequence.iter().map(|&key| (key, Arc::new([0; 64]))));
     caches.run_on(suite, case, threads, |cache, work| {
         let mut turn = 0u8;
-        walk(&sequence, work, |&key| {
-            turn = (turn + 1) % 10;
-            if turn == 0 {
-                cache.insert(key, Arc::new([turn; 64]));
-            } else {
-                black_box(cache.get(&key));
+        walk(&sequence, work, |&key| match mix {
+            Mix::Writes { every } => {
+                turn = turn.wrapping_add(1);
+                if every > 0 && turn >= every {
+                    turn = 0;
+                    cache.insert(key, Arc::new([turn; 64]));
+                } else {
+                    black_box(cache.get(&key));
+                }
+            }
+            Mix::WhatIsMissing => {
+                if black_box(cache.get(&key)).is_none() {
+                    cache.insert(key, Arc::new([0; 64]));
+                }
             }
         });
     });
@@ -244,9 +288,11 @@ fn memory(suite: &mut Suite) {
     suite.case("memory_u64").memory(
         ENTRIES,
         vec![
-            ("bedplate-cache", built(|| ours::<u64, u64>(2 * ENTRIES, None))),
+            ("bedplate-cache", built(|| ours::<u64, u64>(2 * ENTRIES, Some(Duration::from_hours(1))))),
             ("quick_cache", built(|| quick::<u64, u64>(2 * ENTRIES))),
             ("moka", built(|| moka::<u64, u64>(2 * ENTRIES, None))),
+            ("foyer", built(|| foyer::<u64, u64>(2 * ENTRIES))),
+            ("sharded-lru", built(|| ShardedLru::<u64, u64>::new(2 * ENTRIES))),
             ("lru+mutex", built(|| locked::<u64, u64>(2 * ENTRIES))),
         ],
     );
@@ -312,17 +358,72 @@ impl<K: Hash + Eq + Send + Sync, V: Clone + Send + Sync> Subject<K, V> for Locke
     }
 }
 
+impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Subject<K, V> for Foyer<K, V> {
+    #[inline]
+    fn get(&self, key: &K) -> Option<V> {
+        Self::get(self, key).map(|entry| entry.value().clone())
+    }
+
+    #[inline]
+    fn insert(&self, key: K, value: V) {
+        drop(Self::insert(self, key, value));
+    }
+}
+
+/// `lru` as many put it to use: sixteen of it, each behind a lock.
+struct ShardedLru<K, V> {
+    shards: Vec<Locked<K, V>>,
+    hasher: foldhash::fast::RandomState,
+}
+
+impl<K: Hash + Eq, V> ShardedLru<K, V> {
+    fn new(entries: u64) -> Self {
+        Self {
+            shards: (0..16).map(|_| locked(entries.div_ceil(16))).collect(),
+            hasher: foldhash::fast::RandomState::default(),
+        }
+    }
+
+    #[inline]
+    fn shard(&self, key: &K) -> &Locked<K, V> {
+        let hash = self.hasher.hash_one(key);
+        &self.shards[usize::try_from(hash >> 60).expect("four bits")]
+    }
+}
+
+impl<K: Hash + Eq + Send + Sync, V: Clone + Send + Sync> Subject<K, V> for ShardedLru<K, V> {
+    #[inline]
+    fn get(&self, key: &K) -> Option<V> {
+        self.shard(key).lock().get(key).cloned()
+    }
+
+    #[inline]
+    fn insert(&self, key: K, value: V) {
+        let old = self.shard(&key).lock().push(key, value);
+        drop(old);
+    }
+}
+
 /// One of each, of the same capacity.
-struct Caches<K: Hash + Eq, V> {
+struct Caches<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> {
     ours: Ours<K, V>,
     quick: Quick<K, V>,
     moka: Moka<K, V>,
+    foyer: Foyer<K, V>,
+    sharded: ShardedLru<K, V>,
     locked: Locked<K, V>,
 }
 
 impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Caches<K, V> {
     fn new(entries: u64, ttl: Option<Duration>) -> Self {
-        Self { ours: ours(entries, ttl), quick: quick(entries), moka: moka(entries, ttl), locked: locked(entries) }
+        Self {
+            ours: ours(entries, ttl),
+            quick: quick(entries),
+            moka: moka(entries, ttl),
+            foyer: foyer(entries),
+            sharded: ShardedLru::new(entries),
+            locked: locked(entries),
+        }
     }
 
     fn fill_unchecked(&self, items: impl Iterator<Item = (K, V)>) {
@@ -330,6 +431,8 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             Subject::insert(&self.ours, key.clone(), value.clone());
             Subject::insert(&self.quick, key.clone(), value.clone());
             Subject::insert(&self.moka, key.clone(), value.clone());
+            Subject::insert(&self.foyer, key.clone(), value.clone());
+            Subject::insert(&self.sharded, key.clone(), value.clone());
             Subject::insert(&self.locked, key, value);
         }
         self.moka.settle();
@@ -344,6 +447,8 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 Subject::get(&self.ours, key),
                 Subject::get(&self.quick, key),
                 Subject::get(&self.moka, key),
+                Subject::get(&self.foyer, key),
+                Subject::get(&self.sharded, key),
                 Subject::get(&self.locked, key),
             ];
             assert!(held.iter().all(Option::is_some), "a cache does not hold what it has room for");
@@ -369,6 +474,8 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             .ours("bedplate-cache", |part| work(&self.ours, part))
             .peer("quick_cache", |part| work(&self.quick, part))
             .peer("moka", |part| work(&self.moka, part))
+            .peer("foyer", |part| work(&self.foyer, part))
+            .peer("sharded-lru", |part| work(&self.sharded, part))
             .peer("lru+mutex", |part| work(&self.locked, part))
             .run();
     }
@@ -378,11 +485,18 @@ fn ours<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>(
     entries: u64,
     ttl: Option<Duration>,
 ) -> Ours<K, V> {
-    let mut builder = Ours::builder("bench").max_bytes(entries * NODE_BYTES);
+    let mut builder = Ours::builder("bench").max_bytes(entries * node_bytes());
     if let Some(ttl) = ttl {
         builder = builder.ttl(ttl);
     }
     builder.weigher(|_: &K, _: &V| 0).build().expect("valid settings")
+}
+
+/// What an entry of ours weighs when its weigher counts nothing.
+fn node_bytes() -> u64 {
+    let cache = Ours::<u64, ()>::builder("probe").weigher(|_, ()| 0).build().expect("valid settings");
+    cache.insert(0, ());
+    cache.bytes()
 }
 
 fn quick<K: Hash + Eq, V: Clone>(entries: u64) -> Quick<K, V> {
@@ -398,6 +512,12 @@ fn moka<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>(
         Some(ttl) => builder.time_to_live(ttl).build(),
         None => builder.build(),
     }
+}
+
+fn foyer<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static>(entries: u64) -> Foyer<K, V> {
+    let entries = usize::try_from(entries).expect("a small number");
+    let policy = foyer_memory::S3FifoConfig::default();
+    foyer_memory::CacheBuilder::new(entries).with_eviction_config(policy).build()
 }
 
 fn locked<K: Hash + Eq, V>(entries: u64) -> Locked<K, V> {
@@ -447,10 +567,6 @@ fn block_on(future: impl Future<Output = ()>) {
     RUNTIME.with(|runtime| runtime.block_on(future));
 }
 
-fn name(n: u64) -> String {
-    format!("tenant-7:user:{n:08}")
-}
-
 fn shuffled(count: u64) -> Vec<u64> {
     let mut random = fastrand::Rng::with_seed(7);
     let mut keys: Vec<u64> = (0..count).collect();
@@ -458,8 +574,7 @@ fn shuffled(count: u64) -> Vec<u64> {
     keys
 }
 
-/// Draws keys by Zipf's law through the cumulative distribution; the ranks are spread over the
-/// keys.
+/// Draws keys by Zipf's law through the cumulative distribution; the ranks are spread over them.
 fn zipf_sequence(keys: u64, draws: usize) -> Vec<u64> {
     let mut random = fastrand::Rng::with_seed(11);
     let mut sum = 0.0;
@@ -482,5 +597,3 @@ fn zipf_sequence(keys: u64, draws: usize) -> Vec<u64> {
 }
 
 const RESIDENT: u64 = 10_000;
-/// What an entry of ours weighs when its weigher counts nothing.
-const NODE_BYTES: u64 = 80;

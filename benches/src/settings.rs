@@ -43,6 +43,11 @@ impl Settings {
         settings
     }
 
+    /// Tells whether the filter, if there is one, lets this name pass.
+    pub fn wants(&self, name: &str) -> bool {
+        self.selects(name)
+    }
+
     pub(crate) fn selects(&self, case: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| case.contains(filter.as_str()))
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test reports by panicking")]
 
 mod bad_input;
+mod cache_cluster;
 mod metrics;
 mod modes;
 mod recovery;

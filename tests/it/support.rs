@@ -83,9 +83,14 @@ pub(crate) fn skipped(why: &str) {
 pub(crate) fn service(variable: &str) -> Option<String> {
     let url = std::env::var_os(variable).and_then(|url| url.into_string().ok());
     if url.is_none() {
-        assert!(std::env::var_os("BEDPLATE_REQUIRE_SERVICES").is_none(), "{variable} is not set");
         let how = r#"`scripts/services.sh up` starts the services, `eval "$(scripts/services.sh env)"` names them"#;
-        skipped(&format!("{variable} is not set; {how}"));
+        missing(&format!("{variable} is not set; {how}"));
     }
     url
+}
+
+/// Says that a test is skipped for want of something; where services are required, a failure.
+pub(crate) fn missing(why: &str) {
+    assert!(std::env::var_os("BEDPLATE_REQUIRE_SERVICES").is_none(), "{why}");
+    skipped(why);
 }

@@ -6,13 +6,18 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::cache::Cache;
-use crate::clock::{Clock, TokioClock};
+use crate::clock::{Clock, Timer};
 use crate::config::CacheConfig;
 use crate::error::ConfigError;
-use crate::inner::Inner;
+use crate::inner::{Inner, Setup};
 use crate::invalidation::InvalidationSink;
+use crate::node::Attachments;
 use crate::observer::Observer;
+use crate::policy::EvictionPolicy;
+use crate::sweeper::Sweeper;
 use crate::weigh::{BoxedWeigher, ByWeight, Weigher};
 
 /// Sets up a [`Cache`]; made by [`Cache::builder`].
@@ -22,8 +27,10 @@ pub struct CacheBuilder<K, V, W = ByWeight> {
     config: CacheConfig,
     weigher: W,
     clock: Option<Arc<dyn Clock>>,
+    seed: Option<u64>,
     observer: Option<Arc<dyn Observer>>,
     sink: Option<Arc<dyn InvalidationSink<K>>>,
+    pub(crate) attachments: Attachments<K, V>,
     entries: PhantomData<fn(K) -> V>,
 }
 
@@ -34,8 +41,10 @@ impl<K, V> CacheBuilder<K, V> {
             config: CacheConfig::default(),
             weigher: ByWeight,
             clock: None,
+            seed: None,
             observer: None,
             sink: None,
+            attachments: Attachments::default(),
             entries: PhantomData,
         }
     }
@@ -72,6 +81,41 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     /// ever.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.config.ttl = Some(ttl);
+        self
+    }
+
+    /// Serves a value until nobody has asked for it for this long: see
+    /// [`CacheConfig::time_to_idle`]. Default for ever.
+    pub const fn time_to_idle(mut self, limit: Duration) -> Self {
+        self.config.time_to_idle = Some(limit);
+        self
+    }
+
+    /// Shortens times to live by up to so many percent: see [`CacheConfig::jitter_percent`].
+    /// Default 5.
+    pub const fn jitter_percent(mut self, percent: u8) -> Self {
+        self.config.jitter_percent = percent;
+        self
+    }
+
+    /// Drops what has expired every so often, in a task: see [`CacheConfig::sweep_every`]. Default
+    /// never.
+    pub const fn sweep_every(mut self, period: Duration) -> Self {
+        self.config.sweep_every = Some(period);
+        self
+    }
+
+    /// Lets entries give way by this rule: see [`CacheConfig::policy`]. Default
+    /// [`EvictionPolicy::S3Fifo`].
+    pub const fn policy(mut self, policy: EvictionPolicy) -> Self {
+        self.config.policy = policy;
+        self
+    }
+
+    /// Fixes the seed of hashes and jitter, so that a test or a simulation runs the same way each
+    /// time. Default random: whoever chooses the keys then cannot know which of them collide.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 
@@ -142,11 +186,12 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     where
         F: Fn(&K, &V) -> u64 + Send + Sync + 'static,
     {
-        let Self { name, config, weigher: _, clock, observer, sink, entries } = self;
-        CacheBuilder { name, config, weigher, clock, observer, sink, entries }
+        let Self { name, config, weigher: _, clock, seed, observer, sink, attachments, entries } = self;
+        CacheBuilder { name, config, weigher, clock, seed, observer, sink, attachments, entries }
     }
 
-    /// Tells the time by this clock. Default [`TokioClock`].
+    /// Tells the time by this clock. Default [`CoarseClock`](crate::CoarseClock), or
+    /// [`TokioClock`](crate::TokioClock) where time is paused when the cache is built.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
@@ -166,7 +211,9 @@ impl<K, V, W> CacheBuilder<K, V, W> {
         self
     }
 
-    /// Builds the cache. No memory is reserved, nothing is spawned.
+    /// Builds the cache. No memory is reserved, and nothing is spawned but what
+    /// [`sweep_every`](Self::sweep_every) asks for and the tasks of a node: one that replays what waits
+    /// for a remote tier, and two that listen to a backplane. They end with the cache.
     ///
     /// # Errors
     ///
@@ -181,10 +228,33 @@ impl<K, V, W> CacheBuilder<K, V, W> {
             return Err(ConfigError::new("name", "", "a name that tells this cache from others in logs and metrics"));
         }
         self.config.validate()?;
-        let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
-        let weigher = BoxedWeigher::new(self.weigher);
-        Ok(Cache::from_inner(Inner::new(self.name, self.config, weigher, clock, self.observer, self.sink)))
+        let runtime = match self.config.sweep_every {
+            Some(period) => Some((period, Handle::try_current().map_err(|_| no_runtime(period))?)),
+            None => None,
+        };
+        let attached = self.attachments.build(&self.name, &self.config, self.clock.as_ref())?;
+        let setup = Setup {
+            name: self.name,
+            config: self.config,
+            weigher: BoxedWeigher::new(self.weigher),
+            timer: Timer::new(self.clock),
+            seed: self.seed,
+            observer: self.observer,
+            sink: self.sink,
+            attached,
+        };
+        let cache = Cache::from_inner(match runtime {
+            Some((period, runtime)) => Sweeper::attach(setup, &runtime, period),
+            None => Arc::new(Inner::new(setup, None)),
+        });
+        #[cfg(feature = "remote")]
+        cache.inner.join();
+        Ok(cache)
     }
+}
+
+fn no_runtime(period: Duration) -> ConfigError {
+    ConfigError::new("sweep_every", format!("{period:?}"), "a current tokio runtime when the cache is built")
 }
 
 impl<K, V, W> fmt::Debug for CacheBuilder<K, V, W> {

@@ -14,10 +14,9 @@ use crate::stats::CacheStats;
 
 /// A cache in this process, shared by all clones of the handle.
 ///
-/// A lookup clones the value, under the lock of one shard: keep clones cheap, with `Arc<T>` or
-/// `Bytes` for what is large. `Hash`, the weigher, the observer and the `Drop` of keys and values
-/// run outside of that lock; `Eq` of keys and `Clone` of values run under it and must not call the
-/// cache.
+/// A lookup hands out a clone of the value: keep clones cheap, with `Arc<T>` or `Bytes` for what is
+/// large. `Hash`, `Clone` and `Drop`, the weigher and the observer run outside of every lock and
+/// may call the cache; only `Eq` of keys runs under the lock of a shard and must not.
 pub struct Cache<K: Eq, V> {
     pub(crate) inner: Arc<Inner<K, V>>,
 }
@@ -32,8 +31,8 @@ where
         CacheBuilder::new(name.into())
     }
 
-    pub(crate) fn from_inner(inner: Inner<K, V>) -> Self {
-        Self { inner: Arc::new(inner) }
+    pub(crate) const fn from_inner(inner: Arc<Inner<K, V>>) -> Self {
+        Self { inner }
     }
 
     /// Returns the name given to the builder.
@@ -90,21 +89,34 @@ where
     }
 
     /// Stores a value with options of its own; else as [`insert`](Self::insert).
-    pub fn insert_with(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
-        self.inner.insert(key, value, options)
+    ///
+    /// With a remote tier the value is written by its codec before this returns, and sent in the
+    /// background.
+    pub fn insert_with(&self, key: K, value: V, mut options: EntryOptions) -> Insertion<V> {
+        let word = self.inner.compose(&key, &value, &mut options);
+        let insertion = self.inner.insert(key, value, options);
+        self.inner.tell_others(word);
+        insertion
     }
 
     /// Removes a key and returns its value, if that was live.
     ///
     /// A load of this key that began before is not stored, and whoever asks from now on starts a
-    /// new one. Others are not told, since a borrowed key cannot be sent: see
-    /// [`invalidate`](Self::invalidate).
+    /// new one. The remote tier, other nodes and the [`InvalidationSink`](crate::InvalidationSink) are
+    /// told, for which the key is made of what was given: a `str` will do for a `String`.
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        K: Borrow<Q> + From<Q::Owned>,
+        Q: Hash + Eq + ToOwned + ?Sized,
     {
-        self.inner.remove(key)
+        if !self.inner.has_listeners() {
+            return self.inner.remove(key);
+        }
+        let told = Invalidation::Key(K::from(key.to_owned()));
+        let word = self.inner.announce(&told);
+        let removed = self.inner.remove(key);
+        self.inner.publish(&told, word);
+        removed
     }
 
     /// Removes everything: at once for readers, then shard by shard for the memory.
@@ -112,8 +124,9 @@ where
     /// What was stored before the call is gone after it, and no load that began before the call is
     /// stored. An insert that runs meanwhile may stay.
     pub fn clear(&self) {
+        let word = self.inner.announce(&Invalidation::Clear);
         self.inner.clear();
-        self.inner.publish(|| Invalidation::Clear);
+        self.inner.publish(&Invalidation::Clear, word);
     }
 
     /// Drops every entry whose time is over, those kept for stale use not counted, and every
@@ -122,7 +135,7 @@ where
     /// Never needed for correct answers: no such entry is served. It frees memory early, at
     /// the cost of a look at every entry, one shard after the other.
     pub fn maintain(&self) -> usize {
-        self.inner.maintain()
+        self.inner.sweep()
     }
 
     /// Returns the number of entries, those included that have expired and were not yet dropped.

@@ -5,10 +5,13 @@
 //! time to live was stored: a cache without one never pays for reading a clock.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::expiry::Tick;
 
 /// Tells the time since some fixed origin; never runs backwards.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
@@ -16,7 +19,10 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Duration;
 }
 
-/// The default clock: tokio's, which follows paused time in tests and works without a runtime.
+/// Tokio's clock, exact to the nanosecond; it follows paused time and works without a runtime.
+///
+/// The default where time is paused when the cache is built, and where there is no
+/// [`CoarseClock`]. Give it to the builder for a cache that is built before its test pauses time.
 #[derive(Debug, Clone)]
 pub struct TokioClock {
     origin: Instant,
@@ -41,60 +47,108 @@ impl Clock for TokioClock {
     }
 }
 
-/// A clock that ticks in milliseconds (one to ten, as the kernel is set) and costs far less to
-/// read.
+/// The default clock: it ticks in milliseconds (one to ten, as the kernel is set) and costs far
+/// less to read than an exact one.
 ///
-/// For caches whose entries expire and whose hits are so many that the 40 ns of an exact clock
-/// show. An entry may be served for one tick longer than its time to live. It does not follow
-/// tokio's paused time. Where the platform has no such clock, it is [`TokioClock`].
-#[cfg(feature = "coarse-clock")]
+/// An entry may be served for one tick longer than its time to live. It does not follow tokio's
+/// paused time. Where the platform has no such clock (it is there on Linux and Android), it is
+/// [`TokioClock`].
 #[derive(Debug, Clone)]
 pub struct CoarseClock {
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
     exact: TokioClock,
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     origin: Duration,
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+    origin_nanos: u64,
 }
 
-#[cfg(feature = "coarse-clock")]
 impl CoarseClock {
     /// Makes a clock whose origin is now.
+    #[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
     pub fn new() -> Self {
-        Self {
-            #[cfg(not(any(target_os = "linux", target_os = "android")))]
-            exact: TokioClock::new(),
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            origin: since_boot(),
-        }
+        Self { exact: TokioClock::new() }
+    }
+
+    /// Makes a clock whose origin is now.
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+    pub fn new() -> Self {
+        let origin = since_boot();
+        Self { origin, origin_nanos: u64::try_from(origin.as_nanos()).unwrap_or(0) }
     }
 }
 
-#[cfg(feature = "coarse-clock")]
 impl Default for CoarseClock {
     fn default() -> Self {
         Self::new()
     }
 }
 
-#[cfg(feature = "coarse-clock")]
 impl Clock for CoarseClock {
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
     fn now(&self) -> Duration {
         self.exact.now()
     }
 
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     #[inline]
     fn now(&self) -> Duration {
         since_boot().saturating_sub(self.origin)
     }
 }
 
-#[cfg(all(feature = "coarse-clock", any(target_os = "linux", target_os = "android")))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+impl CoarseClock {
+    /// As [`Clock::now`], without a detour through seconds.
+    #[inline]
+    fn tick(&self) -> Tick {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        let nanos = now.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.unsigned_abs());
+        Tick::from_nanos(nanos.saturating_sub(self.origin_nanos))
+    }
+}
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
     // The kernel gives neither a negative time nor a full second of nanoseconds.
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// The clock of one cache. Its own is called directly, since every hit may read it.
+#[derive(Debug)]
+pub(crate) enum Timer {
+    Coarse(CoarseClock),
+    Given(Arc<dyn Clock>),
+}
+
+impl Timer {
+    /// Returns the given clock, or the default one.
+    pub(crate) fn new(given: Option<Arc<dyn Clock>>) -> Self {
+        match given {
+            Some(clock) => Self::Given(clock),
+            None if is_paused() => Self::Given(Arc::new(TokioClock::new())),
+            None => Self::Coarse(CoarseClock::new()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Tick {
+        match self {
+            #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+            Self::Coarse(clock) => clock.tick(),
+            #[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
+            Self::Coarse(clock) => Tick::from_duration(clock.now()),
+            Self::Given(clock) => Tick::from_duration(clock.now()),
+        }
+    }
+}
+
+/// Tells whether tokio's time stands still, as in a test that paused it. Tokio does not say; but
+/// its clock moves between a thousand looks at it, and usually between two, unless it was stopped.
+fn is_paused() -> bool {
+    let start = Instant::now();
+    tokio::runtime::Handle::try_current().is_ok() && (0..1000).all(|_| Instant::now() == start)
 }
 
 /// A clock that stands still until it is moved, for tests without a runtime.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::engine::{Held, Rules, Times};
-use crate::expiry::{Deadline, Tick, Ttl};
+use crate::engine::{Rules, State, Times};
+use crate::expiry::{Deadline, Idle, Life, Tick, Ttl};
+use crate::held::Held;
 use crate::invalidation::{Generations, Tag};
 use crate::outgoing::Why;
 
@@ -26,15 +27,27 @@ use crate::outgoing::Why;
 #[must_use]
 pub struct EntryOptions {
     pub(crate) ttl: Ttl,
+    pub(crate) idle: Ttl,
     pub(crate) stale_while_revalidate: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
     pub(crate) tags: Vec<Tag>,
+    /// What it brings along from where it comes.
+    #[cfg(feature = "remote")]
+    pub(crate) arrival: Option<crate::node::Arrival>,
 }
 
 impl EntryOptions {
     /// Makes options that follow the cache in everything.
     pub const fn new() -> Self {
-        Self { ttl: Ttl::Inherit, stale_while_revalidate: None, stale_if_error: None, tags: Vec::new() }
+        Self {
+            ttl: Ttl::Inherit,
+            idle: Ttl::Inherit,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            tags: Vec::new(),
+            #[cfg(feature = "remote")]
+            arrival: None,
+        }
     }
 
     /// Serves the entry for this long. Zero stores it expired already, so that it is never served
@@ -44,9 +57,18 @@ impl EntryOptions {
         self
     }
 
-    /// Serves the entry until it is evicted or removed, whatever the cache's time to live.
+    /// Serves the entry until nobody has asked for it for this long, and no longer than its time to
+    /// live; see [`CacheConfig::time_to_idle`](crate::CacheConfig::time_to_idle).
+    pub const fn time_to_idle(mut self, limit: Duration) -> Self {
+        self.idle = Ttl::After(limit);
+        self
+    }
+
+    /// Serves the entry until it is evicted or removed, whatever the cache's time to live and to
+    /// idle.
     pub const fn without_expiry(mut self) -> Self {
         self.ttl = Ttl::Never;
+        self.idle = Ttl::Never;
         self
     }
 
@@ -115,20 +137,19 @@ impl<V> Insertion<V> {
     }
 }
 
-/// A stored value with what the cache must know of it.
+/// A stored value with what the cache must know of it; what a hit reads comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Entry<V> {
     /// `None` if the key is known to be absent.
-    pub(crate) value: Option<V>,
-    pub(crate) weight: u64,
-    /// When it was stored; unknown if the clock was not read.
-    pub(crate) born: Tick,
+    pub(crate) held: Option<Held<V>>,
     /// Served as fresh before it.
     pub(crate) fresh: Deadline,
-    /// Kept for stale use until it; the end of `fresh` if there is none.
-    pub(crate) keep: Deadline,
     /// The generation in which the value began to be true: for a load that of its start.
     pub(crate) seq: u64,
+    pub(crate) idle: Idle,
+    weight: u32,
+    pub(crate) life: Life,
     /// What few entries have.
     pub(crate) extra: Option<Box<Extra>>,
 }
@@ -138,55 +159,127 @@ pub(crate) struct Extra {
     pub(crate) tags: Box<[Tag]>,
     /// The end of stale-while-revalidate, where it is not the cache's.
     pub(crate) revalidate: Option<Deadline>,
+    /// The end of all stale use, where it is not the cache's.
+    pub(crate) keep: Option<Deadline>,
     /// No refresh begins before it, since the last one failed.
     pub(crate) retry: Option<Deadline>,
+    /// When it began to be true, in the order of all nodes.
+    #[cfg(feature = "remote")]
+    pub(crate) stamp: Option<crate::remote::Stamp>,
+}
+
+/// By what an entry is judged at one moment.
+#[derive(Debug)]
+pub(crate) struct Judge<'a, K> {
+    pub(crate) generations: &'a Generations<K>,
+    pub(crate) rules: &'a Rules,
+    pub(crate) now: Tick,
 }
 
 impl<V> Entry<V> {
+    /// Makes an entry that never ends. No entry is heavier than 4 GiB: the settings see to it.
+    #[inline]
+    pub(crate) fn lasting(held: Option<Held<V>>, weight: u64) -> Self {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        let (fresh, idle) = (Deadline::NEVER, Idle::new(Tick::ORIGIN, None));
+        Self { held, fresh, seq: 0, idle, weight, life: Life::UNKNOWN, extra: None }
+    }
+
+    #[inline]
+    pub(crate) const fn weight(&self) -> u64 {
+        self.weight as u64
+    }
+
     pub(crate) fn tags(&self) -> &[Tag] {
         self.extra.as_ref().map_or(&[], |extra| &*extra.tags)
     }
 
+    /// Returns when it began to be true, in the order of all nodes.
+    #[cfg(feature = "remote")]
+    pub(crate) fn stamp(&self) -> Option<crate::remote::Stamp> {
+        self.extra.as_ref().and_then(|extra| extra.stamp)
+    }
+
+    /// Tells whether neither its time to live nor its time to idle is over.
+    #[inline]
+    pub(crate) fn is_fresh(&self, now: Tick) -> bool {
+        !self.fresh.has_passed(now) && !self.idle.has_passed(now)
+    }
+
+    /// Tells whether an invalidation has made it untrue.
+    #[inline]
+    pub(crate) fn is_untrue<K>(&self, generations: &Generations<K>, key: &K) -> bool {
+        self.seq < generations.newest() && generations.overtaken(self.seq, self.tags(), key) != 0
+    }
+
     /// Tells whether and why it can never be served again.
-    pub(crate) fn end<K>(&self, generations: &Generations<K>, key: &K, now: Tick) -> Option<Why> {
-        if generations.overtaken(self.seq, self.tags(), key) != 0 {
+    pub(crate) fn end<K>(&self, judge: &Judge<'_, K>, key: &K) -> Option<Why> {
+        if self.is_untrue(judge.generations, key) {
             Some(Why::Invalidated)
-        } else if self.keep.has_passed(now) {
-            Some(Why::Expired)
         } else {
-            None
+            self.is_past_keeping(judge).then_some(Why::Expired)
         }
     }
 
-    /// Tells whether it is a value that can be served as fresh.
-    pub(crate) fn is_live<K>(&self, generations: &Generations<K>, key: &K, now: Tick) -> bool {
-        self.value.is_some() && !self.fresh.has_passed(now) && self.end(generations, key, now).is_none()
+    /// Tells whether it is not to be trusted any more, though it may be true.
+    #[inline]
+    pub(crate) fn is_doubtful<K>(&self, generations: &Generations<K>) -> bool {
+        self.seq < generations.newest() && self.seq < generations.suspected()
+    }
+
+    /// Makes it stale, in a generation that is as old as the doubt. Tells whether it is of any use yet.
+    pub(crate) fn doubt<K>(&mut self, judge: &Judge<'_, K>) -> bool {
+        let (Some(window), Some(_)) = (judge.rules.stale_if_error, &self.held) else { return false };
+        self.expire(judge.rules, judge.now, window);
+        self.seq = judge.generations.suspected();
+        true
+    }
+
+    /// Tells whether it is not even kept for stale use any more. Nobody asks for what is idle.
+    pub(crate) fn is_past_keeping<K>(&self, judge: &Judge<'_, K>) -> bool {
+        self.idle.has_passed(judge.now) || self.keep(judge.rules).has_passed(judge.now)
+    }
+
+    /// Returns the value, if it can be served as fresh.
+    #[inline]
+    pub(crate) fn live<K>(&self, judge: &Judge<'_, K>, key: &K) -> Option<&Held<V>> {
+        let is_trusted = || !self.is_doubtful(judge.generations) && !self.is_untrue(judge.generations, key);
+        if self.is_fresh(judge.now) && is_trusted() { self.held.as_ref() } else { None }
     }
 
     /// Returns what the engine decides from.
-    pub(crate) fn held(&self, rules: &Rules) -> Held {
+    pub(crate) fn state(&self, rules: &Rules) -> State {
         let times = self.times(rules);
-        if self.value.is_some() { Held::Value(times) } else { Held::Absence(times) }
+        if self.held.is_some() { State::Value(times) } else { State::Absence(times) }
+    }
+
+    /// Returns when it was stored, where that is known.
+    pub(crate) fn born(&self) -> Option<Tick> {
+        self.life.beginning(self.fresh)
     }
 
     /// Returns for how long it has been stored, where that is known.
     pub(crate) fn age(&self, now: Tick) -> Option<Duration> {
-        (self.born != Tick::UNKNOWN).then(|| now.since(self.born))
+        self.born().map(|born| now.since(born))
     }
 
     /// Returns the points at which something changes for this entry.
     pub(crate) fn times(&self, rules: &Rules) -> Times {
         let (revalidate, retry) = self.extra.as_ref().map_or((None, None), |extra| (extra.revalidate, extra.retry));
-        let swr = || match (&self.value, rules.stale_while_revalidate) {
-            (Some(_), Some(window)) => self.fresh.plus(window).min(self.keep),
+        let keep = self.keep(rules);
+        let swr = || match (&self.held, rules.stale_while_revalidate) {
+            (Some(_), Some(window)) => self.fresh.plus(window).min(keep),
             _ => self.fresh,
         };
-        Times {
-            eager: self.eager(rules),
-            fresh: self.fresh,
-            revalidate: revalidate.unwrap_or_else(swr),
-            keep: self.keep,
-            retry,
+        Times { eager: self.eager(rules), fresh: self.fresh, revalidate: revalidate.unwrap_or_else(swr), keep, retry }
+    }
+
+    /// Returns the point until which it is kept for stale use; the end of `fresh` if there is none.
+    pub(crate) fn keep(&self, rules: &Rules) -> Deadline {
+        match (self.extra.as_ref().and_then(|extra| extra.keep), &self.held) {
+            (Some(keep), _) => keep,
+            (None, Some(_)) => self.fresh.plus(rules.stale_use()),
+            (None, None) => self.fresh,
         }
     }
 
@@ -194,19 +287,35 @@ impl<V> Entry<V> {
     #[inline]
     pub(crate) fn eager(&self, rules: &Rules) -> Deadline {
         match rules.eager_refresh {
-            Some(share) if self.value.is_some() => self.fresh.share_since(self.born, share),
+            Some(share) if self.held.is_some() => {
+                self.born().map_or(self.fresh, |born| self.fresh.share_since(born, share))
+            }
             _ => self.fresh,
         }
+    }
+
+    /// Ends its time to live now; it is kept for stale use for a while, and never longer than it was
+    /// anyway.
+    pub(crate) fn expire(&mut self, rules: &Rules, now: Tick, window: Duration) {
+        let (end, keep) = (now.deadline(), self.keep(rules));
+        if !self.fresh.has_passed(now) {
+            self.life = self.born().map_or(Life::UNKNOWN, |born| Life::new(now.since(born)));
+            self.fresh = end;
+        }
+        let extra = self.extra_mut();
+        extra.keep = Some(keep.min(end.plus(window)));
+        extra.revalidate = Some(end);
+        extra.retry = None;
     }
 
     pub(crate) fn extra_mut(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
     }
 
+    /// Returns the value where it lies.
     #[cfg(test)]
-    pub(crate) fn lasting(value: Option<V>, weight: u64) -> Self {
-        let (fresh, keep) = (Deadline::NEVER, Deadline::NEVER);
-        Self { value, weight, born: Tick::UNKNOWN, fresh, keep, seq: 0, extra: None }
+    pub(crate) fn value(&self) -> &V {
+        self.held.as_ref().expect("a value").value()
     }
 }
 

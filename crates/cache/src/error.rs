@@ -54,7 +54,8 @@ pub enum LoadError<E> {
     /// The load was dropped before its end, since the runtime it ran on was shut down.
     #[error("the load was cut off by the end of its runtime")]
     Aborted,
-    /// The loader asked, directly or through other loads, for the very key it was to load.
+    /// The loader asked, directly or through other loads that wait for one another, for the very key it
+    /// was to load. Of loads that close a circle at the same time, more than one may be told.
     #[error("the loader waits for the key it is to load")]
     Reentrant,
     /// The load took longer than a caller may wait; it goes on and fills the cache.

@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
+use crate::sync::{AtomicU32, Ordering};
+
 /// A point of the cache's clock in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u64);
 
 impl Tick {
     pub(crate) const ORIGIN: Self = Self(0);
-    /// The clock was not read.
-    pub(crate) const UNKNOWN: Self = Self(u64::MAX);
+
+    /// The greatest count stands for "never".
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+    #[inline]
+    pub(crate) const fn from_nanos(since_origin: u64) -> Self {
+        Self(if since_origin == u64::MAX { u64::MAX - 1 } else { since_origin })
+    }
 
     #[inline]
     pub(crate) fn from_duration(since_origin: Duration) -> Self {
@@ -22,6 +29,17 @@ impl Tick {
     /// Returns this point as one from which on something has ended.
     pub(crate) const fn deadline(self) -> Deadline {
         Deadline(self.0)
+    }
+
+    /// Returns the time in the steps of [`Idle`], around the end of their count.
+    #[expect(clippy::cast_possible_truncation, reason = "the count goes round")]
+    const fn steps(self) -> u32 {
+        (self.0 >> STEP_BITS) as u32
+    }
+
+    /// Returns something that differs from one tick to the next.
+    pub(crate) const fn noise(self) -> u64 {
+        self.0
     }
 
     pub(crate) const fn since(self, earlier: Self) -> Duration {
@@ -47,14 +65,16 @@ impl Deadline {
         Self(u64::try_from(by.as_nanos()).map_or(u64::MAX, |nanos| self.0.saturating_add(nanos)))
     }
 
-    /// Returns the point at a share of the way from `born` to here; never, where either is not
-    /// known.
+    /// Returns how long it is until this point; `None` for never.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn left(self, now: Tick) -> Option<Duration> {
+        (self != Self::NEVER).then(|| Duration::from_nanos(self.0.saturating_sub(now.0)))
+    }
+
+    /// Returns the point at a share of the way from `born` to here.
     pub(crate) fn share_since(self, born: Tick, share: f64) -> Self {
-        if self == Self::NEVER || born == Tick::UNKNOWN || born.0 >= self.0 {
-            return self;
-        }
-        let way = Duration::from_nanos(self.0 - born.0).mul_f64(share);
-        Self(self.0.min(Self::after(born, way).0))
+        let way = Duration::from_nanos(self.0.saturating_sub(born.0)).mul_f64(share);
+        self.min(Self::after(born, way))
     }
 
     /// An entry lives through `[stored, stored + ttl)`: at the deadline itself it has ended.
@@ -63,6 +83,106 @@ impl Deadline {
         now.0 >= self.0
     }
 }
+
+/// For how long an entry is fresh at all, by which its end tells its beginning.
+///
+/// In four bytes, since every entry carries it. As a float it is exact for whole seconds up to half
+/// a year, and for others to less than a ten-millionth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Life(f32);
+
+impl Life {
+    /// Of an entry without an end; the clock was not read for it.
+    pub(crate) const UNKNOWN: Self = Self(f32::INFINITY);
+
+    pub(crate) fn new(life: Duration) -> Self {
+        Self(life.as_secs_f32())
+    }
+
+    /// Returns the beginning of a life with this end, if there is one.
+    pub(crate) fn beginning(self, end: Deadline) -> Option<Tick> {
+        let life = Duration::try_from_secs_f32(self.0).ok()?;
+        let nanos = u64::try_from(life.as_nanos()).ok()?;
+        (end != Deadline::NEVER).then(|| Tick(end.0.saturating_sub(nanos)))
+    }
+}
+
+/// How long an entry is kept while nobody asks for it, and when somebody last did.
+///
+/// In eight bytes, since every entry carries it: time is counted in steps of 4 ms, and the
+/// difference is taken around the end of the count. So a limit may be no longer than half of it; an
+/// entry that nobody has asked for in 104 days, and that was not swept either, looks new again.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    /// Written by readers, which share the lock.
+    touched: AtomicU32,
+    /// Zero for none.
+    limit: u32,
+}
+
+impl Idle {
+    pub(crate) fn new(now: Tick, limit: Option<Duration>) -> Self {
+        let steps = limit.map_or(0, |limit| {
+            let steps = limit.as_nanos().div_ceil(1 << STEP_BITS);
+            // At least one, or a limit of zero would be none; too long a limit is none.
+            u32::try_from(steps).ok().filter(|steps| *steps <= LONGEST_LIMIT).map_or(0, |steps| steps.max(1))
+        });
+        Self { touched: AtomicU32::new(now.steps()), limit: steps }
+    }
+
+    /// Tells whether the limit is over. Rather a step late than early.
+    #[inline]
+    pub(crate) fn has_passed(&self, now: Tick) -> bool {
+        if self.limit == 0 {
+            return false;
+        }
+        let idle = now.steps().wrapping_sub(self.touched.load(Ordering::Relaxed));
+        // In the upper half somebody with a later clock was faster.
+        idle > self.limit && idle <= LONGEST_LIMIT
+    }
+
+    #[inline]
+    pub(crate) fn touch(&self, now: Tick) {
+        if self.limit != 0 {
+            self.touched.store(now.steps(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The longest time to idle that can be kept: 90 days.
+pub(crate) const LONGEST_IDLE: Duration = Duration::from_hours(90 * 24);
+const STEP_BITS: u32 = 22;
+const LONGEST_LIMIT: u32 = u32::MAX / 2;
+
+/// Shortens times to live by a random part, so that what was stored together does not expire
+/// together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Jitter {
+    percent: u8,
+}
+
+impl Jitter {
+    pub(crate) const fn new(percent: u8) -> Self {
+        Self { percent }
+    }
+
+    /// Shortens a time to live by up to so many percent, as `noise` says; short ones stay as they
+    /// are.
+    pub(crate) fn shorten(self, ttl: Duration, noise: u64) -> Duration {
+        if self.percent == 0 || ttl <= JITTERED_FROM {
+            return ttl;
+        }
+        // The finisher of splitmix64, and of its result 32 bits.
+        let mixed = (noise ^ (noise >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let part = u128::from(mixed >> 32) * u128::from(self.percent);
+        let cut = (ttl.as_nanos() / 100).saturating_mul(part) >> 32;
+        ttl.saturating_sub(Duration::from_nanos(u64::try_from(cut).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Times to live up to this are left alone: few entries live so briefly and share their start.
+const JITTERED_FROM: Duration = Duration::from_secs(10);
 
 /// How long an entry is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,11 +226,63 @@ mod tests {
     }
 
     #[test]
+    fn the_end_tells_the_beginning() {
+        let born = Tick::from_duration(Duration::from_millis(1500));
+        let end_of = |life| Deadline::after(born, life);
+        for life in [Duration::ZERO, Duration::from_mins(1), Duration::from_hours(24 * 90)] {
+            assert_eq!(Life::new(life).beginning(end_of(life)), Some(born));
+        }
+        let odd = Duration::from_nanos(57_123_456_789);
+        let off = Life::new(odd).beginning(end_of(odd)).map(|found| found.0.abs_diff(born.0));
+        assert!(off.is_some_and(|off| off < 5712), "{off:?}");
+        assert_eq!(Life::UNKNOWN.beginning(end_of(odd)), None);
+        assert_eq!(Life::new(odd).beginning(Deadline::NEVER), None);
+        assert_eq!(Life::new(Duration::MAX).beginning(end_of(odd)), None);
+    }
+
+    #[test]
     fn an_entry_overrides_its_cache() {
         let (short, long) = (Duration::from_secs(1), Duration::from_secs(2));
         assert_eq!(Ttl::Inherit.resolve(Some(long)), Some(long));
         assert_eq!(Ttl::After(short).resolve(Some(long)), Some(short));
         assert_eq!(Ttl::Never.resolve(Some(long)), None);
         assert_eq!(Ttl::Inherit.resolve(None), None);
+    }
+
+    #[test]
+    fn a_touch_starts_the_idle_time_anew() {
+        let at = |millis| Tick::from_duration(Duration::from_millis(millis));
+        let idle = Idle::new(at(1000), Some(Duration::from_millis(500)));
+        assert!(!idle.has_passed(at(1500)) && idle.has_passed(at(1510)));
+        idle.touch(at(1400));
+        assert!(!idle.has_passed(at(1900)) && idle.has_passed(at(1910)));
+        assert!(!idle.has_passed(at(1300)), "a clock read before the touch");
+        assert!(!Idle::new(at(0), None).has_passed(at(u64::MAX)));
+        assert!(Idle::new(at(0), Some(Duration::ZERO)).has_passed(at(10)));
+        assert!(!Idle::new(at(0), Some(Duration::MAX)).has_passed(at(u64::MAX)));
+    }
+
+    #[test]
+    fn the_count_of_idle_steps_goes_round() {
+        let start = Tick((u64::from(u32::MAX) << STEP_BITS) + 1);
+        let idle = Idle::new(start, Some(LONGEST_IDLE));
+        let after = |by: Duration| Tick(start.0 + u64::try_from(by.as_nanos()).unwrap());
+        assert!(!idle.has_passed(after(LONGEST_IDLE)));
+        assert!(idle.has_passed(after(LONGEST_IDLE + Duration::from_millis(10))));
+    }
+
+    #[test]
+    fn jitter_shortens_by_up_to_its_percentage_and_uses_all_of_it() {
+        let (jitter, ttl) = (Jitter::new(5), Duration::from_secs(1000));
+        let cuts: Vec<Duration> = (0..1000).map(|noise| ttl.saturating_sub(jitter.shorten(ttl, noise))).collect();
+        assert!(cuts.iter().all(|cut| *cut < Duration::from_secs(50)));
+        for quarter in 0..4u64 {
+            let range = Duration::from_millis(quarter * 12_500)..Duration::from_millis((quarter + 1) * 12_500);
+            let inside = cuts.iter().filter(|cut| range.contains(cut)).count();
+            assert!((190..310).contains(&inside), "{inside} of 1000 in quarter {quarter}");
+        }
+        assert_eq!(jitter.shorten(JITTERED_FROM, 7), JITTERED_FROM);
+        assert_eq!(Jitter::new(0).shorten(ttl, 7), ttl);
+        assert!(jitter.shorten(Duration::MAX, u64::MAX) < Duration::MAX);
     }
 }

@@ -1,47 +1,85 @@
 //! What all handles of one cache share.
 
 use std::borrow::Borrow;
+use std::fmt;
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
+use tracing::level_filters::LevelFilter;
 
 use crate::budget::Budget;
-use crate::clock::Clock;
+use crate::clock::Timer;
 use crate::config::CacheConfig;
+use crate::counters::{Counter, Counters};
 use crate::engine::Rules;
-use crate::entry::{Entry, EntryOptions, Extra, Insertion};
-use crate::expiry::{Deadline, Tick};
-use crate::invalidation::{Generations, Invalidation, InvalidationSink, Scope, Tag};
+use crate::entry::{Entry, EntryOptions, Extra, Insertion, Judge};
+use crate::expiry::{Deadline, Idle, Jitter, Life, Tick};
+use crate::held::{Held, Keeping};
+use crate::invalidation::{Generations, Invalidation, InvalidationSink, Tag};
 use crate::latency::LatencyRecorder;
 use crate::load::Source;
+use crate::node::Attached;
 use crate::observer::{CacheEvent, MissCause, Observer};
 use crate::outgoing::{Outgoing, Why};
 use crate::policy::{Lookup, Policy as _};
-use crate::shard::{Buried, Found, NODE_BYTES, Shard};
+use crate::shard::{Buried, Found, Glance, NODE_BYTES, Shard};
 use crate::stats::CacheStats;
+use crate::sweeper::Sweeper;
 use crate::weigh::BoxedWeigher;
+
+/// What a cache is made from.
+#[derive(Debug)]
+pub(crate) struct Setup<K, V> {
+    pub(crate) name: String,
+    pub(crate) config: CacheConfig,
+    pub(crate) weigher: BoxedWeigher<K, V>,
+    pub(crate) timer: Timer,
+    pub(crate) seed: Option<u64>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) sink: Option<Arc<dyn InvalidationSink<K>>>,
+    pub(crate) attached: Attached<K, V>,
+}
+
+/// How keys are hashed. One type for both would find its seed behind a pointer, on every hit.
+enum Hashing {
+    Random(RandomState),
+    Seeded(FixedState),
+}
+
+impl fmt::Debug for Hashing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The seed is nobody's business.
+        f.write_str("Hashing")
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Inner<K: Eq, V> {
     name: String,
     config: CacheConfig,
     /// Seeded per process: a hash must never leave it.
-    hasher: RandomState,
+    hasher: Hashing,
     shards: Box<[Shard<K, V>]>,
     budget: Budget,
+    counters: Counters,
     weigher: BoxedWeigher<K, V>,
-    clock: Arc<dyn Clock>,
+    keeping: Keeping,
+    timer: Timer,
+    jitter: Jitter,
     /// Whether an entry with a deadline was ever stored; until then nobody needs to know the time.
     timed: AtomicBool,
     observer: Option<Arc<dyn Observer>>,
     rules: Rules,
     generations: Generations<K>,
     sink: Option<Arc<dyn InvalidationSink<K>>>,
+    attached: Attached<K, V>,
     latency: LatencyRecorder,
     fallbacks: AtomicU64,
     timeouts: AtomicU64,
+    /// Ends with the cache.
+    _sweeper: Option<Sweeper>,
 }
 
 impl<K, V> Inner<K, V>
@@ -49,34 +87,37 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(crate) fn new(
-        name: String,
-        mut config: CacheConfig,
-        weigher: BoxedWeigher<K, V>,
-        clock: Arc<dyn Clock>,
-        observer: Option<Arc<dyn Observer>>,
-        sink: Option<Arc<dyn InvalidationSink<K>>>,
-    ) -> Self {
+    pub(crate) fn new(setup: Setup<K, V>, sweeper: Option<Sweeper>) -> Self {
+        let Setup { name, mut config, weigher, timer, seed, observer, sink, attached } = setup;
         let (shards, max_entry) = (config.effective_shards(), config.effective_max_entry_bytes());
         config.shards = Some(shards);
         config.max_entry_bytes = Some(max_entry);
         let budget = Budget::new(config.max_bytes, max_entry, u64::try_from(shards).unwrap_or(u64::MAX));
+        let new_shard = || Shard::new(config.policy, budget.share());
         Self {
             name,
+            hasher: seed.map_or_else(
+                || Hashing::Random(RandomState::default()),
+                |seed| Hashing::Seeded(FixedState::with_seed(seed)),
+            ),
+            shards: std::iter::repeat_with(new_shard).take(shards).collect(),
+            budget,
+            counters: Counters::new(),
+            weigher,
+            keeping: Keeping::of::<V>(),
+            timer,
+            jitter: Jitter::new(config.jitter_percent),
+            timed: AtomicBool::new(false),
+            observer,
             rules: Rules::new(&config),
             generations: Generations::new(),
             sink,
+            attached,
             latency: LatencyRecorder::default(),
             fallbacks: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
+            _sweeper: sweeper,
             config,
-            hasher: RandomState::default(),
-            shards: std::iter::repeat_with(Shard::new).take(shards).collect(),
-            budget,
-            weigher,
-            clock,
-            timed: AtomicBool::new(false),
-            observer,
         }
     }
 
@@ -92,21 +133,45 @@ where
         &self.budget
     }
 
+    pub(crate) fn shards(&self) -> &[Shard<K, V>] {
+        &self.shards
+    }
+
+    #[inline]
     pub(crate) const fn rules(&self) -> &Rules {
         &self.rules
     }
 
+    #[inline]
     pub(crate) const fn generations(&self) -> &Generations<K> {
         &self.generations
+    }
+
+    pub(crate) const fn attached(&self) -> &Attached<K, V> {
+        &self.attached
     }
 
     pub(crate) const fn latency(&self) -> &LatencyRecorder {
         &self.latency
     }
 
+    /// Tells whether an entry that can expire was ever stored.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timed.load(Ordering::Relaxed)
+    }
+
+    /// Returns by what entries are judged at this moment.
+    #[inline]
+    pub(crate) const fn judge(&self, now: Tick) -> Judge<'_, K> {
+        Judge { generations: &self.generations, rules: &self.rules, now }
+    }
+
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.hasher.hash_one(key)
+        match &self.hasher {
+            Hashing::Random(state) => state.hash_one(key),
+            Hashing::Seeded(state) => state.hash_one(key),
+        }
     }
 
     #[inline]
@@ -127,10 +192,11 @@ where
     }
 
     pub(crate) fn read_clock(&self) -> Tick {
-        Tick::from_duration(self.clock.now())
+        self.timer.now()
     }
 
     /// Reads the clock for something that will end.
+    #[inline]
     pub(crate) fn read_clock_for_end(&self) -> Tick {
         // Before the entry can be seen, so that who sees it looks at the clock. Only written once:
         // the line is read by every lookup.
@@ -140,40 +206,57 @@ where
         self.read_clock()
     }
 
+    pub(crate) fn hold(&self, value: V) -> Held<V> {
+        Held::new(value, self.keeping)
+    }
+
     /// Makes an entry that is stored now, and returns that now with it. Its generation is the
-    /// caller's to say.
-    pub(crate) fn entry(&self, value: Option<V>, weight: u64, options: EntryOptions) -> (Entry<V>, Tick) {
-        let ttl = match value {
-            Some(_) => options.ttl.resolve(self.config.ttl),
-            None => self.rules.negative_ttl,
-        };
-        let extra =
-            (!options.tags.is_empty()).then(|| Box::new(Extra { tags: options.tags.into(), ..Extra::default() }));
-        let Some(ttl) = ttl else {
-            let (fresh, keep) = (Deadline::NEVER, Deadline::NEVER);
-            return (Entry { value, weight, born: Tick::UNKNOWN, fresh, keep, seq: 0, extra }, self.now());
-        };
+    /// caller's to say. Nothing of this needs a lock.
+    // Inlined, as all on the way of an entry into its node: each move of one costs as much as the
+    // search for its place.
+    #[inline]
+    pub(crate) fn entry(
+        &self,
+        hash: u64,
+        held: Option<Held<V>>,
+        weight: u64,
+        options: EntryOptions,
+    ) -> (Entry<V>, Tick) {
+        let ttl = if held.is_some() { options.ttl.resolve(self.config.ttl) } else { self.rules.negative_ttl };
+        let idle = options.idle.resolve(self.config.time_to_idle);
+        let mut entry = Entry::lasting(held, weight);
+        if !options.tags.is_empty() {
+            entry.extra_mut().tags = options.tags.into();
+        }
+        if ttl.is_none() && idle.is_none() {
+            return (entry, self.now());
+        }
         let now = self.read_clock_for_end();
-        let fresh = Deadline::after(now, ttl);
-        let mut entry = Entry { value, weight, born: now, fresh, keep: fresh, seq: 0, extra };
-        if entry.value.is_some() {
-            let revalidate = options.stale_while_revalidate.or(self.rules.stale_while_revalidate);
-            let on_error = options.stale_if_error.or(self.rules.stale_if_error);
-            entry.keep = fresh.plus(revalidate.max(on_error).unwrap_or_default());
-            if let Some(window) = options.stale_while_revalidate {
-                entry.extra_mut().revalidate = Some(fresh.plus(window));
-            }
+        entry.idle = Idle::new(now, idle);
+        let Some(ttl) = ttl else { return (entry, now) };
+        let ttl = self.jitter.shorten(ttl, hash ^ now.noise());
+        entry.fresh = Deadline::after(now, ttl);
+        entry.life = Life::new(ttl);
+        let windows = (options.stale_while_revalidate, options.stale_if_error);
+        if entry.held.is_some() && windows != (None, None) {
+            let revalidate = windows.0.or(self.rules.stale_while_revalidate);
+            let on_error = windows.1.or(self.rules.stale_if_error);
+            let fresh = entry.fresh;
+            let extra = entry.extra_mut();
+            extra.keep = Some(fresh.plus(revalidate.max(on_error).unwrap_or_default()));
+            extra.revalidate = windows.0.map(|window| fresh.plus(window));
         }
         (entry, now)
     }
 
     /// Weighs an entry with its node and tags.
+    #[inline]
     pub(crate) fn weigh(&self, key: &K, value: Option<&V>, tags: &[Tag]) -> u64 {
         let own = match value {
             Some(value) => self.weigher.weigh(key, value),
             None => self.weigher.weigh_absent(key),
         };
-        let tags = if tags.is_empty() { 0 } else { Extra::bytes(tags) };
+        let tags = if tags.is_empty() && !self.attached.stamps() { 0 } else { Extra::bytes(tags) };
         own.saturating_add(NODE_BYTES).saturating_add(tags)
     }
 
@@ -184,22 +267,72 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let now = self.now();
-        let found = self.shard(hash).lock().look_up(&self.budget, &self.generations, &Lookup::new(hash, key), now);
-        if let Found::Live(value) = found {
-            self.emit_quietly(CacheEvent::Hit);
-            return Some(value);
-        }
-        self.tell_miss(found);
-        None
+        self.asked(hash);
+        self.look_up(hash, key)
     }
 
-    /// Tells of a lookup that was not served, and drops what it found at its end.
+    #[inline]
+    pub(crate) fn look_up<Q>(&self, hash: u64, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let judge = self.judge(self.now());
+        let lookup = Lookup::new(hash, key);
+        let shard = self.shard(hash);
+        let glance = shard.glance(&lookup, |key, entry| {
+            let held = entry.live(&judge, key)?.clone();
+            entry.idle.touch(judge.now);
+            Some(held)
+        });
+        match glance {
+            Glance::Took(held) => {
+                self.count_hit();
+                Some(held.into_value())
+            }
+            Glance::Absent => {
+                self.tell_miss(Found::Absent);
+                None
+            }
+            Glance::Unsure => self.look_up_alone(shard, &lookup, &judge),
+        }
+    }
+
+    /// Looks a key up where that moves its entry or takes it out.
+    fn look_up_alone<Q>(&self, shard: &Shard<K, V>, lookup: &Lookup<'_, Q>, judge: &Judge<'_, K>) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let found = shard.lock().look_up(&self.budget, judge, lookup);
+        match found {
+            Found::Live(held) => {
+                self.count_hit();
+                Some(held.into_value())
+            }
+            missing => {
+                self.tell_miss(missing);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn count_hit(&self) {
+        self.counters.add(Counter::Hits);
+        self.emit_quietly(CacheEvent::Hit);
+    }
+
+    /// Tells of a lookup that was not served, counts it if nothing was there, and drops what it found
+    /// at its end.
     fn tell_miss(&self, found: Found<K, V>) {
         let cause = match found {
             Found::Gone(buried) => self.tell_buried(&buried),
             Found::Stale => MissCause::Expired,
-            Found::Absent | Found::Live(_) => MissCause::Absent,
+            Found::Absent | Found::Live(_) => {
+                self.counters.add(Counter::Absent);
+                MissCause::Absent
+            }
         };
         self.emit_quietly(CacheEvent::Miss { cause });
     }
@@ -207,7 +340,7 @@ where
     /// Tells of an entry that a lookup took out, and returns what the lookup counts as.
     pub(crate) fn tell_buried(&self, buried: &Buried<K, V>) -> MissCause {
         let (why, (_, entry)) = &**buried;
-        self.emit(why.event(entry.weight));
+        self.emit(why.event(entry.weight()));
         why.cause()
     }
 
@@ -217,59 +350,51 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let now = self.now();
-        let lookup = Lookup::new(hash, key);
-        let mut shard = self.shard(hash).lock();
-        match shard.core.entries.peek(&lookup) {
-            Some(entry) if entry.seq >= self.generations.newest() => {
-                entry.value.is_some() && !entry.fresh.has_passed(now)
-            }
-            // Only until the tombstones are retired: a pattern is matched against the stored key.
-            Some(_) => {
-                shard.core.entries.pair(&lookup).is_some_and(|(key, entry)| entry.is_live(&self.generations, key, now))
-            }
-            None => false,
-        }
+        let judge = self.judge(self.now());
+        let core = self.shard(hash).read();
+        core.entries.examine(&Lookup::new(hash, key), |key, entry| entry.live(&judge, key).is_some()).unwrap_or(false)
     }
 
+    #[inline]
     pub(crate) fn insert(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
         let hash = self.hash(&key);
         let weight = self.weigh(&key, Some(&value), &options.tags);
         if weight > self.budget.max_entry() {
             return self.refuse(hash, &key, value, weight);
         }
-        let (mut entry, now) = self.entry(Some(value), weight, options);
+        let (mut entry, now) = self.entry_of(hash, Some(self.hold(value)), weight, options);
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
         // A load that began before this insert would bring an older value.
         let overtaken = shard.core.flights.detach(hash, &key);
         entry.seq = self.generations.current();
-        let displaced = shard.put(&self.budget, hash, key, entry, &mut out);
-        let previous = match displaced {
-            Some((key, old)) => match old.end(&self.generations, &key, now) {
-                None if old.fresh.has_passed(now) => Err(Some((Why::Expired, old))),
-                None => old.value.ok_or(None),
-                Some(why) => Err(Some((why, old))),
-            },
-            None => Err(None),
-        };
-        if let Err(Some((why, _))) = &previous {
-            shard.core.counts.gone(*why, 1);
+        let displaced = shard.put(&self.budget, hash, key, entry, now, &mut out);
+        let ended = displaced.as_ref().and_then(|gone| self.ended(gone, now));
+        if let Some(why) = ended {
+            shard.core.counts.gone(why, 1);
         }
         drop(shard);
         drop(overtaken);
+        self.weighed(hash, weight);
         self.emit(CacheEvent::Inserted { weight });
         self.release(out);
         self.settle(hash);
-        match previous {
-            Ok(previous) => Insertion::Replaced { previous },
-            Err(ended) => {
-                if let Some((why, old)) = ended {
-                    self.emit(why.event(old.weight));
-                }
+        match (displaced, ended) {
+            (Some((_, old)), None) => match old.held {
+                Some(previous) => Insertion::Replaced { previous: previous.into_value() },
+                None => Insertion::Inserted,
+            },
+            (Some((_, old)), Some(why)) => {
+                self.emit(why.event(old.weight()));
                 Insertion::Inserted
             }
+            (None, _) => Insertion::Inserted,
         }
+    }
+
+    /// Tells whether and why an entry that was taken out no longer had a live value.
+    fn ended(&self, (key, entry): &(K, Entry<V>), now: Tick) -> Option<Why> {
+        entry.end(&self.judge(now), key).or_else(|| (!entry.is_fresh(now)).then_some(Why::Expired))
     }
 
     /// Gives a value back that is too heavy, and drops what was stored under its key: the caller
@@ -301,66 +426,33 @@ where
         let mut shard = self.shard(hash).lock();
         let overtaken = shard.core.flights.detach(hash, key);
         let gone = shard.take(&self.budget, &Lookup::new(hash, key));
-        let ended = gone.as_ref().and_then(|(key, entry)| {
-            entry.end(&self.generations, key, now).or_else(|| entry.fresh.has_passed(now).then_some(Why::Expired))
-        });
+        let ended = gone.as_ref().and_then(|gone| self.ended(gone, now));
         if let Some(why) = ended {
             shard.core.counts.gone(why, 1);
         }
         drop(shard);
         drop(overtaken);
         let (_, entry) = gone?;
-        self.emit(ended.unwrap_or(Why::Removed).event(entry.weight));
-        if ended.is_some() { None } else { entry.value }
-    }
-
-    pub(crate) fn clear(&self) {
-        // At once, for what is stored as for what is being loaded; the memory follows.
-        let _crowded = self.generations.open(Scope::Everything);
-        let mut entries = 0;
-        for shard in &self.shards {
-            let emptied = shard.lock().empty(&self.budget);
-            entries += u64::try_from(emptied.0.len()).unwrap_or(u64::MAX);
-        }
-        self.emit(CacheEvent::Cleared { entries });
-    }
-
-    pub(crate) fn maintain(&self) -> usize {
-        if !self.timed.load(Ordering::Relaxed) && !self.generations.has_tombstones() {
-            return 0;
-        }
-        self.sweep()
-    }
-
-    /// Takes out every entry that can never be served again, and gives up the tombstones that
-    /// nothing has to be compared with any more.
-    pub(crate) fn sweep(&self) -> usize {
-        let generation = self.generations.current();
-        let now = self.now();
-        let (mut swept, mut oldest_load) = (0, u64::MAX);
-        for shard in &self.shards {
-            let mut out = Outgoing::new();
-            let mut shard = shard.lock();
-            oldest_load = oldest_load.min(shard.core.flights.oldest());
-            shard.sweep(&self.budget, &self.generations, now, &mut out);
-            drop(shard);
-            swept += out.len();
-            self.release(out);
-        }
-        self.generations.retire(generation, oldest_load);
-        swept
+        self.emit(ended.unwrap_or(Why::Removed).event(entry.weight()));
+        if ended.is_some() { None } else { entry.held.map(Held::into_value) }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().core.entries.len()).sum()
+        self.shards.iter().map(|shard| shard.read().entries.len()).sum()
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
-        let mut stats = CacheStats { max_bytes: self.budget.max(), ..CacheStats::default() };
+        let mut stats = CacheStats {
+            max_bytes: self.budget.max(),
+            hits: self.counters.sum(Counter::Hits),
+            misses_absent: self.counters.sum(Counter::Absent),
+            ..CacheStats::default()
+        };
         for shard in &self.shards {
-            let counted = shard.lock().stats();
+            let counted = shard.stats();
             stats.absorb(&counted);
         }
+        stats.remote_hits = self.attached.remote_hits();
         stats.load_latency = self.latency.snapshot();
         stats.fallbacks = self.fallbacks.load(Ordering::Relaxed);
         stats.timeouts = self.timeouts.load(Ordering::Relaxed);
@@ -378,6 +470,7 @@ where
 
     #[cold]
     fn borrow_room(&self, own: &Shard<K, V>) {
+        let now = self.now();
         while self.budget.is_exceeded() {
             let mut out = Outgoing::new();
             let others = self.shards.iter().filter(|shard| !std::ptr::eq(*shard, own));
@@ -385,12 +478,12 @@ where
             let settled = match fullest {
                 // If it was emptied meanwhile there is a new fullest to look for.
                 Some(shard) => {
-                    shard.lock().evict(&self.budget, &mut out);
+                    shard.lock().evict(&self.budget, now, &mut out);
                     false
                 }
                 // Only this one is left. Its newest entry fits alone: if the budget is exceeded all
                 // the same, by an insert that is under way, that one settles after itself.
-                None => !own.lock().evict_older(&self.budget, &mut out),
+                None => !own.lock().evict_older(&self.budget, now, &mut out),
             };
             self.release(out);
             if settled {
@@ -411,10 +504,13 @@ where
         self.emit(CacheEvent::TimedOut);
     }
 
-    /// Passes an invalidation that began here on to others; never called with a lock held.
-    pub(crate) fn publish(&self, invalidation: impl FnOnce() -> Invalidation<K>) {
+    pub(crate) const fn has_sink(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    pub(crate) fn tell_sink(&self, invalidation: &Invalidation<K>) {
         if let Some(sink) = &self.sink {
-            sink.publish(&invalidation());
+            sink.publish(invalidation);
         }
     }
 
@@ -435,7 +531,15 @@ where
 
     #[inline]
     pub(crate) fn emit(&self, event: CacheEvent) {
-        tracing::debug!(target: "bedplate_cache", cache = self.name, ?event, "cache event");
+        // Asked first and out of line: with no one listening, an insert has no room for two of these.
+        if LevelFilter::current() >= LevelFilter::DEBUG {
+            self.log(event);
+        }
         self.emit_quietly(event);
+    }
+
+    #[cold]
+    fn log(&self, event: CacheEvent) {
+        tracing::debug!(target: "bedplate_cache", cache = self.name, ?event, "cache event");
     }
 }

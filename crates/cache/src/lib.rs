@@ -6,14 +6,22 @@ mod builder;
 mod cache;
 mod clock;
 mod config;
+mod counters;
 mod engine;
 mod entry;
 mod error;
 mod expiry;
+mod held;
 mod inner;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod invalidation;
 mod latency;
 mod load;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod memo;
+mod node;
 mod observer;
 mod outgoing;
 mod policy;
@@ -25,24 +33,41 @@ mod shard;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
 mod stats;
+mod sweep;
+mod sweeper;
+mod sync;
 mod weigh;
 
+#[cfg(feature = "macros")]
+pub use bedplate_cache_macros::{Weigh, memoize};
 pub use builder::CacheBuilder;
 pub use cache::Cache;
-#[cfg(feature = "coarse-clock")]
-pub use clock::CoarseClock;
-pub use clock::{Clock, ManualClock, TokioClock};
+pub use clock::{Clock, CoarseClock, ManualClock, TokioClock};
 pub use config::CacheConfig;
 pub use entry::{EntryOptions, Insertion};
 pub use error::{ConfigError, LoadError};
-pub use invalidation::{CacheKey, Glob, GlobError, Invalidation, InvalidationSink, Tag};
+pub use invalidation::{CacheKey, Glob, GlobError, Invalidation, InvalidationSink, Tag, TextKey};
 pub use latency::LatencyHistogram;
 pub use load::{Batch, Fetched, LoadContext, Source};
+pub use node::AdvisorConfig;
+#[cfg(feature = "remote")]
+pub use node::{Flushed, NodeConfig, WriteMode};
+#[cfg(feature = "snapshot")]
+pub use node::{SnapshotTaken, WarmStart};
 pub use observer::{CacheEvent, LoadOutcome, MissCause, Observer};
+pub use policy::EvictionPolicy;
 pub use stats::CacheStats;
 pub use weigh::{ByWeight, Weigh, Weigher};
 
 /// The blocks of the guide are tests too.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/guides/cache.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/watch.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/memoize.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/weigh.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/resilience.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/remote.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/advise.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/snapshot.md")]
+#[doc = include_str!("../../../docs/src/guides/cache/semantic.md")]
 struct Guide;

@@ -86,6 +86,24 @@ pub enum CacheEvent {
     TimedOut,
     /// A caller joined a load that was under way.
     Coalesced,
+    /// The remote tier answered a load, so that no loader ran.
+    RemoteHit,
+    /// The remote tier had nothing to serve for a load.
+    RemoteMiss,
+    /// The remote tier did not answer, or gave what cannot be read; the load goes on as after a miss.
+    RemoteFailed,
+    /// Word from other nodes may have been missed: nothing held is trusted as fresh any more.
+    Suspected,
+    /// The hit ratio fell below the target of the advisor.
+    HitRatioFell {
+        /// To this, in thousandths.
+        permille: u16,
+    },
+    /// The hit ratio is well above the target of the advisor again.
+    HitRatioRecovered {
+        /// At this, in thousandths.
+        permille: u16,
+    },
     /// A load ended.
     LoadFinished {
         /// How.

@@ -57,8 +57,9 @@ impl<K, V> Outgoing<K, V> {
         Self { first: None, rest: Vec::new() }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, why: Why, entry: (K, Entry<V>)) {
-        let gone = Gone { why, weight: entry.1.weight, _entry: entry };
+        let gone = Gone { why, weight: entry.1.weight(), _entry: entry };
         if self.first.is_none() {
             self.first = Some(gone);
         } else {

@@ -41,6 +41,8 @@ pub struct CacheStats {
     pub refusals: u64,
     /// Loads that were started, refreshes included.
     pub loads: u64,
+    /// Loads that the remote tier answered, so that no loader ran.
+    pub remote_hits: u64,
     /// Loads that were started to refresh what was served meanwhile.
     pub refreshes: u64,
     /// Loads that ended in an error or a panic, or were cut off by the end of their runtime.
@@ -70,10 +72,15 @@ impl CacheStats {
 
     /// Returns the share of lookups that were served, 0 to 1; `None` before the first lookup.
     pub fn hit_ratio(&self) -> Option<f64> {
-        let hits = self.hits.saturating_add(self.hits_stale).saturating_add(self.hits_negative);
+        let hits = self.all_hits();
         let lookups = hits.saturating_add(self.misses());
         #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 52 bits")]
         (lookups > 0).then(|| hits as f64 / lookups as f64)
+    }
+
+    /// Returns all lookups that were served at once.
+    pub(crate) const fn all_hits(&self) -> u64 {
+        self.hits.saturating_add(self.hits_stale).saturating_add(self.hits_negative)
     }
 
     /// Counts a lookup that was served.
@@ -120,6 +127,7 @@ impl CacheStats {
             invalidated,
             refusals,
             loads,
+            remote_hits: _,
             refreshes,
             load_failures,
             coalesced,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +146,12 @@ impl Weigh for String {
 impl Weigh for str {
     fn heap_bytes(&self) -> u64 {
         0
+    }
+}
+
+impl Weigh for PathBuf {
+    fn heap_bytes(&self) -> u64 {
+        bytes(self.capacity())
     }
 }
 

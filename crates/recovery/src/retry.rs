@@ -397,6 +397,7 @@ impl Policy for Retry {
             let mut cx = cx;
             if let Some(call) = &budgeted {
                 match call.first(|| env.clock.now()) {
+                    Ok(Duration::ZERO) => {}
                     Ok(wait) => pause(env, env.clock.now(), wait).await,
                     Err(exhausted) => return Err(refused(env, exhausted)),
                 }
@@ -451,6 +452,14 @@ impl Policy for Retry {
                     return Err(failure);
                 };
                 let after = after.max(wait);
+                // The wait for the budget may reach past the deadline where the delay did not.
+                if cx.deadline().is_some_and(|deadline| now.checked_add(after).is_none_or(|next| next >= deadline)) {
+                    if let Some(call) = &mut budgeted {
+                        call.undo(now);
+                    }
+                    give_up(env, attempt, class, GiveUp::Deadline);
+                    return Err(failure);
+                }
                 last = Some(failure);
                 will_retry(env, attempt, class, after);
                 pause(env, now, after).await;

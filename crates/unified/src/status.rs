@@ -120,11 +120,13 @@ pub(crate) fn register(system: &Arc<System>) -> Result<(), ConfigError> {
     use MetricKind::{Counter, Gauge};
     type Count = fn(&System) -> u64;
     type Labeled = fn(&System) -> Vec<(&'static str, u64)>;
-    let counts: [(&'static str, MetricKind, &'static str, Count); 8] = [
+    let counts: [(&'static str, MetricKind, &'static str, Count); 10] = [
         ("bedplate_requests_in_flight", Gauge, "Requests under way.", |system| system.counters().in_flight),
         ("bedplate_retries_total", Counter, "Attempts beyond the first.", |system| system.counters().retries),
         ("bedplate_cache_entries", Gauge, "Answers in the cache.", |system| system.cache.stats().entries),
         ("bedplate_cache_bytes", Gauge, "What the cached answers weigh.", |system| system.cache.stats().bytes),
+        ("bedplate_cache_evictions_total", Counter, "Answers that gave way.", |system| system.cache.stats().evictions),
+        ("bedplate_cache_load_failures_total", Counter, "Failed loads.", |system| system.cache.stats().load_failures),
         ("bedplate_tasks_queued", Gauge, "Requests that wait for a worker.", |system| system.pool.stats().queued),
         ("bedplate_tasks_running", Gauge, "Requests that hold a worker.", |system| system.pool.stats().running),
         ("bedplate_tasks_rejected_total", Counter, "Requests that found no room.", |system| {

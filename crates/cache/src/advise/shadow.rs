@@ -176,6 +176,12 @@ impl SharedShadow {
         Self { threshold: AtomicU64::new(shadow.threshold), shadow: Mutex::new(shadow) }
     }
 
+    /// Tells whether requests of the key of this hash are followed at all.
+    #[inline]
+    pub fn follows(&self, hash: u64) -> bool {
+        mix(hash) <= self.threshold.load(Ordering::Relaxed)
+    }
+
     /// Takes note of a request, see [`Shadow::record`].
     pub fn record(&self, hash: u64, weight: u64) {
         self.with(hash, |shadow| shadow.record(hash, weight));
@@ -197,7 +203,7 @@ impl SharedShadow {
     }
 
     fn with(&self, hash: u64, note: impl FnOnce(&mut Shadow)) {
-        if mix(hash) > self.threshold.load(Ordering::Relaxed) {
+        if !self.follows(hash) {
             return;
         }
         let mut shadow = self.shadow.lock();

@@ -6,7 +6,7 @@ use crate::load::Source;
 
 /// What is stored under a key, if it was not invalidated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Held {
+pub(crate) enum State {
     Nothing,
     Value(Times),
     /// The key is known to be absent.
@@ -34,14 +34,14 @@ pub(crate) enum Step {
 }
 
 /// Decides for a call that comes now.
-pub(crate) fn on_call(now: Tick, held: Held, wants: Wants, load_under_way: bool) -> Step {
+pub(crate) fn on_call(now: Tick, held: State, wants: Wants, load_under_way: bool) -> Step {
     let wait = if load_under_way { Step::Join } else { Step::Load };
     match held {
-        Held::Absence(times) if wants == Wants::ValueOrAbsence && !times.fresh.has_passed(now) => {
+        State::Absence(times) if wants == Wants::ValueOrAbsence && !times.fresh.has_passed(now) => {
             Step::Serve(Source::Negative)
         }
-        Held::Nothing | Held::Absence(_) => wait,
-        Held::Value(times) => {
+        State::Nothing | State::Absence(_) => wait,
+        State::Value(times) => {
             let throttled = times.retry.is_some_and(|retry| !retry.has_passed(now));
             let may_refresh = !load_under_way && !throttled;
             let serve = |source| if may_refresh { Step::ServeAndRefresh(source) } else { Step::Serve(source) };
@@ -62,15 +62,15 @@ pub(crate) fn on_call(now: Tick, held: Held, wants: Wants, load_under_way: bool)
 
 /// Decides for a caller whose patience, soft or hard, has ended before the load: whether what is
 /// held is given instead.
-pub(crate) fn on_wait(now: Tick, held: Held) -> Option<Source> {
+pub(crate) fn on_wait(now: Tick, held: State) -> Option<Source> {
     usable(now, held).then_some(Source::StaleOnTimeout)
 }
 
 /// Decides what those who wait get when the load has failed, if it is not the error.
-pub(crate) fn on_failure(now: Tick, held: Held) -> Option<Source> {
+pub(crate) fn on_failure(now: Tick, held: State) -> Option<Source> {
     usable(now, held).then_some(Source::StaleOnError)
 }
 
-fn usable(now: Tick, held: Held) -> bool {
-    matches!(held, Held::Value(times) if !times.keep.has_passed(now))
+fn usable(now: Tick, held: State) -> bool {
+    matches!(held, State::Value(times) if !times.keep.has_passed(now))
 }

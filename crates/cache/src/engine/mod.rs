@@ -19,7 +19,7 @@
 mod decision;
 mod rules;
 
-pub(crate) use decision::{Held, Step, Wants, on_call, on_failure, on_wait};
+pub(crate) use decision::{State, Step, Wants, on_call, on_failure, on_wait};
 pub(crate) use rules::{Rules, Times};
 
 #[cfg(test)]

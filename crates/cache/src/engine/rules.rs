@@ -29,6 +29,11 @@ impl Rules {
             negative_ttl: config.negative_ttl,
         }
     }
+
+    /// Returns for how long a value is kept after its time to live, for whatever use.
+    pub(crate) fn stale_use(&self) -> Duration {
+        self.stale_while_revalidate.max(self.stale_if_error).unwrap_or_default()
+    }
 }
 
 /// The points at which something changes for an entry: `eager <= fresh <= revalidate <= keep`.

@@ -37,8 +37,8 @@ fn each_phase_of_a_value_has_its_step() {
     ];
     for wants in ANY {
         for (second, idle, under_way) in table {
-            assert_eq!(on_call(at(second), Held::Value(times(None)), wants, false), idle, "at {second}");
-            assert_eq!(on_call(at(second), Held::Value(times(None)), wants, true), under_way, "at {second}");
+            assert_eq!(on_call(at(second), State::Value(times(None)), wants, false), idle, "at {second}");
+            assert_eq!(on_call(at(second), State::Value(times(None)), wants, true), under_way, "at {second}");
         }
     }
 }
@@ -57,14 +57,14 @@ fn after_a_failure_nothing_is_loaded_until_the_retry() {
         (30, 40, Step::Load),
     ];
     for (second, retry, step) in table {
-        let held = Held::Value(times(Some(retry)));
+        let held = State::Value(times(Some(retry)));
         assert_eq!(on_call(at(second), held, Wants::Value, false), step, "at {second}, retry at {retry}");
     }
 }
 
 #[test]
 fn an_absence_serves_only_who_can_take_it_and_only_while_fresh() {
-    let held = Held::Absence(Times { eager: by(8), fresh: by(10), revalidate: by(10), keep: by(10), retry: None });
+    let held = State::Absence(Times { eager: by(8), fresh: by(10), revalidate: by(10), keep: by(10), retry: None });
     assert_eq!(on_call(at(9), held, Wants::ValueOrAbsence, false), Step::Serve(Source::Negative));
     assert_eq!(on_call(at(9), held, Wants::ValueOrAbsence, true), Step::Serve(Source::Negative));
     assert_eq!(on_call(at(9), held, Wants::Value, false), Step::Load);
@@ -76,15 +76,15 @@ fn an_absence_serves_only_who_can_take_it_and_only_while_fresh() {
 #[test]
 fn nothing_held_is_loaded_once() {
     for wants in ANY {
-        assert_eq!(on_call(at(1), Held::Nothing, wants, false), Step::Load);
-        assert_eq!(on_call(at(1), Held::Nothing, wants, true), Step::Join);
+        assert_eq!(on_call(at(1), State::Nothing, wants, false), Step::Load);
+        assert_eq!(on_call(at(1), State::Nothing, wants, true), Step::Join);
     }
-    assert_eq!((on_wait(at(1), Held::Nothing), on_failure(at(1), Held::Nothing)), (None, None));
+    assert_eq!((on_wait(at(1), State::Nothing), on_failure(at(1), State::Nothing)), (None, None));
 }
 
 #[test]
 fn what_is_kept_is_given_for_a_failure_or_a_long_wait() {
-    let held = Held::Value(times(None));
+    let held = State::Value(times(None));
     assert_eq!(on_wait(at(29), held), Some(Source::StaleOnTimeout));
     assert_eq!(on_failure(at(29), held), Some(Source::StaleOnError));
     assert_eq!((on_wait(at(30), held), on_failure(at(30), held)), (None, None));
@@ -115,9 +115,9 @@ fn story() -> impl Strategy<Value = Story> {
 }
 
 impl Story {
-    fn held(self, stored: u64) -> Held {
+    fn state(self, stored: u64) -> State {
         let fresh = stored + self.lives;
-        Held::Value(Times {
+        State::Value(Times {
             eager: by(stored + self.eager_after),
             fresh: by(fresh),
             revalidate: by(fresh + self.revalidates_for),
@@ -148,7 +148,7 @@ proptest! {
     #[test]
     fn the_engine_does_as_the_rules_are_told(story in story(), stored in 0..1000u64, under_way: bool) {
         let now = at(stored + story.age);
-        let step = on_call(now, story.held(stored), Wants::Value, under_way);
+        let step = on_call(now, story.state(stored), Wants::Value, under_way);
         let done = match step {
             Step::Serve(source) => (Some(source), false),
             Step::ServeAndRefresh(source) => (Some(source), true),
@@ -158,7 +158,7 @@ proptest! {
         prop_assert_eq!(done, story.told(under_way));
         prop_assert!(!(under_way && done.1), "two loads of one key");
         let kept = story.age < story.lives + story.kept_for;
-        prop_assert_eq!(on_failure(now, story.held(stored)).is_some(), kept);
-        prop_assert_eq!(on_wait(now, story.held(stored)).is_some(), kept);
+        prop_assert_eq!(on_failure(now, story.state(stored)).is_some(), kept);
+        prop_assert_eq!(on_wait(now, story.state(stored)).is_some(), kept);
     }
 }

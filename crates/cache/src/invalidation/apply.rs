@@ -26,13 +26,21 @@ where
     /// says, to be given if the next load fails or takes too long. It is not served while it is
     /// refreshed: who asks waits for the load. Without `stale_if_error` the entry is removed.
     ///
-    /// A load of this key that began before is not stored.
+    /// A load of this key that began before is not stored. Others are told as by
+    /// [`remove`](Self::remove).
     pub fn expire<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        K: Borrow<Q> + From<Q::Owned>,
+        Q: Hash + Eq + ToOwned + ?Sized,
     {
-        self.inner.expire(key)
+        if !self.inner.has_listeners() {
+            return self.inner.expire(key);
+        }
+        let told = Invalidation::Expire(K::from(key.to_owned()));
+        let word = self.inner.announce(&told);
+        let was_live = self.inner.expire(key);
+        self.inner.publish(&told, word);
+        was_live
     }
 
     /// Makes every entry untrue that carries a tag.
@@ -55,8 +63,10 @@ where
     /// ```
     pub fn invalidate_tag(&self, tag: impl Into<Tag>) {
         let tag = tag.into();
-        self.inner.open(Scope::Tag(tag.clone()));
-        self.inner.publish(|| Invalidation::Tag(tag));
+        let told = Invalidation::Tag(tag.clone());
+        let word = self.inner.announce(&told);
+        self.inner.open(Scope::Tag(tag));
+        self.inner.publish(&told, word);
     }
 }
 
@@ -68,9 +78,7 @@ where
     /// Makes every entry untrue whose key begins with a text; else as
     /// [`invalidate_tag`](Self::invalidate_tag).
     pub fn invalidate_prefix(&self, prefix: impl AsRef<str>) {
-        let prefix: Arc<str> = Arc::from(prefix.as_ref());
-        self.inner.open(prefix_scope(&prefix));
-        self.inner.publish(|| Invalidation::Prefix(prefix));
+        self.invalidate(Invalidation::Prefix(Arc::from(prefix.as_ref())));
     }
 
     /// Makes every entry untrue whose key a pattern fits; else as
@@ -93,17 +101,17 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn invalidate_glob(&self, pattern: &str) -> Result<(), GlobError> {
-        let glob = Glob::new(pattern)?;
-        self.inner.open(glob_scope(&glob));
-        self.inner.publish(|| Invalidation::Glob(glob));
+        self.invalidate(Invalidation::Glob(Glob::new(pattern)?));
         Ok(())
     }
 
-    /// Invalidates here what a message says, and passes it on to the
-    /// [`InvalidationSink`](crate::InvalidationSink), if there is one.
+    /// Invalidates here what a message says, and passes it on to the remote tier, to other nodes and to
+    /// the [`InvalidationSink`](crate::InvalidationSink), where there are any.
+    #[expect(clippy::needless_pass_by_value, reason = "an invalidation is made to be given away")]
     pub fn invalidate(&self, invalidation: Invalidation<K>) {
+        let word = self.inner.announce(&invalidation);
         self.apply(&invalidation);
-        self.inner.publish(|| invalidation);
+        self.inner.publish(&invalidation, word);
     }
 
     /// Invalidates here what another cache was told, without passing it on.
@@ -137,7 +145,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// Makes a scope untrue, and sweeps if that left too many tombstones.
-    fn open(&self, scope: Scope<K>) {
+    pub(crate) fn open(&self, scope: Scope<K>) {
         let crowded = self.generations().open(scope);
         self.emit(CacheEvent::InvalidationApplied);
         if crowded {
@@ -145,7 +153,7 @@ where
         }
     }
 
-    fn expire<Q>(&self, key: &Q) -> bool
+    pub(crate) fn expire<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -156,18 +164,11 @@ where
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
         let overtaken = shard.core.flights.detach(hash, key);
-        let buried = shard.bury(self.budget(), self.generations(), &lookup, now);
+        let buried = shard.bury(self.budget(), &self.judge(now), &lookup);
         let was_live =
-            shard.core.entries.peek(&lookup).is_some_and(|entry| entry.value.is_some() && !entry.fresh.has_passed(now));
+            shard.core.entries.peek(&lookup).is_some_and(|entry| entry.held.is_some() && entry.is_fresh(now));
         match (self.rules().stale_if_error, shard.core.entries.peek_mut(&lookup)) {
-            (Some(window), Some(entry)) if entry.value.is_some() => {
-                // Within the window of the cache, and never longer than the entry was kept anyway.
-                entry.keep = entry.keep.min(now.deadline().plus(window));
-                entry.fresh = entry.fresh.min(now.deadline());
-                let extra = entry.extra_mut();
-                extra.revalidate = Some(now.deadline());
-                extra.retry = None;
-            }
+            (Some(window), Some(entry)) if entry.held.is_some() => entry.expire(self.rules(), now, window),
             (_, Some(_)) => {
                 if let Some(gone) = shard.take(self.budget(), &lookup) {
                     out.push(Why::Removed, gone);

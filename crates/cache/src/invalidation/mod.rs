@@ -16,6 +16,6 @@ mod tag;
 
 pub(crate) use generations::{Generations, Scope};
 pub use glob::{Glob, GlobError};
-pub use key::CacheKey;
+pub use key::{CacheKey, TextKey};
 pub use message::{Invalidation, InvalidationSink};
 pub use tag::Tag;

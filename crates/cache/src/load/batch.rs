@@ -105,10 +105,10 @@ where
                 batch.put(key, receive(inner, waited, who).unwrap_or(Err(LoadError::Aborted)));
             }
             for (hash, joined) in joins {
-                if lineage::contains(joined.identity) {
+                let Some(_wait) = lineage::wait_for(&joined.landing) else {
                     batch.failed.insert(joined.key, LoadError::Reentrant);
                     continue;
-                }
+                };
                 let waited = wait(inner, hash, &joined.landing, patience).await;
                 let who = Recipient { source: Source::Coalesced, came: joined.came, wants: Wants::ValueOrAbsence };
                 match receive(inner, waited, who) {
@@ -166,11 +166,10 @@ where
     M: IntoIterator<Item = (K, V)>,
     E: Send + Sync + 'static,
 {
-    let keys = flights.iter().filter_map(|flight| flight.key().cloned()).collect();
     let identities = flights.iter().map(Flight::identity);
     let lineage = if background { lineage::found(identities) } else { lineage::extend(identities) };
     let loader = Arc::clone(loader);
-    let load = move |cx| async move { (*loader)(keys, cx).await.map(|brought| brought.into_iter().collect()) };
+    let load = move |keys, cx| async move { (*loader)(keys, cx).await.map(|brought| brought.into_iter().collect()) };
     let load = lineage::scope(lineage, task::run_many(flights, load)).in_current_span();
     if background {
         drop(runtime.spawn(load));

@@ -13,7 +13,7 @@ use super::context::LoadContext;
 use super::fetched::{Fetched, Source};
 use super::flight::{Entered, enter, instead};
 use super::landing::{Landing, Outcome};
-use super::patience::{Patience, Received, Recipient, Waited, receive};
+use super::patience::{Call, Patience, Received, Recipient, Waited, receive};
 use super::{lineage, task};
 use crate::cache::Cache;
 use crate::engine::Wants;
@@ -57,11 +57,12 @@ where
         F: FnOnce(LoadContext) -> Result<V, E>,
         E: Send + Sync + 'static,
     {
-        let fetched = self.fetch_blocking(key, Wants::Value, |cx| loader(cx).map(Some))?;
+        let fetched = self.fetch_blocking(key, Call::of(Wants::Value), &mut Some(|cx| loader(cx).map(Some)))?;
         fetched.transpose().ok_or(LoadError::Aborted)
     }
 
-    fn fetch_blocking<F, E>(&self, mut key: K, wants: Wants, loader: F) -> Received<V, E>
+    /// Serves, joins or loads; a loader that is left was not needed.
+    pub(super) fn fetch_blocking<F, E>(&self, mut key: K, call: Call, loader: &mut Option<F>) -> Received<V, E>
     where
         F: FnOnce(LoadContext) -> Result<Option<V>, E>,
         E: Send + Sync + 'static,
@@ -70,32 +71,40 @@ where
         let hash = inner.hash(&key);
         let mut patience = None;
         loop {
-            match enter(inner, hash, key, wants, || true) {
+            match enter(inner, hash, key, call.wants, || true) {
                 Entered::Hit { served, refresh: None } => return Ok(served.into()),
                 Entered::Hit { served, refresh: Some(flight) } => {
+                    let Some(loader) = loader.take() else {
+                        return Ok(served.into());
+                    };
                     let (landing, lineage) = (flight.landing(), lineage::extend([flight.identity()]));
                     lineage::scope_blocking(lineage, || task::run_blocking(flight, loader));
                     return Ok(match landing.ended() {
-                        Some(Outcome::Brought { value: Some(value), .. }) => {
-                            Fetched::new(Some(value.clone()), Source::Loaded, Some(std::time::Duration::ZERO))
+                        Some(Outcome::Brought { value: Some(value), remote_age, .. }) => {
+                            let source = if remote_age.is_some() { Source::Remote } else { Source::Loaded };
+                            Fetched::new(Some(value.clone().into_value()), source, Some(remote_age.unwrap_or_default()))
                         }
                         _ => served.into(),
                     });
                 }
                 Entered::Lead { flight, landing } => {
+                    // There is one as long as this caller has led no load, and it leads one at most.
+                    let Some(loader) = loader.take() else {
+                        return Err(LoadError::Aborted);
+                    };
                     let lineage = lineage::extend([flight.identity()]);
                     lineage::scope_blocking(lineage, || task::run_blocking(flight, loader));
-                    let who = Recipient { source: Source::Loaded, came: 0, wants };
+                    let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
                     let received = landing.ended().and_then(|outcome| receive(inner, Waited::Ended(outcome), who));
                     return received.unwrap_or(Err(LoadError::Aborted));
                 }
                 Entered::Join(joined) => {
-                    if lineage::contains(joined.identity) {
+                    let Some(_wait) = lineage::wait_for(&joined.landing) else {
                         return Err(LoadError::Reentrant);
-                    }
-                    let patience = *patience.get_or_insert_with(|| Patience::begin(inner.rules()));
+                    };
+                    let patience = *patience.get_or_insert_with(|| call.patience(inner.rules()));
                     let waited = wait_blocking(inner, hash, &joined.landing, patience);
-                    let who = Recipient { source: Source::Coalesced, came: joined.came, wants };
+                    let who = Recipient { source: Source::Coalesced, came: joined.came, wants: call.wants };
                     if let Some(received) = receive(inner, waited, who) {
                         return received;
                     }
@@ -135,7 +144,7 @@ where
 }
 
 /// Blocks the thread until a future is ready or a time is reached.
-fn block_until<F: Future>(mut future: Pin<&mut F>, until: Option<Instant>) -> Option<F::Output> {
+pub(crate) fn block_until<F: Future>(mut future: Pin<&mut F>, until: Option<Instant>) -> Option<F::Output> {
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(Arc::clone(&bell));
     loop {

@@ -30,6 +30,20 @@ pub(crate) enum Storage {
     HandOutOnly,
 }
 
+impl Directives {
+    /// Of a value that no loader brought.
+    #[cfg(feature = "remote")]
+    pub(crate) const fn storing(options: EntryOptions) -> Self {
+        Self { options, storage: Storage::Store }
+    }
+
+    /// How old the value is, if it comes from the remote tier.
+    #[cfg(feature = "remote")]
+    pub(crate) fn remote_age(&self) -> Option<Duration> {
+        self.options.arrival.and_then(|arrival| arrival.remote_age)
+    }
+}
+
 impl LoadContext {
     pub(crate) fn new() -> Self {
         let directives = Directives { options: EntryOptions::new(), storage: Storage::Store };

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use super::context::LoadContext;
 use super::fetched::{Fetched, Source};
 use super::flight::{Entered, enter};
-use super::patience::{Patience, Received, Recipient, receive, wait};
+use super::patience::{Call, Received, Recipient, receive, wait};
 use super::{lineage, task};
 use crate::cache::Cache;
 use crate::engine::Wants;
@@ -85,7 +85,7 @@ where
             let load = loader(cx);
             async move { load.await.map(Some) }
         };
-        let fetched = self.fetch(key, Wants::Value, loader).await?;
+        let fetched = self.fetch(key, Call::of(Wants::Value), &mut Some(|| loader)).await?;
         // Who wants a value is not given the absence of one.
         fetched.transpose().ok_or(LoadError::Aborted)
     }
@@ -131,11 +131,14 @@ where
         Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Send + Sync + 'static,
     {
-        self.fetch(key, Wants::ValueOrAbsence, loader).await
+        self.fetch(key, Call::of(Wants::ValueOrAbsence), &mut Some(|| loader)).await
     }
 
-    async fn fetch<F, Fut, E>(&self, mut key: K, wants: Wants, loader: F) -> Received<V, E>
+    /// Serves, joins or loads. The loader is made only for a load, so that a hit costs nothing of
+    /// what it owns; what is left in `make` was not needed.
+    pub(super) async fn fetch<M, F, Fut, E>(&self, mut key: K, call: Call, make: &mut Option<M>) -> Received<V, E>
     where
+        M: FnOnce() -> F,
         F: FnOnce(LoadContext) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Send + Sync + 'static,
@@ -144,11 +147,14 @@ where
         let hash = inner.hash(&key);
         let mut patience = None;
         loop {
-            match enter(inner, hash, key, wants, has_runtime) {
+            match enter(inner, hash, key, call.wants, has_runtime) {
                 Entered::Hit { served, refresh } => {
-                    if let (Some(flight), Ok(runtime)) = (refresh, Handle::try_current()) {
+                    if let Some(flight) = refresh
+                        && let Ok(runtime) = Handle::try_current()
+                        && let Some(make) = make.take()
+                    {
                         let lineage = lineage::found([flight.identity()]);
-                        let load = lineage::scope(lineage, task::run(flight, loader));
+                        let load = lineage::scope(lineage, task::run(flight, make()));
                         drop(runtime.spawn(load.in_current_span()));
                     }
                     return Ok(served.into());
@@ -157,22 +163,25 @@ where
                     let Ok(runtime) = Handle::try_current() else {
                         return Err(LoadError::NoRuntime);
                     };
-                    let patience = patience.unwrap_or_else(|| Patience::begin(inner.rules()));
+                    // There is one as long as this caller has led no load, and it leads one at most.
+                    let Some(make) = make.take() else {
+                        return Err(LoadError::Aborted);
+                    };
+                    let patience = patience.unwrap_or_else(|| call.patience(inner.rules()));
                     let lineage = lineage::extend([flight.identity()]);
-                    let load = lineage::scope(lineage, task::run(flight, loader));
-                    start(&runtime, load.in_current_span()).await;
+                    start(&runtime, lineage::scope(lineage, task::run(flight, make())).in_current_span()).await;
                     let waited = wait(inner, hash, &landing, patience).await;
                     // The error is of this caller's own loader, so it is of this caller's type.
-                    let who = Recipient { source: Source::Loaded, came: 0, wants };
+                    let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
                     return receive(inner, waited, who).unwrap_or(Err(LoadError::Aborted));
                 }
                 Entered::Join(joined) => {
-                    if lineage::contains(joined.identity) {
+                    let Some(_wait) = lineage::wait_for(&joined.landing) else {
                         return Err(LoadError::Reentrant);
-                    }
-                    let patience = *patience.get_or_insert_with(|| Patience::begin(inner.rules()));
+                    };
+                    let patience = *patience.get_or_insert_with(|| call.patience(inner.rules()));
                     let waited = wait(inner, hash, &joined.landing, patience).await;
-                    let who = Recipient { source: Source::Coalesced, came: joined.came, wants };
+                    let who = Recipient { source: Source::Coalesced, came: joined.came, wants: call.wants };
                     if let Some(received) = receive(inner, waited, who) {
                         return received;
                     }
@@ -193,10 +202,14 @@ pub(super) fn has_runtime() -> bool {
 /// A loader that has its value at once, from memory or a lower tier, thus costs no task. Nothing is
 /// lost by it: a caller cannot be dropped in the middle of a poll, and whoever polls a future anew
 /// is who gets woken.
-pub(super) async fn start(runtime: &Handle, load: impl Future<Output = ()> + Send + 'static) {
+///
+/// Boxed at once, so that the caller's future does not have room for it.
+pub(super) fn start(runtime: &Handle, load: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> {
     let mut load = Box::pin(load);
-    let first = poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await;
-    if first.is_pending() {
-        drop(runtime.spawn(load));
+    async move {
+        let first = poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await;
+        if first.is_pending() {
+            drop(runtime.spawn(load));
+        }
     }
 }

@@ -27,7 +27,8 @@ impl<V> Fetched<V> {
         self.source
     }
 
-    /// Returns for how long the value has been stored: zero for one that was just loaded, `None` for
+    /// Returns for how long the value has been stored: zero for one that was just loaded, for
+    /// one from the remote tier how long ago it began to be true, `None` for
     /// an entry without a time to live, for which the clock is not read.
     pub const fn age(&self) -> Option<Duration> {
         self.age
@@ -74,14 +75,16 @@ pub enum Source {
     Negative,
     /// From a load that this call started.
     Loaded,
+    /// From the remote tier, which was asked before the loader of this call and instead of it.
+    Remote,
     /// From a load that another call had started.
     Coalesced,
 }
 
 impl Source {
-    /// Tells whether the answer was in the cache already.
+    /// Tells whether the answer was in memory already.
     pub const fn is_hit(self) -> bool {
-        !matches!(self, Self::Loaded | Self::Coalesced)
+        !matches!(self, Self::Loaded | Self::Remote | Self::Coalesced)
     }
 
     /// Tells whether the time to live of the value was over.

@@ -11,6 +11,7 @@ use super::lineage::Identified;
 use super::task::panic_message;
 use crate::engine::on_failure;
 use crate::expiry::{Deadline, Tick};
+use crate::held::Held;
 use crate::inner::Inner;
 use crate::observer::{CacheEvent, LoadOutcome};
 use crate::outgoing::{Outgoing, Why};
@@ -53,66 +54,84 @@ where
     }
 
     pub(crate) fn identity(&self) -> Identified {
-        match &self.lead {
-            Some(lead) => {
-                let weak: Weak<Lead<K>> = Arc::downgrade(lead);
-                weak
-            }
-            None => Weak::<Lead<K>>::new(),
-        }
+        let weak: Weak<Landing<V>> = Arc::downgrade(&self.landing);
+        weak
     }
 
     pub(super) fn landing(&self) -> Arc<Landing<V>> {
         Arc::clone(&self.landing)
     }
 
+    #[cfg(feature = "remote")]
+    pub(crate) const fn inner(&self) -> &Arc<Inner<K, V>> {
+        &self.inner
+    }
+
+    #[cfg(feature = "remote")]
+    pub(crate) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
     pub(crate) fn key(&self) -> Option<&K> {
         self.lead.as_ref().map(|lead| &lead.key)
     }
 
-    /// Ends the load: stores what is to be stored, then tells everyone who waits.
-    pub(crate) fn finish(mut self, result: Result<Option<V>, Failure>, directives: Directives) {
-        let Some(lead) = self.lead.take() else { return };
-        let (outcome, how) = match result {
+    /// Ends the load: stores what is to be stored, then tells everyone who waits. Tells whether what it
+    /// brought is true of its key now, for who passes it on.
+    pub(crate) fn finish(mut self, result: Result<Option<V>, Failure>, directives: Directives) -> bool {
+        let Some(lead) = self.lead.take() else { return false };
+        let Ended { outcome, how, is_true } = match result {
             Ok(value) => self.bring(lead, value, directives),
             Err(why) => self.fail(&lead, why),
         };
         self.tell(how);
         self.landing.end(outcome);
+        is_true
     }
 
-    fn bring(&self, lead: Arc<Lead<K>>, value: Option<V>, directives: Directives) -> (Outcome<V>, LoadOutcome) {
+    fn bring(&self, lead: Arc<Lead<K>>, value: Option<V>, directives: Directives) -> Ended<V> {
+        #[cfg(feature = "remote")]
+        let remote_age = directives.remote_age();
+        #[cfg(not(feature = "remote"))]
+        let remote_age = None;
         if directives.storage == Storage::HandOutOnly {
             let mut shard = self.inner.shard(self.hash).lock();
             let slot = shard.core.flights.take(self.hash, &lead);
             let overtaken = self.overtaken(&lead.key, &directives);
             drop(shard);
             drop(slot);
-            return (Outcome::Brought { value, overtaken }, LoadOutcome::NotStored);
+            let value = value.map(|value| self.inner.hold(value));
+            let outcome = Outcome::Brought { value, overtaken, remote_age };
+            return Ended { outcome, how: LoadOutcome::NotStored, is_true: false };
         }
-        // Both are the user's code; neither may end this task without word to those who wait.
-        let prepared = catch_unwind(AssertUnwindSafe(|| {
-            let weight = self.inner.weigh(&lead.key, value.as_ref(), &directives.options.tags);
-            (weight, value.clone())
-        }));
-        match prepared {
-            Ok((weight, copy)) => {
-                let (overtaken, how) = match copy {
+        // The user's code, which may not end this task without word to those who wait.
+        let tags = &directives.options.tags;
+        let weighed = catch_unwind(AssertUnwindSafe(|| self.inner.weigh(&lead.key, value.as_ref(), tags)));
+        match weighed {
+            Ok(weight) => {
+                let value = value.map(|value| self.inner.hold(value));
+                let (overtaken, how, is_true) = match &value {
                     None if self.inner.rules().negative_ttl.is_none() => self.forget(&lead, &directives),
-                    copy => self.store(lead, copy, weight, directives),
+                    held => self.store(lead, held.clone(), weight, directives),
                 };
-                (Outcome::Brought { value, overtaken }, how)
+                Ended { outcome: Outcome::Brought { value, overtaken, remote_age }, how, is_true }
             }
             Err(panic) => self.fail(&lead, Failure::Panic(panic_message(&*panic))),
         }
     }
 
     /// Stores what was loaded, if nothing made it untrue meanwhile.
-    fn store(&self, lead: Arc<Lead<K>>, value: Option<V>, weight: u64, directives: Directives) -> (u64, LoadOutcome) {
+    fn store(
+        &self,
+        lead: Arc<Lead<K>>,
+        held: Option<Held<V>>,
+        weight: u64,
+        directives: Directives,
+    ) -> (u64, LoadOutcome, bool) {
         let inner = &*self.inner;
         let limit = inner.budget().max_entry();
-        let absent = value.is_none();
-        let (mut entry, _) = inner.entry(value, weight, directives.options);
+        let absent = held.is_none();
+        let (mut entry, now) = inner.entry_of(self.hash, held, weight, directives.options);
         entry.seq = self.seq;
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
@@ -134,37 +153,37 @@ where
         let storable = entitled && overtaken == 0 && !refused;
         // What is not stored is bound here, to be dropped after the lock.
         let (stored, _displaced, _kept) = match Arc::into_inner(lead).map(|lead| lead.key) {
-            Some(key) if storable => (true, shard.put(inner.budget(), self.hash, key, entry, &mut out), None),
+            Some(key) if storable => (true, shard.put(inner.budget(), self.hash, key, entry, now, &mut out), None),
             key => (false, None, Some((key, entry))),
         };
         drop(shard);
         inner.release(out);
         if stored {
+            inner.weighed(self.hash, weight);
             inner.emit(CacheEvent::Inserted { weight });
             inner.settle(self.hash);
-            return (overtaken, if absent { LoadOutcome::Absent } else { LoadOutcome::Stored });
+            return (overtaken, if absent { LoadOutcome::Absent } else { LoadOutcome::Stored }, true);
         }
         if refused {
             inner.emit(CacheEvent::Refused { weight, limit });
         }
-        (overtaken, LoadOutcome::NotStored)
+        (overtaken, LoadOutcome::NotStored, entitled && overtaken == 0)
     }
 
     /// Drops what was stored of a key that the origin has no value for.
-    fn forget(&self, lead: &Arc<Lead<K>>, directives: &Directives) -> (u64, LoadOutcome) {
+    fn forget(&self, lead: &Arc<Lead<K>>, directives: &Directives) -> (u64, LoadOutcome, bool) {
         let mut out = Outgoing::new();
         let mut shard = self.inner.shard(self.hash).lock();
         let slot = shard.core.flights.take(self.hash, lead);
         let overtaken = self.overtaken(&lead.key, directives);
-        if slot.is_some()
-            && let Some(gone) = shard.take(self.inner.budget(), &Lookup::new(self.hash, &lead.key))
-        {
+        let entitled = slot.is_some();
+        if entitled && let Some(gone) = shard.take(self.inner.budget(), &Lookup::new(self.hash, &lead.key)) {
             out.push(Why::Removed, gone);
         }
         drop(shard);
         drop(slot);
         self.inner.release(out);
-        (overtaken, LoadOutcome::Absent)
+        (overtaken, LoadOutcome::Absent, entitled && overtaken == 0)
     }
 
     fn overtaken(&self, key: &K, directives: &Directives) -> u64 {
@@ -173,7 +192,7 @@ where
 
     /// Takes a failed load out of the table, and holds the next one back while there is a value to
     /// give instead.
-    fn fail(&self, lead: &Arc<Lead<K>>, why: Failure) -> (Outcome<V>, LoadOutcome) {
+    fn fail(&self, lead: &Arc<Lead<K>>, why: Failure) -> Ended<V> {
         let how = match &why {
             Failure::Error(_) => LoadOutcome::Failed,
             Failure::Panic(_) => LoadOutcome::Panicked,
@@ -185,21 +204,49 @@ where
         let slot = shard.core.flights.take(self.hash, lead);
         let core = &mut *shard.core;
         core.counts.load_failures += 1;
-        let source = slot.as_ref().and_then(|_| core.entries.pair(&lookup)).and_then(|(key, entry)| {
-            let untrue = inner.generations().overtaken(entry.seq, entry.tags(), key) != 0;
-            if untrue { None } else { on_failure(now, entry.held(inner.rules())) }
+        let judge = inner.judge(now);
+        let source = slot.as_ref().and_then(|_| {
+            core.entries.examine(&lookup, |key, entry| match entry.end(&judge, key) {
+                None => on_failure(now, entry.state(inner.rules())),
+                Some(_) => None,
+            })?
         });
         let stale = match (source, core.entries.peek_mut(&lookup)) {
             (Some(source), Some(entry)) => {
                 let backoff = inner.rules().error_backoff;
                 entry.extra_mut().retry = Some(Deadline::after(now, backoff));
-                Some(Served { value: entry.value.clone(), source, age: entry.age(now) })
+                Some(Served { value: entry.held.clone(), source, age: entry.age(now) })
             }
             _ => None,
         };
         drop(shard);
         drop(slot);
-        (Outcome::Failed { why, stale }, how)
+        Ended { outcome: Outcome::Failed { why, stale }, how, is_true: false }
+    }
+
+    /// Keeps a value that is stale already for the case that this load fails.
+    #[cfg(feature = "remote")]
+    pub(crate) fn stash(&self, key: K, value: V, options: crate::entry::EntryOptions) {
+        let inner = &*self.inner;
+        let weight = inner.weigh(&key, Some(&value), &options.tags);
+        if weight > inner.budget().max_entry() {
+            return;
+        }
+        let (mut entry, now) = inner.entry_of(self.hash, Some(inner.hold(value)), weight, options);
+        entry.seq = self.seq;
+        let mut out = Outgoing::new();
+        let mut shard = inner.shard(self.hash).lock();
+        let entitled = self.lead.as_ref().is_some_and(|lead| shard.core.flights.has(self.hash, lead));
+        let overtaken = inner.generations().overtaken_load(self.seq, entry.tags(), &key) != 0;
+        // What is not stored is bound here, to be dropped after the lock.
+        let (_displaced, _kept) = if entitled && !overtaken {
+            (shard.put(inner.budget(), self.hash, key, entry, now, &mut out), None)
+        } else {
+            (None, Some((key, entry)))
+        };
+        drop(shard);
+        inner.release(out);
+        inner.settle(self.hash);
     }
 
     fn tell(&self, outcome: LoadOutcome) {
@@ -209,6 +256,13 @@ where
         }
         self.inner.emit(CacheEvent::LoadFinished { outcome, elapsed });
     }
+}
+
+/// What a load came to.
+struct Ended<V> {
+    outcome: Outcome<V>,
+    how: LoadOutcome,
+    is_true: bool,
 }
 
 impl<K, V> Drop for Flight<K, V>

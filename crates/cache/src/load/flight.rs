@@ -16,13 +16,15 @@ use hashbrown::HashTable;
 use super::fetched::Source;
 use super::finish::Flight;
 use super::landing::Landing;
-use super::lineage::{self, Identity};
-use crate::engine::{Held, Step, Wants, on_call, on_wait};
+use crate::engine::{State, Step, Wants, on_call, on_wait};
+use crate::entry::Entry;
+use crate::held::Held;
 use crate::inner::Inner;
 use crate::observer::{CacheEvent, MissCause};
 use crate::policy::{Lookup, Policy as _};
+use crate::shard::{Core, Glance};
 
-/// The key of a load; its address is the load's identity.
+/// The key of a load; its address tells the slots of one key apart.
 #[derive(Debug)]
 pub(crate) struct Lead<K> {
     pub(super) key: K,
@@ -81,6 +83,12 @@ impl<K: Eq, V> FlightTable<K, V> {
         self.slots.find(hash, |slot| Arc::ptr_eq(&slot.landing, landing))
     }
 
+    /// Tells whether exactly this load may still store its value.
+    #[cfg(feature = "remote")]
+    pub(super) fn has(&self, hash: u64, lead: &Arc<Lead<K>>) -> bool {
+        self.slots.find(hash, |slot| Arc::ptr_eq(&slot.lead, lead)).is_some()
+    }
+
     fn add(&mut self, slot: Slot<K, V>) {
         self.slots.insert_unique(slot.hash, slot, |slot| slot.hash);
     }
@@ -95,7 +103,7 @@ impl<K: Eq, V> FlightTable<K, V> {
 /// What is held, as it is given to a caller.
 #[derive(Clone)]
 pub(crate) struct Served<V> {
-    pub(super) value: Option<V>,
+    pub(super) value: Option<Held<V>>,
     pub(super) source: Source,
     pub(super) age: Option<Duration>,
 }
@@ -115,14 +123,13 @@ where
 }
 
 pub(crate) struct Joined<K, V> {
-    pub(super) identity: Identity,
     pub(super) landing: Arc<Landing<V>>,
     /// The generation in which the call came.
     pub(super) came: u64,
     pub(super) key: K,
 }
 
-/// Looks a key up and joins or opens its load, all under one lock.
+/// Looks a key up and joins or opens its load, all under one lock; a plain hit shares it.
 pub(crate) fn enter<K, V>(
     inner: &Arc<Inner<K, V>>,
     hash: u64,
@@ -134,35 +141,37 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    inner.asked(hash);
     let now = inner.now();
     let (rules, generations) = (inner.rules(), inner.generations());
-    let mut shard = inner.shard(hash).lock();
-    let core = &mut *shard.core;
-    // A plain hit, before anything else is looked at.
-    if let Some(entry) = core.entries.hit(&Lookup::new(hash, &key))
-        && entry.seq >= generations.newest()
-        && !entry.eager(rules).has_passed(now)
-        && let Some(value) = &entry.value
-    {
-        let served = Served { value: Some(value.clone()), source: Source::Fresh, age: entry.age(now) };
-        core.counts.hits += 1;
-        drop(shard);
-        inner.emit_quietly(CacheEvent::Hit);
+    let judge = inner.judge(now);
+    let lookup = Lookup::new(hash, &key);
+    let plain = |key: &K, entry: &Entry<V>| {
+        let held = entry.live(&judge, key).filter(|_| !entry.eager(rules).has_passed(now))?.clone();
+        entry.idle.touch(now);
+        Some(Served { value: Some(held), source: Source::Fresh, age: entry.age(now) })
+    };
+    if let Glance::Took(served) = inner.shard(hash).glance(&lookup, plain) {
+        inner.count_hit();
         return Entered::Hit { served, refresh: None };
     }
-    let buried = shard.bury(inner.budget(), generations, &Lookup::new(hash, &key), now);
+    let mut shard = inner.shard(hash).lock();
+    let buried = shard.bury(inner.budget(), &judge, &lookup);
     let core = &mut *shard.core;
-    let entry = core.entries.peek(&Lookup::new(hash, &key));
-    let held = entry.map_or(Held::Nothing, |entry| entry.held(rules));
-    let step = match on_call(now, held, wants, core.flights.find(hash, &key).is_some()) {
+    let entry = core.entries.hit(&lookup);
+    if let Some(entry) = entry {
+        entry.idle.touch(now);
+    }
+    let state = entry.map_or(State::Nothing, |entry| entry.state(rules));
+    let step = match on_call(now, state, wants, core.flights.find(hash, &key).is_some()) {
         Step::ServeAndRefresh(source) if !can_refresh() => Step::Serve(source),
         step => step,
     };
     let serve = |source| {
-        let (value, age) = entry.map_or((None, None), |entry| (entry.value.clone(), entry.age(now)));
+        let (value, age) = entry.map_or((None, None), |entry| (entry.held.clone(), entry.age(now)));
         Served { value, source, age }
     };
-    let missed = buried.as_ref().map_or_else(|| cause(held), |buried| buried.0.cause());
+    let missed = buried.as_ref().map_or_else(|| cause(state), |buried| buried.0.cause());
     let entered = match step {
         Step::Serve(source) => {
             core.counts.hit(source);
@@ -180,8 +189,8 @@ where
             Some(slot) => {
                 core.counts.miss(missed);
                 core.counts.coalesced += 1;
-                let (identity, landing) = (lineage::identity(&slot.lead), Arc::clone(&slot.landing));
-                Entered::Join(Joined { identity, landing, came: generations.current(), key })
+                let landing = Arc::clone(&slot.landing);
+                Entered::Join(Joined { landing, came: generations.current(), key })
             }
             None => lead(inner, core, hash, key, missed),
         },
@@ -194,13 +203,7 @@ where
     tell(inner, entered, missed)
 }
 
-fn lead<K, V>(
-    inner: &Arc<Inner<K, V>>,
-    core: &mut crate::shard::Core<K, V>,
-    hash: u64,
-    key: K,
-    missed: MissCause,
-) -> Entered<K, V>
+fn lead<K, V>(inner: &Arc<Inner<K, V>>, core: &mut Core<K, V>, hash: u64, key: K, missed: MissCause) -> Entered<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -227,6 +230,25 @@ where
     let (lead, landing) = (Arc::new(Lead { key }), Arc::new(Landing::new()));
     flights.add(Slot { hash, seq, lead: Arc::clone(&lead), landing: Arc::clone(&landing) });
     (Flight::new(Arc::clone(inner), hash, seq, lead, Arc::clone(&landing)), landing)
+}
+
+/// Opens a load of a key whatever is held or under way: who waits for an older load is still served
+/// by it, but it is not stored.
+pub(crate) fn open_anew<K, V>(inner: &Arc<Inner<K, V>>, hash: u64, key: K) -> (Flight<K, V>, Arc<Landing<V>>)
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let mut shard = inner.shard(hash).lock();
+    let core = &mut *shard.core;
+    let overtaken = core.flights.detach(hash, &key);
+    core.counts.loads += 1;
+    let (mut flight, landing) = open(inner, &mut core.flights, hash, key);
+    drop(shard);
+    drop(overtaken);
+    flight.begin();
+    inner.emit(CacheEvent::LoadStarted);
+    (flight, landing)
 }
 
 /// Tells of what a call met, after the lock.
@@ -265,10 +287,10 @@ const fn hit_event(source: Source) -> CacheEvent {
 }
 
 /// Returns why an entry that is still there does not serve.
-const fn cause(held: Held) -> MissCause {
-    match held {
-        Held::Nothing | Held::Absence(_) => MissCause::Absent,
-        Held::Value(_) => MissCause::Expired,
+const fn cause(state: State) -> MissCause {
+    match state {
+        State::Nothing | State::Absence(_) => MissCause::Absent,
+        State::Value(_) => MissCause::Expired,
     }
 }
 
@@ -279,13 +301,13 @@ where
     V: Clone + Send + Sync + 'static,
 {
     let now = inner.now();
-    let mut shard = inner.shard(hash).lock();
-    let core = &mut *shard.core;
+    let core = inner.shard(hash).read();
     let slot = core.flights.find_landing(hash, landing)?;
-    let (key, entry) = core.entries.pair(&Lookup::new(hash, &slot.lead.key))?;
-    if inner.generations().overtaken(entry.seq, entry.tags(), key) != 0 {
-        return None;
-    }
-    let source = on_wait(now, entry.held(inner.rules()))?;
-    Some(Served { value: entry.value.clone(), source, age: entry.age(now) })
+    core.entries.examine(&Lookup::new(hash, &slot.lead.key), |key, entry| {
+        if entry.end(&inner.judge(now), key).is_some() {
+            return None;
+        }
+        let source = on_wait(now, entry.state(inner.rules()))?;
+        Some(Served { value: entry.held.clone(), source, age: entry.age(now) })
+    })?
 }

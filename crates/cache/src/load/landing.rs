@@ -3,19 +3,24 @@
 use std::any::Any;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::flight::Served;
+use super::lineage::{Waiting, Waits};
+use crate::held::Held;
 
 /// How a load ended, as its callers share it.
 pub(crate) enum Outcome<V> {
     /// What the loader returned; `None` if there is no value.
     Brought {
-        value: Option<V>,
+        value: Option<Held<V>>,
         /// The newest generation that made it untrue while it was loaded; 0 if none did. Who came
         /// in that one or later may not have it.
         overtaken: u64,
+        /// How old it is, if the remote tier had it.
+        remote_age: Option<Duration>,
     },
     Failed {
         why: Failure,
@@ -37,11 +42,12 @@ pub(crate) enum Failure {
 pub(crate) struct Landing<V> {
     outcome: OnceLock<Outcome<V>>,
     ended: Notify,
+    waits: Waits,
 }
 
 impl<V> Landing<V> {
     pub(crate) fn new() -> Self {
-        Self { outcome: OnceLock::new(), ended: Notify::new() }
+        Self { outcome: OnceLock::new(), ended: Notify::new(), waits: Waits::default() }
     }
 
     /// Ends the load for all who wait; the first end counts.
@@ -68,5 +74,15 @@ impl<V> Landing<V> {
                 ended.await;
             }
         }
+    }
+}
+
+impl<V: Send + Sync> Waiting for Landing<V> {
+    fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    fn has_ended(&self) -> bool {
+        self.outcome.get().is_some()
     }
 }

@@ -1,20 +1,40 @@
-//! Which loads a task runs inside of, so that one which waits for itself is told instead of waiting
-//! for ever.
+//! Which loads a task runs inside of, and what they wait for, so that loads which wait for one
+//! another are told instead of waiting for ever.
 //!
 //! The lineage follows the loader's own task and the loads it starts. A task that the loader spawns
 //! by hand begins a new one.
+//!
+//! A caller that is inside of loads notes with each of them, for as long as it waits, which load it
+//! waits for; then it follows such notes from there on. If they lead back to one of its own, it must
+//! not wait. Noted first and looked for after, so that of loads which close a circle at the same
+//! time at least one sees it whole. Who is inside of no load notes nothing and looks for nothing:
+//! nobody waits for it.
 
-use std::any::Any;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
-/// Tells one load from every other: its address, which is not given away again while a lineage
-/// remembers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity(usize);
+use parking_lot::Mutex;
 
-/// Something whose address identifies a load.
-pub(crate) type Identified = Weak<dyn Any + Send + Sync>;
+/// What a load waits for: the callers inside of it have joined these other loads.
+#[derive(Debug, Default)]
+pub(crate) struct Waits(Mutex<Vec<Weak<dyn Waiting>>>);
+
+/// Something that can wait and be waited for: the landing of a load.
+pub(crate) trait Waiting: Send + Sync {
+    fn waits(&self) -> &Waits;
+
+    /// Tells whether nobody waits for it any more, since it has ended.
+    fn has_ended(&self) -> bool;
+}
+
+impl std::fmt::Debug for dyn Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
+/// Its address identifies a load, and is not given away again while a lineage remembers it.
+pub(crate) type Identified = Weak<dyn Waiting>;
 
 #[derive(Debug)]
 pub(crate) struct Lineage {
@@ -26,14 +46,9 @@ tokio::task_local! {
     static CURRENT: Option<Arc<Lineage>>;
 }
 
-pub(crate) fn identity<T>(of: &Arc<T>) -> Identity {
-    Identity(Arc::as_ptr(of).addr())
-}
-
 /// Returns the lineage of a task that starts here, runs these loads and is waited for.
 pub(crate) fn extend(loads: impl IntoIterator<Item = Identified>) -> Option<Arc<Lineage>> {
-    let parent = CURRENT.try_with(Option::clone).ok().flatten();
-    loads.into_iter().fold(parent, |parent, load| Some(Arc::new(Lineage { load, parent })))
+    loads.into_iter().fold(current(), |parent, load| Some(Arc::new(Lineage { load, parent })))
 }
 
 /// Returns the lineage of a task that runs these loads and that nobody here waits for.
@@ -49,17 +64,83 @@ pub(crate) fn scope_blocking<T>(lineage: Option<Arc<Lineage>>, run: impl FnOnce(
     CURRENT.sync_scope(lineage, run)
 }
 
-/// Tells whether the current task runs inside of this load.
-pub(crate) fn contains(load: Identity) -> bool {
-    let found = CURRENT.try_with(|lineage| {
-        let mut next = lineage.as_ref();
-        while let Some(lineage) = next {
-            if lineage.load.as_ptr().addr() == load.0 {
+/// Lets the current task wait for a load, unless that load waits for one that the task runs inside
+/// of: then, `None`.
+#[must_use = "the wait is over when this is dropped"]
+pub(crate) fn wait_for<T: Waiting + 'static>(target: &Arc<T>) -> Option<Wait> {
+    let Some(lineage) = current() else {
+        return Some(Wait(None));
+    };
+    let target: Arc<dyn Waiting> = Arc::<T>::clone(target);
+    if lineage.contains(address(&target)) {
+        return None;
+    }
+    let weak = Arc::downgrade(&target);
+    for load in lineage.loads() {
+        if let Some(load) = load.upgrade() {
+            load.waits().0.lock().push(Weak::clone(&weak));
+        }
+    }
+    let wait = Wait(Some((Arc::clone(&lineage), weak)));
+    (!leads_back(target, &lineage)).then_some(wait)
+}
+
+/// A wait of a task for a load; over when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Wait(Option<(Arc<Lineage>, Identified)>);
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let Some((lineage, target)) = &self.0 else { return };
+        for load in lineage.loads().filter_map(Weak::upgrade) {
+            let mut waits = load.waits().0.lock();
+            // One note of this wait; others inside of the same load may have noted the same.
+            let noted = waits.iter().position(|noted| Weak::ptr_eq(noted, target));
+            let gone = noted.map(|at| waits.swap_remove(at));
+            drop(waits);
+            drop(gone);
+        }
+    }
+}
+
+impl Lineage {
+    fn loads(&self) -> impl Iterator<Item = &Identified> {
+        std::iter::successors(Some(self), |lineage| lineage.parent.as_deref()).map(|lineage| &lineage.load)
+    }
+
+    fn contains(&self, load: usize) -> bool {
+        self.loads().any(|own| own.as_ptr().addr() == load)
+    }
+}
+
+/// Tells whether a load waits, directly or through others, for one of a lineage.
+fn leads_back(target: Arc<dyn Waiting>, lineage: &Lineage) -> bool {
+    let mut seen = vec![address(&target)];
+    let mut next = vec![target];
+    while let Some(load) = next.pop() {
+        if load.has_ended() {
+            continue;
+        }
+        // Copied, so that what is dropped here is dropped outside of the lock.
+        let waits: Vec<Identified> = load.waits().0.lock().clone();
+        for waited_for in waits.iter().filter_map(Weak::upgrade) {
+            let at = address(&waited_for);
+            if lineage.contains(at) && !waited_for.has_ended() {
                 return true;
             }
-            next = lineage.parent.as_ref();
+            if !seen.contains(&at) {
+                seen.push(at);
+                next.push(waited_for);
+            }
         }
-        false
-    });
-    found.unwrap_or(false)
+    }
+    false
+}
+
+fn address(load: &Arc<dyn Waiting>) -> usize {
+    Arc::as_ptr(load).addr()
+}
+
+fn current() -> Option<Arc<Lineage>> {
+    CURRENT.try_with(Option::clone).ok().flatten()
 }

@@ -17,10 +17,26 @@ mod finish;
 mod flight;
 mod landing;
 mod lineage;
+#[cfg(feature = "macros")]
+pub(crate) mod memoized;
 mod patience;
+mod refresh;
 mod task;
 
 pub use batch::Batch;
+#[cfg(feature = "remote")]
+pub(crate) use blocking::block_until;
+#[cfg(feature = "remote")]
+pub(crate) use context::Directives;
 pub use context::LoadContext;
+#[cfg(feature = "remote")]
+pub(crate) use context::Storage;
 pub use fetched::{Fetched, Source};
+#[cfg(feature = "remote")]
+pub(crate) use finish::Flight;
 pub(crate) use flight::FlightTable;
+#[cfg(feature = "remote")]
+pub(crate) use landing::Failure;
+pub(crate) use task::panic_message;
+#[cfg(feature = "remote")]
+pub(crate) use task::{catch, flatten, keys_of, share};

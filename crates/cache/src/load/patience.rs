@@ -11,7 +11,43 @@ use super::flight::{Served, instead};
 use super::landing::{Failure, Landing, Outcome};
 use crate::engine::{Rules, Wants};
 use crate::error::LoadError;
+use crate::held::Held;
 use crate::inner::Inner;
+
+/// What a caller asks for, and how long it is ready to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(super) wants: Wants,
+    limits: Limits,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Limits {
+    All,
+    /// The caller cannot be told that it has waited too long.
+    #[cfg(feature = "macros")]
+    WithoutHard,
+}
+
+impl Call {
+    pub(crate) const fn of(wants: Wants) -> Self {
+        Self { wants, limits: Limits::All }
+    }
+
+    #[cfg(feature = "macros")]
+    pub(crate) const fn without_hard_timeout(self) -> Self {
+        Self { limits: Limits::WithoutHard, ..self }
+    }
+
+    /// Begins to wait.
+    pub(super) fn patience(self, rules: &Rules) -> Patience {
+        match self.limits {
+            Limits::All => Patience::begin(rules),
+            #[cfg(feature = "macros")]
+            Limits::WithoutHard => Patience::begin(&Rules { hard_timeout: None, ..*rules }),
+        }
+    }
+}
 
 /// Until when a caller waits, over all loads that it waits for.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +67,13 @@ impl Patience {
             soft: rules.soft_timeout.and_then(|soft| now.checked_add(soft)),
             hard: rules.hard_timeout.and_then(|hard| Some((now.checked_add(hard)?, hard))),
         }
+    }
+}
+
+impl Patience {
+    /// Waits through the time after which others take a stale value.
+    pub(super) const fn without_soft(self) -> Self {
+        Self { soft: None, ..self }
     }
 }
 
@@ -101,10 +144,14 @@ where
             inner.tell_timeout();
             Some(Err(LoadError::TimedOut { waited }))
         }
-        Waited::Ended(Outcome::Brought { value, overtaken }) => {
+        Waited::Ended(Outcome::Brought { value, overtaken, remote_age }) => {
             let untrue = *overtaken != 0 && who.came >= *overtaken;
             let useless = value.is_none() && who.wants == Wants::Value;
-            (!untrue && !useless).then(|| Ok(Fetched::new(value.clone(), who.source, Some(Duration::ZERO))))
+            let (source, age) = match (who.source, remote_age) {
+                (Source::Loaded, Some(age)) => (Source::Remote, *age),
+                (source, age) => (source, age.unwrap_or_default()),
+            };
+            (!untrue && !useless).then(|| Ok(Fetched::new(value.clone().map(Held::into_value), source, Some(age))))
         }
         Waited::Ended(Outcome::Failed { stale: Some(served), .. }) => fallback(served.clone()),
         Waited::Ended(Outcome::Failed { why: Failure::Error(error), stale: None }) => {
@@ -117,8 +164,8 @@ where
     }
 }
 
-impl<V> From<Served<V>> for Fetched<Option<V>> {
+impl<V: Clone> From<Served<V>> for Fetched<Option<V>> {
     fn from(served: Served<V>) -> Self {
-        Self::new(served.value, served.source, served.age)
+        Self::new(served.value.map(Held::into_value), served.source, served.age)
     }
 }

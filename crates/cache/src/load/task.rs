@@ -22,6 +22,11 @@ where
     F: FnOnce(LoadContext) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
 {
+    #[cfg(feature = "remote")]
+    if flight.inner().remote().is_some() {
+        // Boxed: the future of a load that is nobody's turn stays small.
+        return Box::pin(crate::node::run(flight, loader)).await;
+    }
     let context = LoadContext::new();
     let for_loader = context.clone();
     // The call of the loader is part of what may panic, not only its future.
@@ -32,28 +37,52 @@ where
 /// Runs a loader of many keys to its end, and ends all their flights with it.
 pub(super) async fn run_many<K, V, E, Fut>(
     flights: Vec<Flight<K, V>>,
-    load: impl FnOnce(LoadContext) -> Fut + Send + 'static,
+    load: impl FnOnce(Vec<K>, LoadContext) -> Fut + Send + 'static,
 ) where
-    K: Hash + Eq + Send + Sync + 'static,
+    K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
     Fut: Future<Output = Result<HashMap<K, V>, E>> + Send + 'static,
 {
+    #[cfg(feature = "remote")]
+    if flights.first().is_some_and(|flight| flight.inner().remote().is_some()) {
+        return Box::pin(crate::node::run_many(flights, load)).await;
+    }
+    let keys = keys_of(&flights);
     let context = LoadContext::new();
     let for_loader = context.clone();
-    match flatten(catch(async move { load(for_loader).await }).await) {
-        Ok(mut brought) => {
-            for flight in flights {
-                let value = flight.key().and_then(|key| brought.remove(key));
-                flight.finish(Ok(value), context.directives());
-            }
-        }
-        Err(failure) => {
-            for flight in flights {
-                flight.finish(Err(failure.clone()), context.directives());
-            }
-        }
+    let brought = flatten(catch(async move { load(keys, for_loader).await }).await);
+    let directives = context.directives();
+    for (flight, result) in share(flights, brought) {
+        flight.finish(result, directives.clone());
     }
+}
+
+pub(crate) fn keys_of<K, V>(flights: &[Flight<K, V>]) -> Vec<K>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    flights.iter().filter_map(|flight| flight.key().cloned()).collect()
+}
+
+/// Gives each flight its part of what one call brought.
+pub(crate) fn share<K, V>(
+    flights: Vec<Flight<K, V>>,
+    brought: Result<HashMap<K, V>, Failure>,
+) -> impl Iterator<Item = (Flight<K, V>, Result<Option<V>, Failure>)>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let mut brought = brought;
+    flights.into_iter().map(move |flight| {
+        let part = match &mut brought {
+            Ok(brought) => Ok(flight.key().and_then(|key| brought.remove(key))),
+            Err(failure) => Err(failure.clone()),
+        };
+        (flight, part)
+    })
 }
 
 /// Runs a loader that blocks, and ends the flight with it.
@@ -63,6 +92,10 @@ where
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
+    #[cfg(feature = "remote")]
+    if flight.inner().remote().is_some() {
+        return crate::node::run_blocking(flight, loader);
+    }
     let context = LoadContext::new();
     let for_loader = context.clone();
     // The loader is gone after a panic, so nobody sees it broken.
@@ -70,7 +103,7 @@ where
     flight.finish(flatten(result), context.directives());
 }
 
-fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) -> Result<T, Failure> {
+pub(crate) fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) -> Result<T, Failure> {
     match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Failure::Error(Arc::new(error))),
@@ -79,7 +112,7 @@ fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) 
 }
 
 /// Turns a panic into an error.
-async fn catch<F: Future>(future: F) -> Result<F::Output, Arc<str>> {
+pub(crate) async fn catch<F: Future>(future: F) -> Result<F::Output, Arc<str>> {
     let mut future = pin!(future);
     // The future is never polled again after a panic, so nobody sees it broken.
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -91,7 +124,7 @@ async fn catch<F: Future>(future: F) -> Result<F::Output, Arc<str>> {
 }
 
 /// Returns the text of a panic, where it had one.
-pub(super) fn panic_message(panic: &(dyn Any + Send)) -> Arc<str> {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> Arc<str> {
     let text =
         panic.downcast_ref::<&'static str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Arc::from(text.unwrap_or("no message"))

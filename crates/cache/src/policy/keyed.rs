@@ -43,6 +43,16 @@ impl<'a, Q: ?Sized> Lookup<'a, Q> {
     pub(crate) const fn new(hash: u64, key: &'a Q) -> Self {
         Self { hash, key }
     }
+
+    #[inline]
+    pub(super) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline]
+    pub(super) const fn key(&self) -> &'a Q {
+        self.key
+    }
 }
 
 /// What a stored key and a lookup have in common.
@@ -96,6 +106,84 @@ impl<Q: Eq + ?Sized> PartialEq for dyn HashedKey<Q> + '_ {
 }
 
 impl<Q: Eq + ?Sized> Eq for dyn HashedKey<Q> + '_ {}
+
+/// A lookup that shows the stored key it found.
+pub(super) struct Visit<'a, Q: ?Sized, F> {
+    lookup: &'a Lookup<'a, Q>,
+    show: F,
+}
+
+impl<'a, Q: ?Sized, F> Visit<'a, Q, F> {
+    pub(super) const fn new(lookup: &'a Lookup<'a, Q>, show: F) -> Self {
+        Self { lookup, show }
+    }
+}
+
+/// What a stored key and such a lookup have in common.
+pub(super) trait Visited<K, Q: ?Sized>: HashedKey<Q> {
+    /// The stored key, of one that is stored.
+    fn stored(&self) -> Option<&K>;
+
+    fn show(&self, stored: &K);
+}
+
+impl<Q: ?Sized, F> HashedKey<Q> for Visit<'_, Q, F> {
+    fn hash(&self) -> u64 {
+        self.lookup.hash
+    }
+
+    fn key(&self) -> &Q {
+        self.lookup.key
+    }
+}
+
+impl<K, Q: ?Sized, F: Fn(&K)> Visited<K, Q> for Visit<'_, Q, F> {
+    fn stored(&self) -> Option<&K> {
+        None
+    }
+
+    fn show(&self, stored: &K) {
+        (self.show)(stored);
+    }
+}
+
+impl<K: Borrow<Q>, Q: ?Sized> Visited<K, Q> for Keyed<K> {
+    fn stored(&self) -> Option<&K> {
+        Some(&self.key)
+    }
+
+    fn show(&self, _: &K) {}
+}
+
+impl<'a, K: Borrow<Q> + 'a, Q: ?Sized + 'a> Borrow<dyn Visited<K, Q> + 'a> for Keyed<K> {
+    fn borrow(&self) -> &(dyn Visited<K, Q> + 'a) {
+        self
+    }
+}
+
+impl<K, Q: ?Sized> Hash for dyn Visited<K, Q> + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(HashedKey::hash(self));
+    }
+}
+
+/// Whichever of the two is stored is shown to the other.
+impl<K, Q: Eq + ?Sized> PartialEq for dyn Visited<K, Q> + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        let equal = HashedKey::hash(self) == HashedKey::hash(other) && self.key() == other.key();
+        if equal {
+            if let Some(stored) = other.stored() {
+                self.show(stored);
+            }
+            if let Some(stored) = self.stored() {
+                other.show(stored);
+            }
+        }
+        equal
+    }
+}
+
+impl<K, Q: Eq + ?Sized> Eq for dyn Visited<K, Q> + '_ {}
 
 /// A node by its number, found without a look at the user's key.
 #[derive(Debug, Clone, Copy)]

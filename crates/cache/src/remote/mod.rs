@@ -52,8 +52,8 @@ pub use envelope::{Envelope, EnvelopeError, EnvelopeKind, EnvelopeLimits, Envelo
 pub use error::RemoteError;
 pub use flight::{DistributedFlight, FlightConfig, LeaseGuard, Turn};
 pub use gaps::{GapDetector, Sequence};
-pub use link::{LinkConfig, LinkStats, Loaded, RemoteEvent, RemoteLink, Replay, Written};
-
+pub(crate) use link::Prepared;
+pub use link::{CompiledPattern, LinkConfig, LinkStats, Loaded, RemoteEvent, RemoteLink, Replay, Written};
 pub use memory::MemoryTier;
 pub use notification::{Change, Notification, NotificationError};
 pub use recovery::{Pending, PendingWrite, Pushed, RecoveryConfig, RecoveryQueue, Step, StepId};

@@ -45,6 +45,16 @@ impl<V: 'static> Wire<V> {
         Envelope::seal(meta, self.codec.id(), &payload, self.compress_above)
     }
 
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
+        self.codec.encode(value)
+    }
+
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<V, CodecError> {
+        self.codec.decode(bytes)
+    }
+
     /// Opens what a tier returned.
     ///
     /// # Errors

@@ -37,8 +37,11 @@ impl fmt::Debug for SnapshotEntry {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// The file cannot be read.
-    #[error("snapshot cannot be read")]
+    /// The cache has no codec to write and read its values by.
+    #[error("cache has no codec for its values")]
+    NoCodec,
+    /// The file cannot be read or written.
+    #[error("snapshot cannot be read or written")]
     Io(#[from] io::Error),
     /// It does not begin as a snapshot does.
     #[error("file is not a snapshot")]

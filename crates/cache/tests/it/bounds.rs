@@ -17,6 +17,7 @@ fn types_and_futures_are_send() {
     let cache: Cache<u64, u64> = Cache::builder("bounds").build().unwrap();
     sendable(&cache.get_or_load(1, |_| async { Ok::<_, io::Error>(1) }));
     sendable(&cache.get_or_load_optional(1, |_| async { Ok::<_, io::Error>(None) }));
+    sendable(&cache.refresh(1, |_| async { Ok::<_, io::Error>(1) }));
     sendable(&cache.get_many_or_load([1], |_, _| async { Ok::<_, io::Error>([(1, 1)]) }));
 }
 

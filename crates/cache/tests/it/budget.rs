@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bedplate_cache::{Cache, Insertion};
+use bedplate_cache::{Cache, EvictionPolicy, Insertion};
 
 #[test]
 fn an_entry_of_the_greatest_weight_fits_whatever_the_number_of_shards() {
@@ -42,7 +42,8 @@ fn a_weigher_that_lies_cannot_break_the_counts() {
 
 #[test]
 fn the_shares_of_the_shards_follow_the_keys() {
-    let cache: Cache<u64, u64> = Cache::builder("even").max_bytes(96 * 4096).shards(8).build().unwrap();
+    let cache: Cache<u64, u64> =
+        Cache::builder("even").policy(EvictionPolicy::Lru).max_bytes(96 * 4096).shards(8).build().unwrap();
     for key in 0..100_000 {
         cache.insert(key, key);
     }
@@ -108,4 +109,60 @@ fn a_panicking_clone_leaves_the_cache_whole() {
     assert!(broken.is_err());
     assert!(cache.get(&1).is_some());
     assert_eq!((cache.len(), cache.bytes()), (1, 88));
+}
+
+/// Calls the cache while it is cloned.
+struct Talker {
+    cache: Cache<u64, Self>,
+    cloned: Arc<AtomicU64>,
+}
+
+impl Clone for Talker {
+    fn clone(&self) -> Self {
+        let cache = self.cache.clone();
+        if self.cloned.fetch_add(1, Ordering::Relaxed) == 0 {
+            for key in 100..164 {
+                // Writes into every shard: under the lock of one this would never return.
+                cache.remove(&key);
+                cache.insert(key, Self { cache: cache.clone(), cloned: Arc::clone(&self.cloned) });
+            }
+            cache.clear();
+        }
+        Self { cache, cloned: Arc::clone(&self.cloned) }
+    }
+}
+
+#[tokio::test]
+async fn values_are_cloned_outside_of_the_locks() {
+    for policy in [EvictionPolicy::S3Fifo, EvictionPolicy::Lru] {
+        let weigher = |_: &u64, _: &Talker| 16;
+        let cache: Cache<u64, Talker> =
+            Cache::builder("talking").policy(policy).shards(2).weigher(weigher).build().unwrap();
+        let talker = || Talker { cache: cache.clone(), cloned: Arc::new(AtomicU64::new(0)) };
+        cache.insert(1, talker());
+        assert!(cache.get(&1).is_some_and(|found| found.cloned.load(Ordering::Relaxed) == 1));
+        assert!(cache.is_empty(), "the clone has cleared it");
+        cache.insert(2, talker());
+        assert!(cache.remove(&2).is_some());
+        let value = talker();
+        let loaded = cache.get_or_load(3, |_| async { Ok::<_, std::io::Error>(value) }).await.unwrap();
+        assert!(loaded.value().cloned.load(Ordering::Relaxed) >= 1);
+        cache.insert(4, talker());
+        let hit = cache.get_or_load(4, |_| async { Err(std::io::Error::other("not asked for")) }).await.unwrap();
+        assert_eq!(hit.value().cloned.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn a_value_shared_by_the_cache_is_given_back_without_a_clone() {
+    struct Never(u64);
+    impl Clone for Never {
+        fn clone(&self) -> Self {
+            panic!("a value that nobody else holds was cloned")
+        }
+    }
+    let cache: Cache<u64, Never> = Cache::builder("moved").weigher(|_: &u64, _: &Never| 16).build().unwrap();
+    cache.insert(1, Never(7));
+    let Insertion::Replaced { previous } = cache.insert(1, Never(8)) else { panic!("there was a value") };
+    assert_eq!((previous.0, cache.remove(&1).map(|value| value.0)), (7, Some(8)));
 }

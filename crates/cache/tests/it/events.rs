@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bedplate_cache::{Cache, CacheEvent, EntryOptions, LoadOutcome, ManualClock, MissCause, Observer};
+use bedplate_cache::{Cache, CacheEvent, EntryOptions, EvictionPolicy, LoadOutcome, ManualClock, MissCause, Observer};
 
 #[derive(Debug, Default)]
 struct Recorder {
@@ -27,6 +27,7 @@ impl Recorder {
 async fn every_step_is_told_once() {
     let (recorder, clock) = (Arc::new(Recorder::default()), Arc::new(ManualClock::new()));
     let cache: Cache<u8, u16> = Cache::builder("observed")
+        .policy(EvictionPolicy::Lru)
         .max_bytes(200)
         .max_entry_bytes(190)
         .weigher(|_: &u8, value: &u16| u64::from(*value))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bedplate_cache::{Cache, EntryOptions, Insertion, ManualClock};
+use bedplate_cache::{Cache, EntryOptions, EvictionPolicy, Insertion, ManualClock};
 use proptest::prelude::*;
 
 const NODE: u64 = 80;
@@ -92,7 +92,10 @@ impl Model {
         self.inserts += 1;
         self.entries.push(stored);
         while self.bytes() > MAX {
-            self.entries.remove(0);
+            // What has expired goes first, but the newest stays.
+            let others = self.entries.len() - 1;
+            let expired = self.entries.iter().take(others).position(|stored| self.now > 0 && !self.is_live(stored));
+            self.entries.remove(expired.unwrap_or(0));
             self.evictions += 1;
         }
         previous.map_or(Insertion::Inserted, |previous| Insertion::Replaced { previous: previous.value })
@@ -129,6 +132,7 @@ proptest! {
     fn agrees_with_the_model(ops in proptest::collection::vec(op(), 1..120)) {
         let clock = Arc::new(ManualClock::new());
         let cache: Cache<u8, (u32, u16)> = Cache::builder("model")
+            .policy(EvictionPolicy::Lru)
             .max_bytes(MAX)
             .max_entry_bytes(MAX_ENTRY)
             .shards(1)

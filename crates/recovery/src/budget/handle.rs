@@ -298,6 +298,17 @@ impl BudgetedCall<'_> {
         }
     }
 
+    /// Takes the last withdrawal back: its attempt is not made after all.
+    pub fn undo(&mut self, now: Instant) {
+        if let (State::Tokens { bucket, full, .. }, Some(cost)) = (&self.budget.shared.state, self.last_cost.take()) {
+            let mut bucket = bucket.lock();
+            bucket.give(now, cost);
+            full.store(bucket.is_full(), Ordering::Relaxed);
+        }
+        self.budget.shared.granted.fetch_sub(1, Ordering::Relaxed);
+        self.release();
+    }
+
     /// Says that an extra attempt is over, for the rule that counts those in flight.
     pub fn release(&mut self) {
         if let (State::InFlight { all, extra }, 1..) = (&self.budget.shared.state, self.extra) {

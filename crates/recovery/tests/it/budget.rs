@@ -113,3 +113,19 @@ async fn a_wish_of_a_year_is_cut_to_what_is_allowed() {
     let aws = asks(Retry::aws(&RetryBudget::aws()).seed(1)).await;
     assert!(aws >= Duration::from_secs(5) && aws <= Duration::from_millis(5_050), "{aws:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_the_budget_does_not_reach_past_the_deadline() {
+    let budget = tokens(|config| {
+        config.capacity = 14;
+        config.refill_per_second = 1;
+        config.when_empty = WhenEmpty::Wait;
+    });
+    let retry = Retry::constant(Duration::from_millis(10)).max_attempts(5).budget(&budget);
+    let pipeline = Pipeline::builder("deadline").timeout(Duration::from_secs(2)).retry(retry).build().unwrap();
+    let start = Instant::now();
+    let failed = pipeline.run(|_| async { down() }).await.unwrap_err();
+    assert!(matches!(failed, Failure::Inner { attempts: 2, .. }), "the last real failure: {failed:?}");
+    assert_eq!(start.elapsed(), Duration::from_millis(10), "14 s do not fit into what is left of two");
+    assert_eq!(budget.stats().granted, 1);
+}

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, reports by printing and computes with small numbers"
 )]
 
+mod bad_input;
 mod blocking;
 mod boundary;
 mod breaker;

@@ -29,6 +29,8 @@ pub(crate) struct Generations<K> {
     /// Loads that began before this may not store, since a tombstone that they would have to be
     /// compared with was given up.
     floor: AtomicU64,
+    /// Everything older may be untrue: it is stale from now on.
+    suspected: AtomicU64,
     tombstones: RwLock<Tombstones<K>>,
 }
 
@@ -67,6 +69,7 @@ impl<K> Generations<K> {
             cleared: AtomicU64::new(0),
             newest_pattern: AtomicU64::new(0),
             floor: AtomicU64::new(0),
+            suspected: AtomicU64::new(0),
             tombstones: RwLock::new(tombstones),
         }
     }
@@ -111,6 +114,22 @@ impl<K> Generations<K> {
         crowded
     }
 
+    /// Opens a generation; what is older is not to be trusted from now on, though it may be true.
+    #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "only other nodes give cause for it"))]
+    pub(crate) fn suspect(&self) {
+        let _order = self.tombstones.write();
+        let generation = self.current.load(Ordering::Relaxed) + 1;
+        self.suspected.store(generation, Ordering::Relaxed);
+        self.newest.store(generation, Ordering::Relaxed);
+        self.current.store(generation, Ordering::Release);
+    }
+
+    /// Returns the generation before which nothing is to be trusted.
+    #[inline]
+    pub(crate) fn suspected(&self) -> u64 {
+        self.suspected.load(Ordering::Relaxed)
+    }
+
     /// Returns the newest generation that made untrue what began in `seq`; 0 if none did.
     pub(crate) fn overtaken(&self, seq: u64, tags: &[Tag], key: &K) -> u64 {
         if seq >= self.newest() {
@@ -138,7 +157,9 @@ impl<K> Generations<K> {
     pub(crate) fn overtaken_load(&self, seq: u64, tags: &[Tag], key: &K) -> u64 {
         let floor = self.floor.load(Ordering::Acquire);
         let forgotten = if seq < floor { floor } else { 0 };
-        self.overtaken(seq, tags, key).max(forgotten)
+        let suspected = self.suspected();
+        let suspect = if seq < suspected { suspected } else { 0 };
+        self.overtaken(seq, tags, key).max(forgotten).max(suspect)
     }
 
     /// Tells whether there is anything that a sweep could retire.
@@ -160,7 +181,7 @@ impl<K> Generations<K> {
         let newest_pattern = tombstones.patterns.iter().map(|pattern| pattern.generation).max().unwrap_or(0);
         let newest_tag = tombstones.tags.values().copied().max().unwrap_or(0);
         self.newest_pattern.store(newest_pattern, Ordering::Relaxed);
-        let newest = newest_pattern.max(newest_tag).max(self.cleared.load(Ordering::Relaxed));
+        let newest = newest_pattern.max(newest_tag).max(self.cleared.load(Ordering::Relaxed)).max(self.suspected());
         self.newest.store(newest, Ordering::Relaxed);
         drop(tombstones);
         drop(gone);

@@ -1,7 +1,8 @@
 //! From the others.
 
-use super::{Change, Delivery, GapReason, Notification, RemoteError, RemoteEvent, RemoteLink, Sequence};
+use super::shell::{RemoteEvent, RemoteLink};
 use crate::remote::Subscription;
+use crate::remote::{Change, Delivery, GapReason, Notification, RemoteError, Sequence};
 
 impl RemoteLink {
     /// Begins to listen to the other nodes; `None` without a backplane.

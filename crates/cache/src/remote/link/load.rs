@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{
-    ALL_MARKER, Envelope, EnvelopeKind, Loaded, MAX_MARKERS, OpenError, Opened, RemoteError, RemoteLink, RemoteTier,
-    Stamp, State, Wire,
-};
+use super::shell::{ALL_MARKER, Loaded, MAX_MARKERS, RemoteLink, State};
 use crate::remote::EnvelopeLimits;
+use crate::remote::{Envelope, EnvelopeKind, OpenError, Opened, RemoteError, RemoteTier, Stamp, Wire};
 
 impl RemoteLink {
     /// Loads a key from the tier: what it returns is newer than every invalidation that the tier or this
@@ -38,6 +36,9 @@ impl RemoteLink {
     pub async fn load_many<V: 'static>(&self, keys: &[&[u8]], wire: &Wire<V>) -> Result<Vec<Loaded<V>>, RemoteError> {
         let Some(tier) = &self.tier else { return Ok(keys.iter().map(|_| Loaded::Missing).collect()) };
         let mut asked: Vec<Bytes> = keys.iter().map(|key| value_key(key)).collect();
+        // Before the question: a word that arrives between the tier's answer and its judgment is no longer
+        // under way then, and the answer is older than it.
+        let words: Vec<Option<Stamp>> = asked.iter().map(|key| self.own_word(key)).collect();
         asked.push(Bytes::from_static(ALL_MARKER));
         let mut found = self.call(tier.load_many(&asked)).await?;
         if let Some(marker) = found.pop().flatten().and_then(|marker| marker_stamp(&marker)) {
@@ -47,10 +48,21 @@ impl RemoteLink {
             found.into_iter().map(|bytes| bytes.map(|bytes| wire.open(&bytes))).collect();
         let tags = opened.iter().flatten().flatten().flat_map(|opened| &opened.meta.tags);
         let markers = self.tag_markers(tier, tags.map(String::as_str).collect()).await?;
-        Ok(opened.into_iter().map(|opened| self.judge(opened, &markers)).collect())
+        let judged = opened.into_iter().zip(&asked).zip(words);
+        Ok(judged.map(|((opened, key), word)| self.judge(opened, &markers, word.max(self.own_word(key)))).collect())
     }
 
-    fn judge<V>(&self, opened: Option<Result<Opened<V>, OpenError>>, markers: &Markers) -> Loaded<V> {
+    /// Returns the stamp of this node's own word on a key of the tier that has not arrived there yet.
+    fn own_word(&self, key: &Bytes) -> Option<Stamp> {
+        self.state.lock().own_word(key)
+    }
+
+    fn judge<V>(
+        &self,
+        opened: Option<Result<Opened<V>, OpenError>>,
+        markers: &Markers,
+        own_word: Option<Stamp>,
+    ) -> Loaded<V> {
         let wall = self.wall.millis();
         let mut state = self.state.lock();
         let opened = match opened {
@@ -69,7 +81,8 @@ impl RemoteLink {
         let stamp = opened.meta.stamp;
         let tagged = opened.meta.tags.iter().filter_map(|tag| markers.get(tag).copied().flatten()).max();
         let believed = state.stamps.observe(stamp, wall).is_ok();
-        let old = state.cleared.max(tagged).is_some_and(|newest| stamp < newest);
+        // A word of this node on the key that has not arrived yet counts as if it had.
+        let old = state.cleared.max(tagged).max(own_word).is_some_and(|newest| stamp < newest);
         let served = matches!(opened.meta.kind, EnvelopeKind::Value | EnvelopeKind::Negative);
         if !believed || old || !served {
             state.stats.invalidated += 1;
@@ -106,10 +119,12 @@ impl RemoteLink {
         let found = self.call(tier.load_many(&keys)).await?;
         let wall = self.wall.millis();
         let mut state = self.state.lock();
-        for (tag, bytes) in unknown.into_iter().zip(found) {
+        for ((tag, key), bytes) in unknown.into_iter().zip(&keys).zip(found) {
+            let own_word = state.own_word(key);
             let stamp = bytes.and_then(|bytes| marker_stamp(&bytes));
             let believed = stamp.filter(|stamp| state.stamps.observe(*stamp, wall).is_ok());
-            let newest = state.note_marker(tag, believed, now);
+            // What was known of it may have been given up to suspicion while it waits for the tier.
+            let newest = state.note_marker(tag, believed.max(own_word), now);
             markers.insert(tag.to_owned(), newest);
         }
         Ok(markers)
@@ -126,6 +141,10 @@ impl RemoteLink {
 }
 
 impl State {
+    fn own_word(&self, key: &Bytes) -> Option<Stamp> {
+        self.under_way.get(key).map(|word| word.newest).max(self.queue.newest_on(key))
+    }
+
     /// Remembers a marker, the newest that was seen, and returns it.
     pub(super) fn note_marker(&mut self, tag: &str, stamp: Option<Stamp>, now: Duration) -> Option<Stamp> {
         if self.markers.len() >= MAX_MARKERS && !self.markers.contains_key(tag) {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Admission, Change, Pending, RemoteLink, Replay, Step, StepId, StoreOutcome};
+use super::shell::{RemoteLink, Replay};
+use crate::remote::{Admission, Change, Pending, Step, StepId, StoreOutcome};
 
 impl RemoteLink {
     /// Replays what waits, until it is done or the remote fails.

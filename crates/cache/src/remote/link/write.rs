@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::load::{tag_key, value_key};
-use super::{
-    ALL_MARKER, Change, Envelope, EnvelopeKind, EnvelopeMeta, Pending, PendingWrite, RemoteError, RemoteLink, Sealed,
-    Stamp, StoreOutcome, Write, Written,
+use super::shell::{ALL_MARKER, RemoteLink, Written};
+use crate::remote::{
+    Change, Envelope, EnvelopeKind, EnvelopeMeta, Pending, PendingWrite, Pushed, RemoteError, Sealed, Stamp,
+    StoreOutcome, Write,
 };
 
 impl RemoteLink {
@@ -19,12 +20,17 @@ impl RemoteLink {
     ///
     /// Dropping the future may leave the value written and the others not told; drive it from a task.
     pub async fn write(&self, key: &[u8], envelope: Sealed, kept_until: Option<u64>) -> Written {
+        self.apply(self.value(key, envelope, kept_until)).await
+    }
+
+    /// What a written value is to the tier and to the others.
+    pub(super) fn value(&self, key: &[u8], envelope: Sealed, kept_until: Option<u64>) -> Pending {
         let key = Bytes::copy_from_slice(key);
         // No value outlives the word that would say that it is old, whenever it gets to the tier.
         let longest = envelope.stamp().millis().saturating_add(self.tombstone_millis());
         let until = kept_until.map_or(longest, |until| until.min(longest));
         let write = PendingWrite::new(value_key(&key), envelope, Some(until));
-        self.apply(Pending::new(write.envelope.stamp(), Change::Written(key), Some(write))).await
+        Pending::new(write.envelope.stamp(), Change::Written(key), Some(write))
     }
 
     /// Invalidates: leaves word of it in the tier and tells the others.
@@ -65,7 +71,7 @@ impl RemoteLink {
     }
 
     /// Does it now if nothing waits before it, and queues it otherwise.
-    async fn apply(&self, pending: Pending) -> Written {
+    pub(super) async fn apply(&self, pending: Pending) -> Written {
         // What waits has been waiting for the same remote: going first would only find that out again.
         if self.state.lock().queue.is_empty() {
             match self.change_tier(&pending).await {
@@ -81,12 +87,21 @@ impl RemoteLink {
                 Err(_) => {}
             }
         }
+        self.queue(pending);
+        Written::Queued
+    }
+
+    pub(super) fn queue(&self, pending: Pending) {
         let mut state = self.state.lock();
         state.stats.queued += 1;
-        state.queue.push(pending);
+        if state.queue.push(pending) == Pushed::Overflowed {
+            // What went was about something that the tier still holds: until the others are told, and here
+            // from now on, nothing older counts.
+            let stamp = state.stamps.next(self.wall.millis());
+            state.cleared = state.cleared.max(Some(stamp));
+        }
         drop(state);
         self.wake.notify_one();
-        Written::Queued
     }
 
     async fn change_tier(&self, pending: &Pending) -> Result<StoreOutcome, RemoteError> {
@@ -96,11 +111,17 @@ impl RemoteLink {
         self.purge_pattern(&pending.change, pending.stamp).await.map(|()| StoreOutcome::Stored)
     }
 
+    /// Searches the tier once more for what a pattern made old; a failure is nobody's loss.
+    pub(crate) async fn purge(&self, pattern: &str, stamp: Stamp) {
+        if let Err(error) = self.purge_pattern(&Change::Pattern(pattern.to_owned()), stamp).await {
+            tracing::debug!(%error, "the remote tier was not searched a second time");
+        }
+    }
+
     pub(super) async fn purge_pattern(&self, change: &Change, stamp: Stamp) -> Result<(), RemoteError> {
         let (Some(tier), Change::Pattern(pattern)) = (&self.tier, change) else { return Ok(()) };
-        let matches = |key: &[u8]| {
-            key.split_first().is_some_and(|(kind, key)| *kind == b'=' && (self.config.matches)(pattern, key))
-        };
+        let fits = (self.config.compile)(pattern);
+        let matches = |key: &[u8]| key.split_first().is_some_and(|(kind, key)| *kind == b'=' && fits(key));
         self.call(tier.purge(&matches, stamp)).await.map(drop)
     }
 
@@ -121,8 +142,13 @@ impl RemoteLink {
     }
 }
 
+pub(super) fn compile_glob(pattern: &str) -> super::shell::CompiledPattern {
+    let pattern = pattern.to_owned();
+    Box::new(move |key| glob_matches(&pattern, key))
+}
+
 /// `*` stands for any bytes, `?` for one.
-pub(super) fn glob_matches(pattern: &str, key: &[u8]) -> bool {
+fn glob_matches(pattern: &str, key: &[u8]) -> bool {
     let pattern = pattern.as_bytes();
     let (mut at, mut of_key) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -1,0 +1,174 @@
+//! Counts of what readers do, exact and without contention.
+//!
+//! Readers share the lock of a shard, so a count in the shard would need a locked addition, and on
+//! many cores its line would be what they wait for. Here each thread has a line of its own, which
+//! only it writes: an addition is a load and a store. Threads beyond the number of lines share the
+//! last one and add with a lock.
+
+#[cfg(not(shuttle))]
+use std::cell::Cell;
+
+#[cfg(not(shuttle))]
+use parking_lot::Mutex;
+
+use crate::sync::{AtomicU64, Ordering};
+
+#[derive(Debug)]
+pub(crate) struct Counters {
+    /// At least two: the last is shared.
+    stripes: Box<[Stripe]>,
+}
+
+/// As far from the next that no two are fetched together.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe {
+    hits: AtomicU64,
+    absent: AtomicU64,
+}
+
+/// What readers count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counter {
+    Hits,
+    Absent,
+}
+
+impl Stripe {
+    #[inline]
+    const fn of(&self, counter: Counter) -> &AtomicU64 {
+        match counter {
+            Counter::Hits => &self.hits,
+            Counter::Absent => &self.absent,
+        }
+    }
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        let threads = std::thread::available_parallelism().map_or(8, |cores| cores.get().saturating_mul(4));
+        Self::with_seats(threads.clamp(8, 256))
+    }
+
+    fn with_seats(seats: usize) -> Self {
+        Self { stripes: std::iter::repeat_with(Stripe::default).take(seats + 1).collect() }
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, counter: Counter) {
+        let seat = seat();
+        if let Some((shared, owned)) = self.stripes.split_last() {
+            match owned.get(seat) {
+                Some(stripe) => {
+                    let count = stripe.of(counter);
+                    count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+                }
+                None => {
+                    shared.of(counter).fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn sum(&self, counter: Counter) -> u64 {
+        self.stripes.iter().map(|stripe| stripe.of(counter).load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(not(shuttle))]
+use seats::seat;
+
+/// The number of this thread. The scheduler runs all of its threads on one of the system's.
+#[cfg(shuttle)]
+fn seat() -> usize {
+    usize::from(shuttle::current::me())
+}
+
+/// Numbers for threads.
+#[cfg(not(shuttle))]
+mod seats {
+    use super::{Cell, Mutex};
+
+    thread_local! {
+        // Constant and without `Drop`, so that reading it is one load.
+        static SEAT: Cell<usize> = const { Cell::new(UNSEATED) };
+        static RELEASE: Release = const { Release };
+    }
+
+    /// Gives the thread's seat back at its end.
+    struct Release;
+
+    impl Drop for Release {
+        fn drop(&mut self) {
+            // What this thread counts after here, in the `Drop` of other thread-locals, goes to the
+            // shared line.
+            let seat = SEAT.replace(STANDING);
+            if seat < STANDING {
+                SEATS.lock().free.push(seat);
+            }
+        }
+    }
+
+    /// The number of this thread, given to no other one while it lives.
+    #[inline]
+    pub(super) fn seat() -> usize {
+        let seat = SEAT.get();
+        if seat == UNSEATED { take_seat() } else { seat }
+    }
+
+    #[cold]
+    fn take_seat() -> usize {
+        // If the end of the thread cannot be seen any more it gets no seat.
+        let seat = RELEASE.try_with(|_| SEATS.lock().take()).unwrap_or(STANDING);
+        SEAT.set(seat);
+        seat
+    }
+
+    struct Seats {
+        /// The lock orders the last addition of the one who leaves before the first of the one who
+        /// follows.
+        free: Vec<usize>,
+        next: usize,
+    }
+
+    impl Seats {
+        fn take(&mut self) -> usize {
+            self.free.pop().unwrap_or_else(|| {
+                let seat = self.next;
+                self.next += 1;
+                seat
+            })
+        }
+    }
+
+    static SEATS: Mutex<Seats> = Mutex::new(Seats { free: Vec::new(), next: 0 });
+    const UNSEATED: usize = usize::MAX;
+    const STANDING: usize = usize::MAX - 1;
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_addition_is_lost_with_more_threads_than_seats_nor_with_threads_that_follow_one_another() {
+        let counters = Counters::with_seats(2);
+        let (threads, each) = if cfg!(miri) { (4, 50) } else { (8, 20_000) };
+        for _ in 0..3 {
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| (0..each).for_each(|_| counters.add(Counter::Hits)));
+                }
+            });
+        }
+        assert_eq!((counters.sum(Counter::Hits), counters.sum(Counter::Absent)), (3 * threads * each, 0));
+    }
+
+    #[test]
+    fn a_thread_keeps_its_seat_and_no_two_have_the_same() {
+        let mine = seat();
+        assert_eq!(seat(), mine);
+        let other = std::thread::scope(|scope| scope.spawn(seat).join().unwrap());
+        assert_ne!(other, mine);
+    }
+}

@@ -1,0 +1,124 @@
+//! The store under a scheduler that tries one interleaving of its locks and atomics after the
+//! other. Run by `scripts/shuttle.sh`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shuttle::thread;
+
+use crate::{Cache, EntryOptions, EvictionPolicy, ManualClock};
+
+/// Eight entries fit.
+const BUDGET: u64 = 8 * NODE;
+const NODE: u64 = 80;
+const ROUNDS: usize = 2000;
+
+fn cache(policy: EvictionPolicy, shards: usize) -> (Cache<u64, u64>, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new());
+    let cache = Cache::builder("interleaved")
+        .policy(policy)
+        .max_bytes(BUDGET)
+        .max_entry_bytes(BUDGET)
+        .shards(shards)
+        .seed(3)
+        .clock(Arc::<ManualClock>::clone(&clock))
+        .weigher(|_: &u64, extra: &u64| *extra % 3 * NODE)
+        .build()
+        .unwrap();
+    (cache, clock)
+}
+
+/// What must hold once all threads are done.
+fn check(cache: &Cache<u64, u64>, keys: u64) {
+    let stats = cache.stats();
+    assert!(cache.bytes() <= BUDGET, "{} bytes at rest", cache.bytes());
+    assert_eq!(stats.bytes, cache.bytes(), "the shards together are the total");
+    assert_eq!(cache.len() as u64, stats.entries);
+    let weights: u64 = (0..keys).filter_map(|key| cache.get(&key)).map(|extra| NODE + extra % 3 * NODE).sum();
+    cache.maintain();
+    assert_eq!(cache.bytes(), weights, "what is stored is what is counted");
+}
+
+#[test]
+fn the_budget_holds_when_shards_grow_at_once() {
+    for policy in [EvictionPolicy::S3Fifo, EvictionPolicy::Lru] {
+        shuttle::check_random(
+            move || {
+                let (cache, _) = cache(policy, 4);
+                let threads: Vec<_> = (0..3u64)
+                    .map(|thread| {
+                        let cache = cache.clone();
+                        thread::spawn(move || {
+                            for n in 0..6 {
+                                cache.insert(thread * 6 + n, n);
+                            }
+                        })
+                    })
+                    .collect();
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
+                assert_eq!(cache.stats().inserts, 18);
+                check(&cache, 18);
+            },
+            ROUNDS,
+        );
+    }
+}
+
+#[test]
+fn every_lookup_is_counted_once_and_finds_the_value_of_its_key() {
+    for policy in [EvictionPolicy::S3Fifo, EvictionPolicy::Lru] {
+        shuttle::check_random(
+            move || {
+                let (cache, clock) = cache(policy, 2);
+                let threads: Vec<_> = (0..3u64)
+                    .map(|thread| {
+                        let (cache, clock) = (cache.clone(), Arc::clone(&clock));
+                        thread::spawn(move || {
+                            for n in 0..4 {
+                                let key = (thread + n) % 5;
+                                if let Some(value) = cache.get(&key) {
+                                    assert_eq!(value / 3, key, "the value of another key");
+                                }
+                                let options = EntryOptions::new().ttl(Duration::from_secs(2));
+                                cache.insert_with(key, key * 3, options);
+                                match thread {
+                                    0 => clock.advance(Duration::from_secs(1)),
+                                    1 => drop(cache.remove(&((key + 1) % 5))),
+                                    _ => drop(cache.maintain()),
+                                }
+                            }
+                        })
+                    })
+                    .collect();
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
+                let stats = cache.stats();
+                assert_eq!((stats.hits + stats.misses(), stats.inserts), (12, 12));
+                check(&cache, 5);
+            },
+            ROUNDS,
+        );
+    }
+}
+
+#[test]
+fn a_writer_sees_what_it_wrote() {
+    shuttle::check_random(
+        || {
+            let (cache, _) = cache(EvictionPolicy::S3Fifo, 2);
+            let reader = {
+                let cache = cache.clone();
+                thread::spawn(move || {
+                    // Never back: once 2 was seen, 1 is not.
+                    let seen: Vec<u64> = (0..4).filter_map(|_| cache.get(&7)).collect();
+                    assert!(seen.is_sorted(), "{seen:?}");
+                })
+            };
+            for value in 1..=3 {
+                cache.insert(7, value);
+                assert_eq!(cache.get(&7), Some(value));
+            }
+            reader.join().unwrap();
+        },
+        ROUNDS,
+    );
+}
