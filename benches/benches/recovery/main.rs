@@ -12,7 +12,7 @@
 //!
 //! Where the work is not the same, to whose cost: ours counts its calls by outcome, keeps the error
 //! typed along with the number of attempts, and offers its events to `tracing`, which nobody
-//! listens to here; the peers do none of that. `tower`'s time limit boxes the errors that go through
+//! listens to here; `tower`, `backon` and `seatbelt` (its telemetry is off) do none of that. `tower`'s time limit boxes the errors that go through
 //! it. `seatbelt` has no bulkhead: its stack is one policy short. `tower-resilience`'s breaker stands over a window of
 //! calls in the stacks, since the cost of its window of time grows with the calls in it (see `breaker_window_*`), while
 //! ours and `seatbelt`'s stand over ten seconds. `failsafe` and `recloser` know neither slow calls nor permits in
