@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::sample::Sample;
+use crate::sample::{Cost, Sample};
 use crate::statistics::Spread;
 
 /// All cases of one suite.
@@ -45,7 +45,7 @@ pub struct CaseReport {
 pub struct SubjectReport {
     /// The subject's name.
     pub subject: &'static str,
-    /// The cost of one operation, by processor time.
+    /// The cost of one operation, by processor time (by wall time in a case that says so).
     pub cost: Spread,
     /// The wall time of one operation in nanoseconds; with several threads, of all of them
     /// together.
@@ -70,9 +70,19 @@ pub struct Comparison {
 
 impl SubjectReport {
     #[expect(clippy::cast_precision_loss, reason = "counts of one sample are far below 2^52")]
-    pub(crate) fn timed(subject: &'static str, iterations: u64, threads: usize, samples: &[Sample]) -> Self {
+    pub(crate) fn timed(
+        subject: &'static str,
+        iterations: u64,
+        threads: usize,
+        cost: Cost,
+        samples: &[Sample],
+    ) -> Self {
         let operations = iterations as f64 * threads as f64;
-        let costs: Vec<f64> = samples.iter().map(|sample| sample.cpu.as_secs_f64() * 1e9 / operations).collect();
+        let spent = |sample: &Sample| match cost {
+            Cost::Processor => sample.cpu,
+            Cost::Wall => sample.wall,
+        };
+        let costs: Vec<f64> = samples.iter().map(|sample| spent(sample).as_secs_f64() * 1e9 / operations).collect();
         Self {
             subject,
             cost: Spread::of(costs.iter().copied()),

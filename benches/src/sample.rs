@@ -17,10 +17,22 @@ pub(crate) struct Sample {
     pub(crate) allocations: Allocations,
 }
 
+/// Which of a sample's times is the cost that is compared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cost {
+    Processor,
+    Wall,
+}
+
 /// Takes a sample: each thread does the same number of iterations.
 pub(crate) fn take(subject: &Subject<'_>, threads: usize, iterations: u64, round: u64) -> Sample {
+    if let Some(prepare) = &subject.prepare {
+        prepare();
+    }
+    let threads = subject.threads.unwrap_or(threads);
+    let run = subject.run.as_ref();
     if threads <= 1 {
-        return measure(subject, Work { thread: 0, iterations, round });
+        return measure(run, Work { thread: 0, iterations, round });
     }
     let start = Barrier::new(threads);
     let parts: Vec<Sample> = std::thread::scope(|scope| {
@@ -29,7 +41,7 @@ pub(crate) fn take(subject: &Subject<'_>, threads: usize, iterations: u64, round
                 let start = &start;
                 scope.spawn(move || {
                     start.wait();
-                    measure(subject, Work { thread, iterations, round })
+                    measure(run, Work { thread, iterations, round })
                 })
             })
             .collect();
@@ -43,9 +55,9 @@ pub(crate) fn take(subject: &Subject<'_>, threads: usize, iterations: u64, round
     })
 }
 
-fn measure(subject: &Subject<'_>, work: Work) -> Sample {
+fn measure(run: &(dyn Fn(Work) + Sync), work: Work) -> Sample {
     let (allocated, started, spent) = (Allocations::of_thread(), wall_time(), thread_time());
-    (subject.run)(work);
+    run(work);
     let (spent_after, wall) = (thread_time(), started.elapsed());
     let cpu = spent.zip(spent_after).map_or(wall, |(before, after)| after.saturating_sub(before));
     Sample { cpu, wall, allocations: Allocations::of_thread() - allocated }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::allocations::live_bytes;
 use crate::report::{CaseReport, Report, SubjectReport};
-use crate::sample::{Sample, take};
+use crate::sample::{Cost, Sample, take};
 use crate::settings::Settings;
 
 /// One bench target.
@@ -25,7 +25,7 @@ impl Suite {
 
     /// Starts a case with one thread.
     pub fn case<'a>(&mut self, name: &'static str) -> Case<'_, 'a> {
-        Case { suite: self, name, threads: 1, subjects: Vec::new() }
+        Case { suite: self, name, threads: 1, iterations: None, cost: Cost::Processor, subjects: Vec::new() }
     }
 
     /// Tells whether a case of this name is to run, so that nothing is prepared in vain.
@@ -59,6 +59,8 @@ pub struct Case<'s, 'a> {
     suite: &'s mut Suite,
     name: &'static str,
     threads: usize,
+    iterations: Option<u64>,
+    cost: Cost,
     subjects: Vec<Subject<'a>>,
 }
 
@@ -69,27 +71,53 @@ impl<'a> Case<'_, 'a> {
         self
     }
 
+    /// Makes each thread do the work this often in a sample, instead of as often as a sample takes of time.
+    pub const fn iterations(mut self, iterations: u64) -> Self {
+        self.iterations = Some(iterations);
+        self
+    }
+
+    /// Compares the wall time instead of the processor time: what several threads get done together.
+    pub const fn by_wall_time(mut self) -> Self {
+        self.cost = Cost::Wall;
+        self
+    }
+
     /// Adds our side: a closure that does the work `work.iterations` times.
     pub fn ours(mut self, name: &'static str, run: impl Fn(Work) + Sync + 'a) -> Self {
         // First, whatever the order of the calls: the ratios are taken against it.
-        self.subjects.insert(0, Subject { name, run: Box::new(run) });
+        self.subjects.insert(0, Subject::new(name, run));
         self
     }
 
     /// Adds a peer, which is to do the same work.
     pub fn peer(mut self, name: &'static str, run: impl Fn(Work) + Sync + 'a) -> Self {
-        self.subjects.push(Subject { name, run: Box::new(run) });
+        self.subjects.push(Subject::new(name, run));
+        self
+    }
+
+    /// Adds a peer that does its work on one thread, however many the others have.
+    pub fn alone(mut self, name: &'static str, run: impl Fn(Work) + Sync + 'a) -> Self {
+        self.subjects.push(Subject { threads: Some(1), ..Subject::new(name, run) });
+        self
+    }
+
+    /// Lets the subject `name` prepare something before each sample; that is not measured.
+    pub fn before(mut self, name: &'static str, prepare: impl Fn() + 'a) -> Self {
+        if let Some(subject) = self.subjects.iter_mut().find(|subject| subject.name == name) {
+            subject.prepare = Some(Box::new(prepare));
+        }
         self
     }
 
     /// Measures, unless the settings leave this case out.
     pub fn run(self) {
-        let Self { suite, name, threads, subjects } = self;
+        let Self { suite, name, threads, iterations, cost, subjects } = self;
         let Some(ours) = subjects.first() else { return };
         if !suite.settings.selects(name) {
             return;
         }
-        let iterations = calibrate(ours, threads, suite.settings.sample);
+        let iterations = iterations.unwrap_or_else(|| calibrate(ours, threads, suite.settings.sample));
         for subject in &subjects {
             // Caches warm and lazy parts built, for everyone alike.
             take(subject, threads, iterations, 0);
@@ -105,7 +133,9 @@ impl<'a> Case<'_, 'a> {
         }
         let measured = subjects.iter().zip(samples);
         let subjects = measured
-            .map(|(subject, samples)| SubjectReport::timed(subject.name, iterations, threads, &samples))
+            .map(|(subject, samples)| {
+                SubjectReport::timed(subject.name, iterations, subject.threads.unwrap_or(threads), cost, &samples)
+            })
             .collect();
         suite.cases.push(CaseReport::new(suite.name, name, "ns/op", subjects));
     }
@@ -155,7 +185,16 @@ pub type Build<'a> = Box<dyn Fn() -> Box<dyn std::any::Any> + 'a>;
 
 pub(crate) struct Subject<'a> {
     pub(crate) name: &'static str,
+    /// How many threads do the work, if not as many as the case says.
+    pub(crate) threads: Option<usize>,
+    pub(crate) prepare: Option<Box<dyn Fn() + 'a>>,
     pub(crate) run: Box<dyn Fn(Work) + Sync + 'a>,
+}
+
+impl<'a> Subject<'a> {
+    fn new(name: &'static str, run: impl Fn(Work) + Sync + 'a) -> Self {
+        Self { name, threads: None, prepare: None, run: Box::new(run) }
+    }
 }
 
 /// Finds how many iterations of ours take about as long as a sample is to take; the peers do as

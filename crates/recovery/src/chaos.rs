@@ -14,6 +14,7 @@ use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 use crate::random::{Random as _, SeededRandom};
+use crate::timeout::outdate;
 
 /// The settings of [`Chaos`]; by default nothing is injected.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -232,6 +233,7 @@ impl Policy for Chaos {
             self.note("latency");
             let now = env.clock().now();
             env.clock().sleep_until(now.checked_add(strike.latency).unwrap_or(now)).await;
+            outdate();
         }
         if strike.fault {
             self.note("fault");

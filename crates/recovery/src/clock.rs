@@ -21,10 +21,12 @@ pub trait Clock: Send + Sync {
 pub struct TokioClock;
 
 impl Clock for TokioClock {
+    #[inline]
     fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
     }
 
+    #[inline]
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send {
         tokio::time::sleep_until(tokio::time::Instant::from_std(at))
     }

@@ -18,6 +18,8 @@ mod grpc;
 #[cfg(doctest)]
 mod guides;
 mod hedge;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod limit;
 mod lint;
 mod observer;
@@ -27,6 +29,7 @@ mod random;
 mod rate;
 mod retry;
 mod stripes;
+mod sync;
 mod throttle;
 mod timeout;
 #[cfg(feature = "tower")]

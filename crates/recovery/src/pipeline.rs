@@ -23,7 +23,7 @@ use crate::rate::RateLimiter;
 use crate::retry::Retry;
 use crate::stripes::Counter;
 use crate::throttle::ClientThrottle;
-use crate::timeout::Timeout;
+use crate::timeout::{Timeout, outdate};
 
 /// A stack of policies around plain async closures; clones share it.
 ///
@@ -304,6 +304,7 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
         Fut: Future<Output = Result<T, E>> + Send,
     {
         async move {
+            outdate();
             let attempts = AtomicU32::new(0);
             let (op, classify, made) = (&op, &classify, &attempts);
             let result = self
@@ -311,6 +312,7 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
                 .policy
                 .run(self.env(), cx, |cx| async move {
                     made.store(cx.attempt(), Ordering::Relaxed);
+                    outdate();
                     // Made in here: captured, the attempt would take its room twice.
                     op(cx).await.map_err(|error| {
                         let class = classify(&error);

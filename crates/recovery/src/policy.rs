@@ -94,6 +94,7 @@ pub struct Cx {
 
 impl Cx {
     /// Returns the context of a first attempt without a deadline.
+    #[inline]
     #[must_use]
     pub const fn first() -> Self {
         Self { attempt: 1, hedge: 0, priority: Priority::Normal, deadline: None }
@@ -127,6 +128,7 @@ impl Cx {
     }
 
     /// Returns the number of this attempt, from 1.
+    #[inline]
     #[must_use]
     pub const fn attempt(&self) -> u32 {
         self.attempt
@@ -139,6 +141,7 @@ impl Cx {
     }
 
     /// Returns the instant at which this attempt is dropped, the soonest of all limits around it.
+    #[inline]
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -151,6 +154,7 @@ impl Cx {
     }
 
     /// Returns the context of attempt number `attempt`.
+    #[inline]
     #[must_use]
     pub const fn with_attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
@@ -160,6 +164,7 @@ impl Cx {
     /// Returns a context that ends at `deadline`, or sooner if it already did.
     ///
     /// Whoever sets a deadline drops the call when it is over: policies inside rely on it.
+    #[inline]
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(self.deadline.map_or(deadline, |own| own.min(deadline)));
@@ -177,18 +182,21 @@ pub struct Env<'a, C, O> {
 
 impl<'a, C: Clock, O: Observer> Env<'a, C, O> {
     /// Returns the pipeline's name.
+    #[inline]
     #[must_use]
     pub const fn name(&self) -> &'a str {
         self.name
     }
 
     /// Returns the pipeline's clock.
+    #[inline]
     #[must_use]
     pub const fn clock(&self) -> &'a C {
         self.clock
     }
 
     /// Returns the pipeline's observer.
+    #[inline]
     #[must_use]
     pub const fn observer(&self) -> &'a O {
         self.observer
@@ -211,7 +219,13 @@ pub struct Identity;
 impl Policy for Identity {
     fn outline(&self, _outline: &mut Vec<PolicyKind>) {}
 
-    async fn run<C, O, T, E, Op, Fut>(&self, _env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        _env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -220,7 +234,7 @@ impl Policy for Identity {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        op(cx).await
+        async move { op(cx).await }
     }
 }
 
@@ -249,7 +263,13 @@ impl<Outer: Policy, Inner: Policy> Policy for Stack<Outer, Inner> {
         self.inner.outline(outline);
     }
 
-    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -258,7 +278,9 @@ impl<Outer: Policy, Inner: Policy> Policy for Stack<Outer, Inner> {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        let op = &op;
-        self.outer.run(env, cx, move |cx| self.inner.run(env, cx, op)).await
+        async move {
+            let op = &op;
+            self.outer.run(env, cx, move |cx| self.inner.run(env, cx, op)).await
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 use crate::random::{Random, SeededRandom};
+use crate::timeout::outdate;
 
 /// Repeats a call that failed in a passing way.
 ///
@@ -373,7 +374,13 @@ impl Policy for Retry {
         config.backoff.check()
     }
 
-    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -382,77 +389,82 @@ impl Policy for Retry {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        let started = self.config.max_elapsed.map(|_| env.clock.now());
-        let mut budgeted = self.budget.as_ref().map(RetryBudget::enter);
-        let mut plan = None;
-        let mut last = None;
-        let mut cx = cx;
-        if let Some(call) = &budgeted {
-            match call.first(|| env.clock.now()) {
-                Ok(Duration::ZERO) => {}
-                Ok(wait) => pause(env, env.clock.now(), wait).await,
-                Err(exhausted) => return Err(refused(env, exhausted)),
+        async move {
+            let started = self.config.max_elapsed.map(|_| env.clock.now());
+            let mut budgeted = self.budget.as_ref().map(RetryBudget::enter);
+            let mut plan = None;
+            let mut last = None;
+            let mut cx = cx;
+            if let Some(call) = &budgeted {
+                match call.first(|| env.clock.now()) {
+                    Ok(Duration::ZERO) => {}
+                    Ok(wait) => pause(env, env.clock.now(), wait).await,
+                    Err(exhausted) => return Err(refused(env, exhausted)),
+                }
             }
-        }
-        loop {
-            let failure = match op(cx).await {
-                Ok(value) => {
-                    if let Some(call) = &mut budgeted {
-                        call.succeeded(|| env.clock.now());
+            loop {
+                let failure = match op(cx).await {
+                    Ok(value) => {
+                        if let Some(call) = &mut budgeted {
+                            call.succeeded(|| env.clock.now());
+                        }
+                        return Ok(value);
                     }
-                    return Ok(value);
+                    Err(failure) => failure,
+                };
+                let class = failure.class();
+                let attempt = cx.attempt();
+                if let Some(call) = &mut budgeted {
+                    if class.is_transient() {
+                        call.failed();
+                    }
+                    call.release();
                 }
-                Err(failure) => failure,
-            };
-            let class = failure.class();
-            let attempt = cx.attempt();
-            if let Some(call) = &mut budgeted {
-                if class.is_transient() {
-                    call.failed();
-                }
-                call.release();
-            }
-            let final_anyway =
-                if failure.is_refusal() { Some(GiveUp::NotRetryable) } else { self.config.rules_out(attempt, class) };
-            // The clock and the randomness cost more than all the rest: not for a failure that ends the call.
-            if let Some(reason) = final_anyway {
-                give_up(env, attempt, class, reason);
-                return Err(if failure.is_refusal() { last.unwrap_or(failure) } else { failure });
-            }
-            let now = env.clock.now();
-            let decision = plan
-                .get_or_insert_with(|| {
-                    RetryPlan::new(self.config, started, self.random()).with_delay(self.delay.clone())
-                })
-                .decide(now, attempt, class, cx.deadline());
-            let after = match decision {
-                RetryDecision::Retry { after } => after,
-                RetryDecision::GiveUp(reason) => {
+                let final_anyway = if failure.is_refusal() {
+                    Some(GiveUp::NotRetryable)
+                } else {
+                    self.config.rules_out(attempt, class)
+                };
+                // The clock and the randomness cost more than all the rest: not for a failure that ends the call.
+                if let Some(reason) = final_anyway {
                     give_up(env, attempt, class, reason);
+                    return Err(if failure.is_refusal() { last.unwrap_or(failure) } else { failure });
+                }
+                let now = env.clock.now();
+                let decision = plan
+                    .get_or_insert_with(|| {
+                        RetryPlan::new(self.config, started, self.random()).with_delay(self.delay.clone())
+                    })
+                    .decide(now, attempt, class, cx.deadline());
+                let after = match decision {
+                    RetryDecision::Retry { after } => after,
+                    RetryDecision::GiveUp(reason) => {
+                        give_up(env, attempt, class, reason);
+                        return Err(failure);
+                    }
+                };
+                let granted = budgeted.as_mut().map_or(Ok(Duration::ZERO), |call| call.withdraw(now, class));
+                let Ok(wait) = granted else {
+                    give_up(env, attempt, class, GiveUp::Budget);
+                    if self.config.waits_when_exhausted {
+                        pause(env, now, after).await;
+                    }
+                    return Err(failure);
+                };
+                let after = after.max(wait);
+                // The wait for the budget may reach past the deadline where the delay did not.
+                if cx.deadline().is_some_and(|deadline| now.checked_add(after).is_none_or(|next| next >= deadline)) {
+                    if let Some(call) = &mut budgeted {
+                        call.undo(now);
+                    }
+                    give_up(env, attempt, class, GiveUp::Deadline);
                     return Err(failure);
                 }
-            };
-            let granted = budgeted.as_mut().map_or(Ok(Duration::ZERO), |call| call.withdraw(now, class));
-            let Ok(wait) = granted else {
-                give_up(env, attempt, class, GiveUp::Budget);
-                if self.config.waits_when_exhausted {
-                    pause(env, now, after).await;
-                }
-                return Err(failure);
-            };
-            let after = after.max(wait);
-            // The wait for the budget may reach past the deadline where the delay did not.
-            if cx.deadline().is_some_and(|deadline| now.checked_add(after).is_none_or(|next| next >= deadline)) {
-                if let Some(call) = &mut budgeted {
-                    call.undo(now);
-                }
-                give_up(env, attempt, class, GiveUp::Deadline);
-                return Err(failure);
+                last = Some(failure);
+                will_retry(env, attempt, class, after);
+                pause(env, now, after).await;
+                cx = cx.with_attempt(attempt.saturating_add(1));
             }
-            last = Some(failure);
-            will_retry(env, attempt, class, after);
-            pause(env, now, after).await;
-            cx = cx.with_attempt(attempt.saturating_add(1));
         }
     }
 }
@@ -461,6 +473,7 @@ async fn pause<C: Clock, O>(env: Env<'_, C, O>, now: Instant, wait: Duration) {
     if !wait.is_zero() {
         // The shortest way past an overflow of the clock is not to wait; the settings are bounded far below it.
         env.clock.sleep_until(now.checked_add(wait).unwrap_or(now)).await;
+        outdate();
     }
 }
 

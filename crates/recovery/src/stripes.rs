@@ -3,7 +3,7 @@
 //! Each thread writes to one of a few cache lines of its own; who reads adds them up. A count is exact, but threads beyond
 //! the number of stripes share one.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// How many stripes there are; a power of two.
 pub(crate) const STRIPES: usize = 8;
@@ -27,14 +27,7 @@ impl<T> Striped<T> {
     /// Returns this thread's stripe.
     #[inline]
     pub(crate) fn own(&self) -> &T {
-        thread_local! {
-            static INDEX: usize = {
-                static NEXT: AtomicUsize = AtomicUsize::new(0);
-                NEXT.fetch_add(1, Ordering::Relaxed)
-            };
-        }
-        // A thread that is being torn down has no index any more; any stripe will do.
-        let index = INDEX.try_with(|index| *index).unwrap_or(0) & (STRIPES - 1);
+        let index = thread_index() & (STRIPES - 1);
         #[expect(clippy::indexing_slicing, reason = "the mask keeps the index below the number of stripes")]
         &self.0[index].0
     }
@@ -43,6 +36,26 @@ impl<T> Striped<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|padded| &padded.0)
     }
+}
+
+#[cfg(not(shuttle))]
+#[inline]
+fn thread_index() -> usize {
+    use std::sync::atomic::AtomicUsize;
+
+    thread_local! {
+        static INDEX: usize = {
+            static NEXT: AtomicUsize = AtomicUsize::new(0);
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        };
+    }
+    // A thread that is being torn down has no index any more; any stripe will do.
+    INDEX.try_with(|index| *index).unwrap_or(0)
+}
+
+#[cfg(shuttle)]
+fn thread_index() -> usize {
+    usize::from(shuttle::current::me())
 }
 
 /// A count that threads add to without taking it from one another.
@@ -60,7 +73,7 @@ impl Counter {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
 

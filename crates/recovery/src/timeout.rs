@@ -69,7 +69,13 @@ impl Policy for Timeout {
         positive("timeout.limit", self.config.limit)
     }
 
-    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -78,30 +84,47 @@ impl Policy for Timeout {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        let TimeoutConfig { limit, scope } = self.config;
-        // Not mine, if the limit around this one fires first: it drops this future.
-        let ends = env.clock.now().checked_add(limit);
-        let mine = ends.filter(|mine| cx.deadline().is_none_or(|outer| *mine < outer));
-        let done = {
-            // Made in one place, pinned and lent: each way to await it by value would take its room anew.
-            let call = pin!(op(mine.map_or(cx, |mine| cx.with_deadline(mine))));
-            match mine {
-                Some(mine) => before(env.clock, mine, call).await,
-                None => Some(call.await),
-            }
-            // Dropped here, so that what it held is settled before anybody hears of the end.
-        };
-        done.unwrap_or_else(|| {
-            tracing::debug!(pipeline = env.name, scope = scope.as_str(), ?limit, "timed out");
-            env.observer.observe(&RecoveryEvent::TimedOut { pipeline: env.name, scope, after: limit });
-            Err(Failure::TimedOut { scope, after: limit, attempts: cx.attempt() })
-        })
+        async move {
+            let TimeoutConfig { limit, scope } = self.config;
+            // Not mine, if the limit around this one fires first: it drops this future.
+            let now = fresh().unwrap_or_else(|| env.clock.now());
+            let ends = now.checked_add(limit);
+            let mine = ends.filter(|mine| cx.deadline().is_none_or(|outer| *mine < outer));
+            let done = {
+                // Made in one place, pinned and lent: each way to await it by value would take its room anew.
+                let call = pin!(op(mine.map_or(cx, |mine| cx.with_deadline(mine))));
+                match mine {
+                    Some(mine) => before(env.clock, now, mine, call).await,
+                    None => Some(call.await),
+                }
+                // Dropped here, so that what it held is settled before anybody hears of the end.
+            };
+            done.unwrap_or_else(|| {
+                tracing::debug!(pipeline = env.name, scope = scope.as_str(), ?limit, "timed out");
+                env.observer.observe(&RecoveryEvent::TimedOut { pipeline: env.name, scope, after: limit });
+                Err(Failure::TimedOut { scope, after: limit, attempts: cx.attempt() })
+            })
+        }
     }
 }
 
 thread_local! {
     /// When the soonest timer fires that was armed by a time limit which this thread has just polled.
     static ARMED: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// What the clock said to a time limit on the way down to the call, which has not been reached since.
+    static FRESH: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Returns the time that a limit around this policy has read within the same poll, before anything was called.
+#[inline]
+fn fresh() -> Option<Instant> {
+    FRESH.get()
+}
+
+/// Forgets the time that was read on the way down: from here on code of the caller runs.
+#[inline]
+pub(crate) fn outdate() {
+    FRESH.set(None);
 }
 
 /// Forgets the timer of a limit that goes away, so that no limit around it relies on it.
@@ -118,12 +141,23 @@ impl Drop for Disarm {
 /// The timer is made only once the call has to wait, and not while a limit inside has one that fires sooner: that wakes
 /// the same task, which then looks again here. So nested limits register one timer at a time. The word passes through a
 /// thread-local within one poll: a limit inside is polled, or dropped, by the very poll of the one around it.
-async fn before<C: Clock, F: Future>(clock: &C, deadline: Instant, mut call: Pin<&mut F>) -> Option<F::Output> {
+///
+/// Neither does a limit inside read the clock again on the way down to the first call.
+async fn before<C: Clock, F: Future>(
+    clock: &C,
+    now: Instant,
+    deadline: Instant,
+    mut call: Pin<&mut F>,
+) -> Option<F::Output> {
     let _disarm = Disarm;
     let mut timer = pin!(None);
+    let mut now = Some(now);
     poll_fn(move |task| {
         ARMED.set(None);
-        if let Poll::Ready(value) = call.as_mut().poll(task) {
+        FRESH.set(now.take());
+        let polled = call.as_mut().poll(task);
+        FRESH.set(None);
+        if let Poll::Ready(value) = polled {
             return Poll::Ready(Some(value));
         }
         if timer.is_none() {

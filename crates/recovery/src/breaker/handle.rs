@@ -2,10 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use crate::breaker::config::{Abandoned, BreakerBuilder, BreakerConfig};
 use crate::breaker::machine::BreakerMachine;
@@ -20,6 +17,7 @@ use crate::lint::PolicyKind;
 use crate::observer::{NoObserver, Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 use crate::stripes::Counter;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// A shared circuit breaker; clones are handles to the same one.
 ///
@@ -218,6 +216,7 @@ impl CircuitBreaker {
         self.announce(change, &NoObserver);
     }
 
+    #[inline]
     fn admit(&self, now: impl FnOnce() -> Instant) -> (Result<Ticket, Refused>, Option<Transition>) {
         let gate = self.shared.gate.load(Ordering::Acquire);
         if gate & FREE != 0 {
@@ -237,10 +236,12 @@ impl CircuitBreaker {
         self.change(|machine| machine.try_acquire(now))
     }
 
+    #[inline]
     fn since_origin(&self, now: Instant) -> u64 {
         nanos(now.saturating_duration_since(self.shared.origin))
     }
 
+    #[inline]
     fn settle(&self, ticket: Ticket, outcome: Outcome, now: impl FnOnce() -> Instant) -> Option<Transition> {
         let gate = self.shared.gate.load(Ordering::Acquire);
         if outcome == Outcome::Success && gate & QUIET != 0 && ticket.probe.is_none() {
@@ -266,11 +267,13 @@ impl CircuitBreaker {
         self.change(|machine| machine.record(ticket, now, outcome))
     }
 
+    #[inline]
     fn is_slow(&self, ticket: Ticket, now: Instant) -> bool {
         let from = self.shared.slow_from.load(Ordering::Relaxed);
         from != u64::MAX && ticket.admitted.is_none_or(|at| nanos(now.saturating_duration_since(at)) >= from)
     }
 
+    #[inline]
     fn abandon(&self, ticket: Ticket, now: impl FnOnce() -> Instant) -> Option<Transition> {
         if self.shared.abandoned_fails.load(Ordering::Relaxed) {
             return self.settle(ticket, Outcome::Failure, now);
@@ -279,6 +282,7 @@ impl CircuitBreaker {
         None
     }
 
+    #[inline(never)]
     fn change<R>(&self, act: impl FnOnce(&mut BreakerMachine) -> R) -> R {
         let shared = &*self.shared;
         let mut machine = shared.machine.lock();
@@ -314,8 +318,15 @@ impl CircuitBreaker {
     }
 
     /// Tells a change of state to everybody who listens; no lock is held.
+    #[inline]
     fn announce<O: Observer>(&self, transition: Option<Transition>, observer: &O) {
-        let Some(transition) = transition else { return };
+        if let Some(transition) = transition {
+            self.announce_change(transition, observer);
+        }
+    }
+
+    #[cold]
+    fn announce_change<O: Observer>(&self, transition: Transition, observer: &O) {
         let Transition { from, to } = transition;
         let (breaker, was, is) = (self.name(), from.as_str(), to.as_str());
         if to == BreakerState::Open {
@@ -331,6 +342,7 @@ impl CircuitBreaker {
         }
     }
 
+    #[inline]
     fn guard<'a, C: Clock, O: Observer, E>(
         &'a self,
         clock: &'a C,
@@ -363,6 +375,7 @@ fn slow_from(config: &BreakerConfig) -> u64 {
     if config.slow_call_rate.is_some() { nanos(config.slow_call) } else { u64::MAX }
 }
 
+#[inline]
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -381,7 +394,13 @@ impl Policy for CircuitBreaker {
         outline.push(PolicyKind::Breaker);
     }
 
-    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -390,15 +409,17 @@ impl Policy for CircuitBreaker {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        let guard = self.guard(env.clock, env.observer, cx.deadline())?;
-        let result = op(cx).await;
-        guard.finish(match &result {
-            Ok(_) => Outcome::Success,
-            // Another breaker refused: nothing was learned about this one's callee.
-            Err(failure) if failure.is_refusal() => Outcome::Ignored,
-            Err(failure) => Outcome::from(failure.class()),
-        });
-        result
+        async move {
+            let guard = self.guard(env.clock, env.observer, cx.deadline())?;
+            let result = op(cx).await;
+            guard.finish(match &result {
+                Ok(_) => Outcome::Success,
+                // Another breaker refused: nothing was learned about this one's callee.
+                Err(failure) if failure.is_refusal() => Outcome::Ignored,
+                Err(failure) => Outcome::from(failure.class()),
+            });
+            result
+        }
     }
 }
 

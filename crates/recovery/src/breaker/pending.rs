@@ -6,9 +6,8 @@
 //! them all to the window, oldest first, at the times at which they were counted. On one thread the window then holds
 //! exactly what it would have been told one by one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::stripes::Striped;
+use crate::sync::{AtomicU64, Ordering};
 
 /// A word: 8 bits of the generation, 32 of the time step (49 days of milliseconds), 24 of the count. Zero holds nothing.
 ///
@@ -70,7 +69,7 @@ const fn tag(generation: u64, step: u64) -> u64 {
     (generation & 0xFF) << 56 | (step & STEP) << 24
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
 

@@ -18,6 +18,7 @@ use crate::limit::Sample;
 use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
+use crate::timeout::outdate;
 
 /// A shared bound on the calls that run at once; clones are handles to the same one.
 ///
@@ -136,6 +137,7 @@ impl Bulkhead {
             Poll::Pending => timer.as_mut().poll(task).map(|()| Grant::TooLate),
         })
         .await;
+        outdate();
         match grant {
             Grant::Place => {
                 waiter.accept();
@@ -163,7 +165,13 @@ impl Policy for Bulkhead {
         outline.push(PolicyKind::Bulkhead { adaptive: self.shared.learns() });
     }
 
-    async fn run<C, O, T, E, Op, Fut>(&self, env: Env<'_, C, O>, cx: Cx, op: Op) -> Result<T, Failure<E>>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+    fn run<C, O, T, E, Op, Fut>(
+        &self,
+        env: Env<'_, C, O>,
+        cx: Cx,
+        op: Op,
+    ) -> impl Future<Output = Result<T, Failure<E>>> + Send
     where
         C: Clock,
         O: Observer,
@@ -172,23 +180,25 @@ impl Policy for Bulkhead {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, Failure<E>>> + Send,
     {
-        let taken = match self.shared.take() {
-            Some(running) => Ok(running),
-            // Boxed so that the rare wait takes no room in every call.
-            None => Box::pin(self.acquire(env.clock(), cx)).await.map(BulkheadPermit::into_running),
-        };
-        let running = match taken {
-            Ok(running) => running,
-            Err(reason) => {
-                let by = self.shared.name();
-                env.observer().observe(&RecoveryEvent::Rejected { by, reason, retry_after: None });
-                return Err(Failure::Rejected { by: Arc::clone(by), reason, retry_after: None });
-            }
-        };
-        let guard = Running::begin(self, env.clock(), cx.deadline(), running);
-        let result = op(cx).await;
-        guard.finish(result.as_ref().err().map(Failure::class));
-        result
+        async move {
+            let taken = match self.shared.take() {
+                Some(running) => Ok(running),
+                // Boxed so that the rare wait takes no room in every call.
+                None => Box::pin(self.acquire(env.clock(), cx)).await.map(BulkheadPermit::into_running),
+            };
+            let running = match taken {
+                Ok(running) => running,
+                Err(reason) => {
+                    let by = self.shared.name();
+                    env.observer().observe(&RecoveryEvent::Rejected { by, reason, retry_after: None });
+                    return Err(Failure::Rejected { by: Arc::clone(by), reason, retry_after: None });
+                }
+            };
+            let guard = Running::begin(self, env.clock(), cx.deadline(), running);
+            let result = op(cx).await;
+            guard.finish(result.as_ref().err().map(Failure::class));
+            result
+        }
     }
 }
 

@@ -1,10 +1,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::config::{BulkheadConfig, Places};
@@ -12,20 +10,22 @@ use super::handle::BulkheadStats;
 use super::queue::{Place, WaitQueue};
 use crate::limit::{Limit, Sample};
 use crate::policy::Priority;
-use crate::stripes::Counter;
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// The places of a bulkhead and the line before them.
 pub(super) struct Shared {
     name: Arc<str>,
-    /// The calls that run in the lower half and [`WAITING`] above. The flag is changed under the lock only, and while it
-    /// is set a place is given back through the lock, so that nobody overtakes the line.
+    /// The calls that run in the lower half, then [`WAITING`], and above it the calls that were admitted, so that a call
+    /// takes its place and is counted at once. The flag is changed under the lock only, and while it is set a place is
+    /// given back through the lock, so that nobody overtakes the line.
     gate: AtomicU64,
     places: AtomicU32,
     /// Copies of the settings that the path without a lock needs.
     queue_most: AtomicU32,
     learns: AtomicU32,
     line: Mutex<Line>,
-    admitted: Counter,
+    /// The admissions that no longer fit into the gate.
+    admitted: AtomicU64,
     refused: AtomicU64,
     timed_out: AtomicU64,
     shed: AtomicU64,
@@ -59,6 +59,10 @@ pub(super) enum LinedUp<'a> {
 
 const WAITING: u64 = 1 << 32;
 const RUNNING: u64 = WAITING - 1;
+/// One admission: a call that runs, and one more that was admitted.
+const ADMIT: u64 = ADMITTED_ONE + 1;
+const ADMITTED_ONE: u64 = WAITING << 1;
+const ADMITTED_BITS: u32 = 31;
 
 impl Shared {
     pub(super) fn new(name: Arc<str>, config: BulkheadConfig) -> Self {
@@ -70,13 +74,14 @@ impl Shared {
             queue_most: AtomicU32::new(config.queue),
             learns: AtomicU32::new(u32::from(limit.is_some())),
             line: Mutex::new(Line { config, queue: WaitQueue::new(config.queue, config.discipline), limit }),
-            admitted: Counter::default(),
+            admitted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
             shed: AtomicU64::new(0),
         }
     }
 
+    #[inline]
     pub(super) const fn name(&self) -> &Arc<str> {
         &self.name
     }
@@ -85,14 +90,17 @@ impl Shared {
         self.line.lock().config
     }
 
+    #[inline]
     pub(super) fn has_line(&self) -> bool {
         self.queue_most.load(Ordering::Relaxed) > 0
     }
 
+    #[inline]
     pub(super) fn learns(&self) -> bool {
         self.learns.load(Ordering::Relaxed) != 0
     }
 
+    #[inline]
     pub(super) fn running(&self) -> u32 {
         running(self.gate.load(Ordering::Relaxed))
     }
@@ -107,7 +115,7 @@ impl Shared {
             running: self.running(),
             waiting,
             places: self.places.load(Ordering::Relaxed),
-            admitted: self.admitted.get(),
+            admitted: self.admitted(),
             refused: self.refused.load(Ordering::Relaxed),
             timed_out: self.timed_out.load(Ordering::Relaxed),
             shed: self.shed.load(Ordering::Relaxed),
@@ -133,11 +141,32 @@ impl Shared {
     pub(super) fn take(&self) -> Option<u32> {
         let places = u64::from(self.places.load(Ordering::Relaxed));
         // With the flag set the number is above any number of places.
-        let taken =
-            self.gate.fetch_update(Ordering::Acquire, Ordering::Relaxed, |gate| (gate < places).then(|| gate + 1));
+        let taken = self.gate.fetch_update(Ordering::Acquire, Ordering::Relaxed, |gate| {
+            (gate & (WAITING | RUNNING) < places).then(|| gate.wrapping_add(ADMIT))
+        });
         let before = taken.ok()?;
-        self.admitted.add(1);
+        self.note_overflow(before);
         Some(running(before) + 1)
+    }
+
+    /// Takes a place that is known to be free; returns what the gate was before.
+    fn admit(&self) -> u64 {
+        let before = self.gate.fetch_add(ADMIT, Ordering::Acquire);
+        self.note_overflow(before);
+        before
+    }
+
+    /// Keeps count where an admission took the upper bits of the gate back to zero.
+    #[inline]
+    fn note_overflow(&self, before: u64) {
+        if before >> (u64::BITS - ADMITTED_BITS) == (1 << ADMITTED_BITS) - 1 {
+            self.admitted.fetch_add(1 << ADMITTED_BITS, Ordering::Relaxed);
+        }
+    }
+
+    fn admitted(&self) -> u64 {
+        let in_gate = self.gate.load(Ordering::Relaxed) >> (u64::BITS - ADMITTED_BITS);
+        self.admitted.load(Ordering::Relaxed).saturating_add(in_gate)
     }
 
     pub(super) fn line_up(&self, now: Instant, priority: Priority) -> LinedUp<'_> {
@@ -145,10 +174,9 @@ impl Shared {
         // From here on nobody gives a place back past the line. Those who did so before are seen below.
         let gate = self.gate.fetch_or(WAITING, Ordering::AcqRel);
         if line.queue.len() == 0 && gate & RUNNING < u64::from(self.places.load(Ordering::Relaxed)) {
-            let before = self.gate.fetch_add(1, Ordering::Acquire);
+            let before = self.admit();
             self.clear_flag(&line);
             drop(line);
-            self.admitted.add(1);
             return LinedUp::Place(running(before) + 1);
         }
         let (sender, receiver) = oneshot::channel();
@@ -191,13 +219,13 @@ impl Shared {
 
     /// Gives free places to those who wait; the line is unlocked before they are told.
     #[cold]
-    fn admit_waiting(&self, mut line: parking_lot::MutexGuard<'_, Line>, now: Instant) {
+    fn admit_waiting(&self, mut line: MutexGuard<'_, Line>, now: Instant) {
         let mut told = Vec::new();
         let mut expired = Vec::new();
         while self.running() < self.places.load(Ordering::Relaxed) {
             let Some(next) = line.queue.pop(now, &mut expired) else { break };
             // In his name; if he is gone, his `Waiter` gives it back.
-            self.gate.fetch_add(1, Ordering::Acquire);
+            self.admit();
             told.push(next);
         }
         self.clear_flag(&line);
@@ -206,7 +234,6 @@ impl Shared {
             self.send_away(waiter, Grant::TooLate);
         }
         for waiter in told {
-            self.admitted.add(1);
             if waiter.send(Grant::Place).is_err() {
                 // He left between the line and the message: the place is still taken in his name.
                 self.give_back(|| now);
@@ -223,7 +250,7 @@ impl Shared {
 
     fn clear_flag(&self, line: &Line) {
         if line.queue.len() == 0 {
-            self.gate.fetch_and(RUNNING, Ordering::AcqRel);
+            self.gate.fetch_and(!WAITING, Ordering::AcqRel);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::lint::PolicyKind;
 use crate::observer::{Observer, RecoveryEvent};
 use crate::policy::{Cx, Env, Policy};
 use crate::stripes::Counter;
+use crate::timeout::outdate;
 
 /// A shared rate limit; clones are handles to the same one.
 ///
@@ -179,6 +180,7 @@ impl Policy for RateLimiter {
             Ok(wait) => {
                 if !wait.is_zero() {
                     env.clock().sleep_until(now + wait).await;
+                    outdate();
                 }
                 op(cx).await
             }
