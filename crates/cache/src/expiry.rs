@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
 
 /// A point of the cache's clock in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,41 +103,90 @@ impl Life {
 
 /// How long an entry is kept while nobody asks for it, and when somebody last did.
 ///
-/// In eight bytes, since every entry carries it: time is counted in steps of 4 ms, and the
+/// In six bytes, since every entry carries it: time is counted in steps of 4 ms, and the
 /// difference is taken around the end of the count. So a limit may be no longer than half of it; an
 /// entry that nobody has asked for in 104 days, and that was not swept either, looks new again.
+///
+/// The two bytes that are left to fill a word are the policy's.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Idle {
     /// Written by readers, which share the lock.
     touched: AtomicU32,
-    /// Zero for none.
-    limit: u32,
+    limit: IdleLimit,
+    pub(crate) mark: Mark,
+}
+
+/// What S3-FIFO notes of an entry.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    /// Hits since the entry came to its queue, up to a few. Two readers that add at once may lose
+    /// one of the two, which is worth less than a locked addition.
+    pub(crate) hits: AtomicU8,
+    pub(crate) queue: Which,
+}
+
+/// A queue of S3-FIFO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    Small,
+    Main,
+}
+
+/// A number of steps as eleven bits and an exponent: exact up to eight seconds, and from there on
+/// longer than asked for by less than a thousandth. Zero for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct IdleLimit(u16);
+
+impl IdleLimit {
+    const NONE: Self = Self(0);
+
+    fn new(limit: Duration) -> Self {
+        // At least one, or a limit of zero would be none.
+        let steps = limit.as_nanos().div_ceil(1 << STEP_BITS).max(1);
+        let Ok(steps) = u32::try_from(steps) else { return Self::NONE };
+        let exponent = (u32::BITS - steps.leading_zeros()).saturating_sub(LIMIT_BITS);
+        // Rounded up, that may be one bit more.
+        let rounded = steps.div_ceil(1 << exponent);
+        let (rounded, exponent) =
+            if rounded >> LIMIT_BITS == 0 { (rounded, exponent) } else { (rounded / 2, exponent + 1) };
+        let packed = u16::try_from(exponent << LIMIT_BITS | rounded).map_or(Self::NONE, Self);
+        // Too long a limit is none.
+        if packed.steps() <= LONGEST_LIMIT { packed } else { Self::NONE }
+    }
+
+    const fn steps(self) -> u32 {
+        (self.0 as u32 & ((1 << LIMIT_BITS) - 1)) << (self.0 >> LIMIT_BITS)
+    }
 }
 
 impl Idle {
     pub(crate) fn new(now: Tick, limit: Option<Duration>) -> Self {
-        let steps = limit.map_or(0, |limit| {
-            let steps = limit.as_nanos().div_ceil(1 << STEP_BITS);
-            // At least one, or a limit of zero would be none; too long a limit is none.
-            u32::try_from(steps).ok().filter(|steps| *steps <= LONGEST_LIMIT).map_or(0, |steps| steps.max(1))
-        });
-        Self { touched: AtomicU32::new(now.steps()), limit: steps }
+        let limit = limit.map_or(IdleLimit::NONE, IdleLimit::new);
+        let mark = Mark { hits: AtomicU8::new(0), queue: Which::Small };
+        Self { touched: AtomicU32::new(now.steps()), limit, mark }
+    }
+
+    /// Tells whether there is a limit.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limit != IdleLimit::NONE
     }
 
     /// Tells whether the limit is over. Rather a step late than early.
     #[inline]
     pub(crate) fn has_passed(&self, now: Tick) -> bool {
-        if self.limit == 0 {
+        if !self.is_limited() {
             return false;
         }
         let idle = now.steps().wrapping_sub(self.touched.load(Ordering::Relaxed));
         // In the upper half somebody with a later clock was faster.
-        idle > self.limit && idle <= LONGEST_LIMIT
+        idle > self.limit.steps() && idle <= LONGEST_LIMIT
     }
 
     #[inline]
     pub(crate) fn touch(&self, now: Tick) {
-        if self.limit != 0 {
+        if self.is_limited() {
             self.touched.store(now.steps(), Ordering::Relaxed);
         }
     }
@@ -147,6 +196,7 @@ impl Idle {
 pub(crate) const LONGEST_IDLE: Duration = Duration::from_hours(90 * 24);
 const STEP_BITS: u32 = 22;
 const LONGEST_LIMIT: u32 = u32::MAX / 2;
+const LIMIT_BITS: u32 = 11;
 
 /// Shortens times to live by a random part, so that what was stored together does not expire
 /// together.
