@@ -103,11 +103,11 @@ impl Life {
 
 /// How long an entry is kept while nobody asks for it, and when somebody last did.
 ///
-/// In six bytes, since every entry carries it: time is counted in steps of 4 ms, and the
+/// In seven bytes, since every entry carries it: time is counted in steps of 4 ms, and the
 /// difference is taken around the end of the count. So a limit may be no longer than half of it; an
 /// entry that nobody has asked for in 104 days, and that was not swept either, looks new again.
 ///
-/// The two bytes that are left to fill a word are the policy's.
+/// The byte that is left to fill a word is the policy's.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Idle {
@@ -117,14 +117,9 @@ pub(crate) struct Idle {
     pub(crate) mark: Mark,
 }
 
-/// What S3-FIFO notes of an entry.
+/// What S3-FIFO notes of an entry: its queue, and its hits since it came there, up to three.
 #[derive(Debug)]
-pub(crate) struct Mark {
-    /// Hits since the entry came to its queue, up to a few. Two readers that add at once may lose
-    /// one of the two, which is worth less than a locked addition.
-    pub(crate) hits: AtomicU8,
-    pub(crate) queue: Which,
-}
+pub(crate) struct Mark(AtomicU8);
 
 /// A queue of S3-FIFO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,38 +128,72 @@ pub(crate) enum Which {
     Main,
 }
 
-/// A number of steps as eleven bits and an exponent: exact up to eight seconds, and from there on
-/// longer than asked for by less than a thousandth. Zero for no limit.
+impl Mark {
+    pub(crate) const MOST_HITS: u8 = 3;
+    const MAIN: u8 = 4;
+
+    pub(crate) const fn new(queue: Which, hits: u8) -> Self {
+        let queue = if matches!(queue, Which::Main) { Self::MAIN } else { 0 };
+        let hits = if hits < Self::MOST_HITS { hits } else { Self::MOST_HITS };
+        Self(AtomicU8::new(queue | hits))
+    }
+
+    /// Counts a hit. Two readers that add at once may lose one of the two, which is worth less than
+    /// a locked addition; who changes the queue holds the lock alone.
+    #[inline]
+    pub(crate) fn hit(&self) {
+        let mark = self.0.load(Ordering::Relaxed);
+        if mark & Self::MOST_HITS < Self::MOST_HITS {
+            self.0.store(mark + 1, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn hits(&self) -> u8 {
+        self.0.load(Ordering::Relaxed) & Self::MOST_HITS
+    }
+
+    #[inline]
+    pub(crate) fn queue(&self) -> Which {
+        if self.0.load(Ordering::Relaxed) & Self::MAIN == 0 { Which::Small } else { Which::Main }
+    }
+}
+
+/// A number of steps as nineteen bits and an exponent: exact up to half an hour, and from there on
+/// longer than asked for by less than four millionths. Zero for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct IdleLimit(u16);
+struct IdleLimit([u8; 3]);
 
 impl IdleLimit {
-    const NONE: Self = Self(0);
+    const NONE: Self = Self([0; 3]);
 
     fn new(limit: Duration) -> Self {
         // At least one, or a limit of zero would be none.
         let steps = limit.as_nanos().div_ceil(1 << STEP_BITS).max(1);
-        let Ok(steps) = u32::try_from(steps) else { return Self::NONE };
-        let exponent = (u32::BITS - steps.leading_zeros()).saturating_sub(LIMIT_BITS);
-        // Rounded up, that may be one bit more.
-        let rounded = steps.div_ceil(1 << exponent);
-        let (rounded, exponent) =
-            if rounded >> LIMIT_BITS == 0 { (rounded, exponent) } else { (rounded / 2, exponent + 1) };
-        let packed = u16::try_from(exponent << LIMIT_BITS | rounded).map_or(Self::NONE, Self);
         // Too long a limit is none.
-        if packed.steps() <= LONGEST_LIMIT { packed } else { Self::NONE }
+        let Some(steps) = u32::try_from(steps).ok().filter(|steps| *steps <= LONGEST_LIMIT) else {
+            return Self::NONE;
+        };
+        let exponent = (u32::BITS - steps.leading_zeros()).saturating_sub(LIMIT_BITS);
+        // Rounded up it may have one bit more.
+        let rounded = steps.div_ceil(1 << exponent);
+        let carry = rounded >> LIMIT_BITS;
+        let [low, middle, high, _] = ((exponent + carry) << LIMIT_BITS | rounded >> carry).to_le_bytes();
+        Self([low, middle, high])
     }
 
+    #[inline]
     const fn steps(self) -> u32 {
-        (self.0 as u32 & ((1 << LIMIT_BITS) - 1)) << (self.0 >> LIMIT_BITS)
+        let [low, middle, high] = self.0;
+        let packed = u32::from_le_bytes([low, middle, high, 0]);
+        (packed & ((1 << LIMIT_BITS) - 1)) << (packed >> LIMIT_BITS)
     }
 }
 
 impl Idle {
     pub(crate) fn new(now: Tick, limit: Option<Duration>) -> Self {
         let limit = limit.map_or(IdleLimit::NONE, IdleLimit::new);
-        let mark = Mark { hits: AtomicU8::new(0), queue: Which::Small };
-        Self { touched: AtomicU32::new(now.steps()), limit, mark }
+        Self { touched: AtomicU32::new(now.steps()), limit, mark: Mark::new(Which::Small, 0) }
     }
 
     /// Tells whether there is a limit.
@@ -196,7 +225,7 @@ impl Idle {
 pub(crate) const LONGEST_IDLE: Duration = Duration::from_hours(90 * 24);
 const STEP_BITS: u32 = 22;
 const LONGEST_LIMIT: u32 = u32::MAX / 2;
-const LIMIT_BITS: u32 = 11;
+const LIMIT_BITS: u32 = 19;
 
 /// Shortens times to live by a random part, so that what was stored together does not expire
 /// together.
@@ -312,7 +341,29 @@ mod tests {
         let idle = Idle::new(start, Some(LONGEST_IDLE));
         let after = |by: Duration| Tick(start.0 + u64::try_from(by.as_nanos()).unwrap());
         assert!(!idle.has_passed(after(LONGEST_IDLE)));
-        assert!(idle.has_passed(after(LONGEST_IDLE + Duration::from_millis(10))));
+        assert!(idle.has_passed(after(LONGEST_IDLE + LONGEST_IDLE / 250_000)));
+    }
+
+    #[test]
+    fn a_limit_is_never_shorter_than_asked_for_and_hardly_longer() {
+        let step = 1u64 << STEP_BITS;
+        for asked in (0..31).flat_map(|bits| [(1u64 << bits) - 1, 1 << bits, (1 << bits) + 1]).chain([2_000_000_001]) {
+            let kept = u64::from(IdleLimit::new(Duration::from_nanos(asked * step)).steps());
+            let most = asked.max(1) + asked / 250_000;
+            assert!((asked.max(1)..=most).contains(&kept), "{kept} of {asked}");
+        }
+        assert_eq!(IdleLimit::new(Duration::from_nanos((1 << 31) * step)), IdleLimit::NONE);
+        assert_eq!(IdleLimit::new(Duration::from_nanos(1)).steps(), 1);
+    }
+
+    #[test]
+    fn a_mark_counts_to_three_and_keeps_its_queue() {
+        for queue in [Which::Small, Which::Main] {
+            let mark = Mark::new(queue, 0);
+            let counted: Vec<u8> = (0..5).map(|_| (mark.hits(), mark.hit()).0).collect();
+            assert_eq!((counted, mark.queue()), (vec![0, 1, 2, 3, 3], queue));
+            assert_eq!(Mark::new(queue, 9).hits(), 3);
+        }
     }
 
     #[test]

@@ -21,7 +21,6 @@ use super::slab::{Place, Slab};
 use super::{Policy, Victim};
 use crate::entry::Entry;
 use crate::expiry::{Deadline, Mark, Tick, Which};
-use crate::sync::{AtomicU8, Ordering};
 
 pub(crate) struct S3Fifo<K, V> {
     table: HashTable<Place>,
@@ -110,11 +109,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         K: Borrow<Q>,
     {
         let node = self.node(lookup)?;
-        let hits = &node.entry.idle.mark.hits;
-        let counted = hits.load(Ordering::Relaxed);
-        if counted < MOST_HITS {
-            hits.store(counted + 1, Ordering::Relaxed);
-        }
+        node.entry.idle.mark.hit();
         Some((&node.key, &node.entry))
     }
 
@@ -162,9 +157,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
     fn link(&mut self, at: Place, which: Which) {
         let head = self.queue(which).head;
         let Some(node) = self.nodes.get_mut(at) else { return };
-        let mark = &mut node.entry.idle.mark;
-        mark.queue = which;
-        *mark.hits.get_mut() = 0;
+        node.entry.idle.mark = Mark::new(which, 0);
         let weight = node.entry.weight();
         if let Some(links) = self.nodes.aside_mut(at) {
             links.prev = Place::NONE;
@@ -184,7 +177,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
 
     fn unlink(&mut self, at: Place) {
         let (Some(node), Some(&Links { prev, next, .. })) = (self.nodes.get(at), self.nodes.aside(at)) else { return };
-        let (which, weight) = (node.entry.idle.mark.queue, node.entry.weight());
+        let (which, weight) = (node.entry.idle.mark.queue(), node.entry.weight());
         if let Some(links) = self.nodes.aside_mut(prev) {
             links.next = next;
         }
@@ -205,9 +198,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
     /// Puts an entry in the place of another with the same key; that counts as an access.
     fn replace(&mut self, at: Place, key: K, mut entry: Entry<V>) -> Option<(K, Entry<V>)> {
         let node = self.nodes.get_mut(at)?;
-        let (weight, mark) = (entry.weight(), &mut node.entry.idle.mark);
-        let (which, hits) = (mark.queue, (*mark.hits.get_mut() + 1).min(MOST_HITS));
-        entry.idle.mark = Mark { hits: AtomicU8::new(hits), queue: which };
+        let (weight, which) = (entry.weight(), node.entry.idle.mark.queue());
+        entry.idle.mark = Mark::new(which, node.entry.idle.mark.hits() + 1);
         let old = (mem::replace(&mut node.key, key), mem::replace(&mut node.entry, entry));
         let queue = self.queue(which);
         queue.weight = queue.weight - old.1.weight() + weight;
@@ -230,8 +222,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
         Some((node.key, node.entry))
     }
 
-    fn hits(&mut self, at: Place) -> u8 {
-        self.nodes.get_mut(at).map_or(0, |node| *node.entry.idle.mark.hits.get_mut())
+    fn hits(&self, at: Place) -> u8 {
+        self.nodes.get(at).map_or(0, |node| node.entry.idle.mark.hits())
     }
 
     /// Lets the oldest of the small queue pass into the main one while there is room for all.
@@ -254,7 +246,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
             self.unlink(at);
             self.link(at, Which::Main);
             if let Some(node) = self.nodes.get_mut(at) {
-                *node.entry.idle.mark.hits.get_mut() = hits.saturating_sub(1);
+                node.entry.idle.mark = Mark::new(Which::Main, hits.saturating_sub(1));
             }
         }
         None
@@ -438,7 +430,6 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
 const SMALL_PART: u64 = 10;
 /// So many hits pass the trial.
 const TRIAL_HITS: u8 = 2;
-const MOST_HITS: u8 = 3;
 /// How many nodes an eviction looks at for one whose time is over.
 const LOOKED_AT: usize = 16;
 
