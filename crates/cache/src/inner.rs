@@ -230,14 +230,14 @@ where
         let extra = if options.tags.is_empty() && !has_windows {
             None
         } else {
-            Some(self.extra(options.tags, fresh, if has_windows { windows } else { (None, None) }))
+            Some(Box::new(self.extra(options.tags, fresh, if has_windows { windows } else { (None, None) })))
         };
         // Made in one go from what is in registers: to change it afterwards costs another move.
         (Entry::new(held, weight, fresh, Idle::new(now, idle), life, extra), now)
     }
 
     #[cold]
-    fn extra(&self, tags: Vec<Tag>, fresh: Deadline, windows: (Option<Duration>, Option<Duration>)) -> Box<Extra> {
+    fn extra(&self, tags: Vec<Tag>, fresh: Deadline, windows: (Option<Duration>, Option<Duration>)) -> Extra {
         let mut extra = Extra { tags: tags.into(), ..Extra::default() };
         if windows != (None, None) {
             let revalidate = windows.0.or(self.rules.stale_while_revalidate);
@@ -245,7 +245,7 @@ where
             extra.keep = Some(fresh.plus(revalidate.max(on_error).unwrap_or_default()));
             extra.revalidate = windows.0.map(|window| fresh.plus(window));
         }
-        Box::new(extra)
+        extra
     }
 
     /// Weighs an entry with its node and tags.
