@@ -179,7 +179,7 @@ impl<K, V, W> CacheBuilder<K, V, W> {
     ///
     /// let blobs = Cache::<u64, Vec<u8>>::builder("blobs").weigher(|_, blob| 32 + blob.len() as u64).build()?;
     /// blobs.insert(1, vec![0; 100]);
-    /// assert_eq!(blobs.bytes(), 132 + 80);
+    /// assert_eq!(blobs.bytes(), 132 + 88);
     /// # Ok::<(), bedplate_cache::ConfigError>(())
     /// ```
     pub fn weigher<F>(self, weigher: F) -> CacheBuilder<K, V, F>

@@ -27,13 +27,13 @@ pub struct CacheConfig {
     /// What all entries together may weigh, in bytes, with keys, values and the overhead of each
     /// node.
     ///
-    /// Default 500 MiB (524 288 000); at least 128. Memory is taken as entries come, not at the
+    /// Default 500 MiB (524 288 000); at least 136. Memory is taken as entries come, not at the
     /// start. Too small, and entries are evicted before they are asked for again; too large, and
     /// the process competes for memory with what it serves.
     pub max_bytes: u64,
     /// What one entry may weigh, in bytes; a heavier one is refused and counted.
     ///
-    /// Default an eighth of `max_bytes`, or 1 MiB (at most `max_bytes`) if that is more; from 128
+    /// Default an eighth of `max_bytes`, or 1 MiB (at most `max_bytes`) if that is more; from 136
     /// to `max_bytes`, and below 4 GiB. It holds whatever the number of shards. Too small, and large values are
     /// never cached; too large, and one value can push out everything else.
     pub max_entry_bytes: Option<u64>,
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_least_budget_is_as_documented() {
-        assert_eq!(MIN_BYTES, 128);
+        assert_eq!(MIN_BYTES, 136);
         assert_eq!(CacheConfig::default().max_bytes, 524_288_000);
     }
 
@@ -286,6 +286,16 @@ mod tests {
         assert_eq!((config.effective_shards(), config.effective_max_entry_bytes()), (1, 1000));
         let config = CacheConfig { shards: Some(5), ..CacheConfig::default() };
         assert_eq!((config.effective_shards(), config.effective_max_entry_bytes()), (8, DEFAULT_MAX_BYTES / 8));
+    }
+
+    #[test]
+    fn no_entry_is_heavier_than_its_weight_can_say() {
+        let large = CacheConfig { max_bytes: 1 << 40, ..CacheConfig::default() };
+        assert_eq!(large.effective_max_entry_bytes(), (4 << 30) - 1, "an eighth would be 128 GiB");
+        let most = CacheConfig { max_entry_bytes: Some((4 << 30) - 1), ..large };
+        assert!(most.validate().is_ok());
+        let error = CacheConfig { max_entry_bytes: Some(4 << 30), ..large }.validate().unwrap_err();
+        assert_eq!((error.field(), error.expected()), ("max_entry_bytes", "from 136 to 4294967295 bytes"));
     }
 
     #[test]

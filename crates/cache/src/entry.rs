@@ -177,12 +177,18 @@ pub(crate) struct Judge<'a, K> {
 }
 
 impl<V> Entry<V> {
-    /// Makes an entry that never ends. No entry is heavier than 4 GiB: the settings see to it.
+    /// Makes an entry. None is heavier than 4 GiB: the settings see to it.
     #[inline]
-    pub(crate) fn lasting(held: Option<Held<V>>, weight: u64) -> Self {
+    pub(crate) fn new(
+        held: Option<Held<V>>,
+        weight: u64,
+        fresh: Deadline,
+        idle: Idle,
+        life: Life,
+        extra: Option<Box<Extra>>,
+    ) -> Self {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-        let (fresh, idle) = (Deadline::NEVER, Idle::new(Tick::ORIGIN, None));
-        Self { held, fresh, seq: 0, idle, weight, life: Life::UNKNOWN, extra: None }
+        Self { held, fresh, seq: 0, idle, weight, life, extra }
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
 
 /// A point of the cache's clock in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,41 +109,119 @@ impl Life {
 
 /// How long an entry is kept while nobody asks for it, and when somebody last did.
 ///
-/// In eight bytes, since every entry carries it: time is counted in steps of 4 ms, and the
+/// In seven bytes, since every entry carries it: time is counted in steps of 4 ms, and the
 /// difference is taken around the end of the count. So a limit may be no longer than half of it; an
 /// entry that nobody has asked for in 104 days, and that was not swept either, looks new again.
+///
+/// The byte that is left to fill a word is the policy's.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Idle {
     /// Written by readers, which share the lock.
     touched: AtomicU32,
-    /// Zero for none.
-    limit: u32,
+    limit: IdleLimit,
+    pub(crate) mark: Mark,
+}
+
+/// What S3-FIFO notes of an entry: its queue, and its hits since it came there, up to three.
+#[derive(Debug)]
+pub(crate) struct Mark(AtomicU8);
+
+/// A queue of S3-FIFO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    Small,
+    Main,
+}
+
+impl Mark {
+    pub(crate) const MOST_HITS: u8 = 3;
+    const MAIN: u8 = 4;
+
+    pub(crate) const fn new(queue: Which, hits: u8) -> Self {
+        let queue = if matches!(queue, Which::Main) { Self::MAIN } else { 0 };
+        let hits = if hits < Self::MOST_HITS { hits } else { Self::MOST_HITS };
+        Self(AtomicU8::new(queue | hits))
+    }
+
+    /// Counts a hit. Two readers that add at once may lose one of the two, which is worth less than
+    /// a locked addition; who changes the queue holds the lock alone.
+    #[inline]
+    pub(crate) fn hit(&self) {
+        let mark = self.0.load(Ordering::Relaxed);
+        if mark & Self::MOST_HITS < Self::MOST_HITS {
+            self.0.store(mark + 1, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn hits(&self) -> u8 {
+        self.0.load(Ordering::Relaxed) & Self::MOST_HITS
+    }
+
+    #[inline]
+    pub(crate) fn queue(&self) -> Which {
+        if self.0.load(Ordering::Relaxed) & Self::MAIN == 0 { Which::Small } else { Which::Main }
+    }
+}
+
+/// A number of steps as nineteen bits and an exponent: exact up to half an hour, and from there on
+/// longer than asked for by less than four millionths. Zero for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct IdleLimit([u8; 3]);
+
+impl IdleLimit {
+    const NONE: Self = Self([0; 3]);
+
+    fn new(limit: Duration) -> Self {
+        // At least one, or a limit of zero would be none.
+        let steps = limit.as_nanos().div_ceil(1 << STEP_BITS).max(1);
+        // Too long a limit is none.
+        let Some(steps) = u32::try_from(steps).ok().filter(|steps| *steps <= LONGEST_LIMIT) else {
+            return Self::NONE;
+        };
+        let exponent = (u32::BITS - steps.leading_zeros()).saturating_sub(LIMIT_BITS);
+        // Rounded up it may have one bit more.
+        let rounded = steps.div_ceil(1 << exponent);
+        let carry = rounded >> LIMIT_BITS;
+        let [low, middle, high, _] = ((exponent + carry) << LIMIT_BITS | rounded >> carry).to_le_bytes();
+        Self([low, middle, high])
+    }
+
+    #[inline]
+    const fn steps(self) -> u32 {
+        let [low, middle, high] = self.0;
+        let packed = u32::from_le_bytes([low, middle, high, 0]);
+        (packed & ((1 << LIMIT_BITS) - 1)) << (packed >> LIMIT_BITS)
+    }
 }
 
 impl Idle {
     pub(crate) fn new(now: Tick, limit: Option<Duration>) -> Self {
-        let steps = limit.map_or(0, |limit| {
-            let steps = limit.as_nanos().div_ceil(1 << STEP_BITS);
-            // At least one, or a limit of zero would be none; too long a limit is none.
-            u32::try_from(steps).ok().filter(|steps| *steps <= LONGEST_LIMIT).map_or(0, |steps| steps.max(1))
-        });
-        Self { touched: AtomicU32::new(now.steps()), limit: steps }
+        let limit = limit.map_or(IdleLimit::NONE, IdleLimit::new);
+        Self { touched: AtomicU32::new(now.steps()), limit, mark: Mark::new(Which::Small, 0) }
+    }
+
+    /// Tells whether there is a limit.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limit != IdleLimit::NONE
     }
 
     /// Tells whether the limit is over. Rather a step late than early.
     #[inline]
     pub(crate) fn has_passed(&self, now: Tick) -> bool {
-        if self.limit == 0 {
+        if !self.is_limited() {
             return false;
         }
         let idle = now.steps().wrapping_sub(self.touched.load(Ordering::Relaxed));
         // In the upper half somebody with a later clock was faster.
-        idle > self.limit && idle <= LONGEST_LIMIT
+        idle > self.limit.steps() && idle <= LONGEST_LIMIT
     }
 
     #[inline]
     pub(crate) fn touch(&self, now: Tick) {
-        if self.limit != 0 {
+        if self.is_limited() {
             self.touched.store(now.steps(), Ordering::Relaxed);
         }
     }
@@ -153,6 +231,7 @@ impl Idle {
 pub(crate) const LONGEST_IDLE: Duration = Duration::from_hours(90 * 24);
 const STEP_BITS: u32 = 22;
 const LONGEST_LIMIT: u32 = u32::MAX / 2;
+const LIMIT_BITS: u32 = 19;
 
 /// Shortens times to live by a random part, so that what was stored together does not expire
 /// together.
@@ -268,7 +347,29 @@ mod tests {
         let idle = Idle::new(start, Some(LONGEST_IDLE));
         let after = |by: Duration| Tick(start.0 + u64::try_from(by.as_nanos()).unwrap());
         assert!(!idle.has_passed(after(LONGEST_IDLE)));
-        assert!(idle.has_passed(after(LONGEST_IDLE + Duration::from_millis(10))));
+        assert!(idle.has_passed(after(LONGEST_IDLE + LONGEST_IDLE / 250_000)));
+    }
+
+    #[test]
+    fn a_limit_is_never_shorter_than_asked_for_and_hardly_longer() {
+        let step = 1u64 << STEP_BITS;
+        for asked in (0..31).flat_map(|bits| [(1u64 << bits) - 1, 1 << bits, (1 << bits) + 1]).chain([2_000_000_001]) {
+            let kept = u64::from(IdleLimit::new(Duration::from_nanos(asked * step)).steps());
+            let most = asked.max(1) + asked / 250_000;
+            assert!((asked.max(1)..=most).contains(&kept), "{kept} of {asked}");
+        }
+        assert_eq!(IdleLimit::new(Duration::from_nanos((1 << 31) * step)), IdleLimit::NONE);
+        assert_eq!(IdleLimit::new(Duration::from_nanos(1)).steps(), 1);
+    }
+
+    #[test]
+    fn a_mark_counts_to_three_and_keeps_its_queue() {
+        for queue in [Which::Small, Which::Main] {
+            let mark = Mark::new(queue, 0);
+            let counted: Vec<u8> = (0..5).map(|_| (mark.hits(), mark.hit()).0).collect();
+            assert_eq!((counted, mark.queue()), (vec![0, 1, 2, 3, 3], queue));
+            assert_eq!(Mark::new(queue, 9).hits(), 3);
+        }
     }
 
     #[test]

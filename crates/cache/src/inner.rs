@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use foldhash::fast::{FixedState, RandomState};
 use tracing::level_filters::LevelFilter;
@@ -224,29 +225,35 @@ where
     ) -> (Entry<V>, Tick) {
         let ttl = if held.is_some() { options.ttl.resolve(self.config.ttl) } else { self.rules.negative_ttl };
         let idle = options.idle.resolve(self.config.time_to_idle);
-        let mut entry = Entry::lasting(held, weight);
-        if !options.tags.is_empty() {
-            entry.extra_mut().tags = options.tags.into();
-        }
-        if ttl.is_none() && idle.is_none() {
-            return (entry, self.now());
-        }
-        let now = self.read_clock_for_end();
-        entry.idle = Idle::new(now, idle);
-        let Some(ttl) = ttl else { return (entry, now) };
-        let ttl = self.jitter.shorten(ttl, hash ^ now.noise());
-        entry.fresh = Deadline::after(now, ttl);
-        entry.life = Life::new(ttl);
         let windows = (options.stale_while_revalidate, options.stale_if_error);
-        if entry.held.is_some() && windows != (None, None) {
+        let now = if ttl.is_none() && idle.is_none() { self.now() } else { self.read_clock_for_end() };
+        let (fresh, life) = match ttl {
+            Some(ttl) => {
+                let ttl = self.jitter.shorten(ttl, hash ^ now.noise());
+                (Deadline::after(now, ttl), Life::new(ttl))
+            }
+            None => (Deadline::NEVER, Life::UNKNOWN),
+        };
+        let has_windows = ttl.is_some() && held.is_some() && windows != (None, None);
+        let extra = if options.tags.is_empty() && !has_windows {
+            None
+        } else {
+            Some(Box::new(self.extra(options.tags, fresh, if has_windows { windows } else { (None, None) })))
+        };
+        // Made in one go from what is in registers: to change it afterwards costs another move.
+        (Entry::new(held, weight, fresh, Idle::new(now, idle), life, extra), now)
+    }
+
+    #[cold]
+    fn extra(&self, tags: Vec<Tag>, fresh: Deadline, windows: (Option<Duration>, Option<Duration>)) -> Extra {
+        let mut extra = Extra { tags: tags.into(), ..Extra::default() };
+        if windows != (None, None) {
             let revalidate = windows.0.or(self.rules.stale_while_revalidate);
             let on_error = windows.1.or(self.rules.stale_if_error);
-            let fresh = entry.fresh;
-            let extra = entry.extra_mut();
             extra.keep = Some(fresh.plus(revalidate.max(on_error).unwrap_or_default()));
             extra.revalidate = windows.0.map(|window| fresh.plus(window));
         }
-        (entry, now)
+        extra
     }
 
     /// Weighs an entry with its node and tags.

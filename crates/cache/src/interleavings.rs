@@ -10,7 +10,7 @@ use crate::{Cache, EntryOptions, EvictionPolicy, ManualClock};
 
 /// Eight entries fit.
 const BUDGET: u64 = 8 * NODE;
-const NODE: u64 = 80;
+const NODE: u64 = 88;
 const ROUNDS: usize = 2000;
 
 fn cache(policy: EvictionPolicy, shards: usize) -> (Cache<u64, u64>, Arc<ManualClock>) {

@@ -79,13 +79,12 @@ where
                     };
                     let (landing, lineage) = (flight.landing(), lineage::extend([flight.identity()]));
                     lineage::scope_blocking(lineage, || task::run_blocking(flight, loader));
-                    return Ok(match landing.ended() {
-                        Some(Outcome::Brought { value: Some(value), remote_age, .. }) => {
-                            let source = if remote_age.is_some() { Source::Remote } else { Source::Loaded };
-                            Fetched::new(Some(value.clone().into_value()), source, Some(remote_age.unwrap_or_default()))
-                        }
-                        _ => served.into(),
-                    });
+                    // Whether it may have what came is decided where it is for all who wait. A failure
+                    // is none of its concern: it has something to serve.
+                    let brought = landing.ended().filter(|outcome| matches!(outcome, Outcome::Brought { .. }));
+                    let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
+                    let received = brought.and_then(|outcome| receive(inner, Waited::Ended(outcome), who));
+                    return received.unwrap_or_else(|| Ok(served.into()));
                 }
                 Entered::Lead { flight, landing } => {
                     // There is one as long as this caller has led no load, and it leads one at most.

@@ -166,6 +166,16 @@ mod tests {
     }
 
     #[test]
+    fn to_examine_an_entry_is_no_use_of_it() {
+        let mut lru = filled();
+        let seen = lru.examine(&Lookup::new(1, "key 10"), |key, entry| (key.clone(), *entry.value()));
+        assert_eq!(seen, Some(("key 10".to_owned(), 10)));
+        assert!(lru.examine(&Lookup::new(2, "key 10"), |_, _| ()).is_none());
+        let order: Vec<u32> = std::iter::from_fn(|| lru.evict(Tick::ORIGIN)).map(|(_, entry)| *entry.value()).collect();
+        assert_eq!(order, [10, 20, 30]);
+    }
+
+    #[test]
     fn extracting_keeps_the_order_of_the_others() {
         let mut lru = filled();
         let mut gone = Vec::new();

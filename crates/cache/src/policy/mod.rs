@@ -218,7 +218,7 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
 #[cfg(test)]
 mod testing {
     use super::*;
-    use crate::expiry::Deadline;
+    use crate::expiry::{Deadline, Idle, Life};
     use crate::held::{Held, Keeping};
 
     pub(super) fn entry(value: u32) -> Entry<u32> {
@@ -226,8 +226,7 @@ mod testing {
     }
 
     pub(super) fn timed(value: u32, weight: u64, fresh: Deadline) -> Entry<u32> {
-        let mut entry = Entry::lasting(Some(Held::new(value, Keeping::InPlace)), weight);
-        entry.fresh = fresh;
-        entry
+        let idle = Idle::new(Tick::ORIGIN, None);
+        Entry::new(Some(Held::new(value, Keeping::InPlace)), weight, fresh, idle, Life::UNKNOWN, None)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use bedplate_cache::{Cache, Fetched, LoadError, ManualClock, Source};
+use bedplate_cache::{Cache, EntryOptions, Fetched, LoadError, ManualClock, Source};
 
 type Answer = Result<(u64, Source), LoadError<io::Error>>;
 
@@ -92,6 +92,29 @@ fn one_thread_refreshes_while_the_others_are_served_stale() {
     clock.advance(Duration::from_secs(10));
     let failed = cache.get_or_load_blocking(1, |_| Err(io::Error::other("down"))).unwrap();
     assert_eq!((failed.source(), failed.age()), (Source::StaleRevalidating, Some(Duration::from_secs(10))));
+}
+
+#[test]
+fn a_refresh_that_is_overtaken_serves_its_own_thread_and_no_later_one() {
+    let clock = Arc::new(ManualClock::new());
+    let cache: Cache<u64, u64> = Cache::builder("overtaken")
+        .ttl(Duration::from_secs(10))
+        .stale_while_revalidate(Duration::from_mins(1))
+        .clock(Arc::<ManualClock>::clone(&clock))
+        .build()
+        .unwrap();
+    cache.insert_with(1, 1, EntryOptions::new().tag("red"));
+    clock.advance(Duration::from_secs(10));
+    let refreshed = cache.get_or_load_blocking(1, |cx| {
+        cx.tag("red");
+        cache.invalidate_tag("red");
+        Ok::<_, io::Error>(2)
+    });
+    // It asked before the invalidation, and what it gets is younger than what it would have got.
+    assert_eq!(refreshed.unwrap().into_parts(), (2, Source::Loaded));
+    assert_eq!((cache.get(&1), cache.stats().refreshes), (None, 1));
+    let later = cache.get_or_load_blocking(1, |_| Ok::<_, io::Error>(3)).unwrap();
+    assert_eq!(later.into_parts(), (3, Source::Loaded));
 }
 
 #[test]

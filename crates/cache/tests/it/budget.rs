@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use bedplate_cache::{Cache, EvictionPolicy, Insertion};
+use bedplate_cache::{Cache, EvictionPolicy, Fetched, Insertion, ManualClock, Source};
 
 #[test]
 fn an_entry_of_the_greatest_weight_fits_whatever_the_number_of_shards() {
@@ -13,7 +14,7 @@ fn an_entry_of_the_greatest_weight_fits_whatever_the_number_of_shards() {
         for key in 0..2000 {
             cache.insert(key, vec![0; 400]);
         }
-        let inline = 80 + 8 + 24;
+        let inline = 88 + 8 + 24;
         let largest = vec![0; (1 << 20) - inline];
         assert_eq!(cache.insert(5000, largest.clone()), Insertion::Inserted, "{shards} shards");
         assert_eq!((cache.len(), cache.bytes()), (1, 1 << 20));
@@ -27,7 +28,7 @@ fn an_entry_too_heavy_is_given_back_and_what_it_was_to_replace_is_gone() {
         Cache::builder("refusing").max_bytes(10_000).max_entry_bytes(1000).build().unwrap();
     cache.insert(1, vec![1]);
     let Insertion::Refused { value, weight, limit } = cache.insert(1, vec![2; 1000]) else { panic!("it was stored") };
-    assert_eq!((value.len(), weight, limit), (1000, 1000 + 80 + 8 + 24, 1000));
+    assert_eq!((value.len(), weight, limit), (1000, 1000 + 88 + 8 + 24, 1000));
     assert_eq!(cache.get(&1), None, "the old value would be wrong");
     assert_eq!((cache.stats().refusals, cache.bytes()), (1, 0));
 }
@@ -37,13 +38,25 @@ fn a_weigher_that_lies_cannot_break_the_counts() {
     let cache: Cache<u64, u64> = Cache::builder("lying").weigher(|_: &u64, value: &u64| *value).build().unwrap();
     assert!(!cache.insert(1, u64::MAX).is_stored());
     assert!(cache.insert(2, 0).is_stored());
-    assert_eq!(cache.bytes(), 80);
+    assert_eq!(cache.bytes(), 88);
+}
+
+#[test]
+fn the_heaviest_entry_is_a_byte_short_of_4_gib() {
+    const MOST: u64 = u32::MAX as u64;
+    let cache: Cache<u64, u64> =
+        Cache::builder("vast").max_bytes(1 << 40).weigher(|_: &u64, value: &u64| *value).build().unwrap();
+    assert!(cache.insert(1, MOST - 88).is_stored());
+    assert_eq!(cache.bytes(), MOST);
+    let refused = Insertion::Refused { value: MOST - 87, weight: MOST + 1, limit: MOST };
+    assert_eq!(cache.insert(1, MOST - 87), refused);
+    assert_eq!(cache.bytes(), 0);
 }
 
 #[test]
 fn the_shares_of_the_shards_follow_the_keys() {
     let cache: Cache<u64, u64> =
-        Cache::builder("even").policy(EvictionPolicy::Lru).max_bytes(96 * 4096).shards(8).build().unwrap();
+        Cache::builder("even").policy(EvictionPolicy::Lru).max_bytes(104 * 4096).shards(8).build().unwrap();
     for key in 0..100_000 {
         cache.insert(key, key);
     }
@@ -78,7 +91,7 @@ fn values_are_dropped_outside_of_the_locks() {
         .max_bytes(1000)
         .max_entry_bytes(500)
         .shards(2)
-        .weigher(|_: &u64, _: &Arc<Caller>| 20)
+        .weigher(|_: &u64, _: &Arc<Caller>| 12)
         .build()
         .unwrap();
     let value = || Arc::new(Caller { cache: Some(cache.clone()), dropped: Arc::clone(&dropped) });
@@ -108,7 +121,7 @@ fn a_panicking_clone_leaves_the_cache_whole() {
     let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cache.get(&1)));
     assert!(broken.is_err());
     assert!(cache.get(&1).is_some());
-    assert_eq!((cache.len(), cache.bytes()), (1, 88));
+    assert_eq!((cache.len(), cache.bytes()), (1, 96));
 }
 
 /// Calls the cache while it is cloned.
@@ -150,6 +163,49 @@ async fn values_are_cloned_outside_of_the_locks() {
         cache.insert(4, talker());
         let hit = cache.get_or_load(4, |_| async { Err(std::io::Error::other("not asked for")) }).await.unwrap();
         assert_eq!(hit.value().cloned.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[tokio::test]
+async fn values_served_stale_and_refreshed_are_cloned_outside_of_the_locks() {
+    type Refused = &'static str;
+    for policy in [EvictionPolicy::S3Fifo, EvictionPolicy::Lru] {
+        let clock = Arc::new(ManualClock::new());
+        let cache: Cache<u64, Talker> = Cache::builder("talking")
+            .policy(policy)
+            .shards(2)
+            .ttl(Duration::from_secs(10))
+            .stale_while_revalidate(Duration::from_secs(10))
+            .stale_if_error(Duration::from_mins(1))
+            .clock(Arc::<ManualClock>::clone(&clock))
+            .weigher(|_: &u64, _: &Talker| 16)
+            .build()
+            .unwrap();
+        let talker = || Talker { cache: cache.clone(), cloned: Arc::new(AtomicU64::new(0)) };
+        let has_talked = |fetched: &Fetched<Talker>| fetched.value().cloned.load(Ordering::Relaxed) > 0;
+        // Stale, while another is fetched.
+        cache.insert(1, talker());
+        clock.advance(Duration::from_secs(11));
+        let newer = talker();
+        let stale = cache.get_or_load(1, |_| async { Ok::<_, Refused>(newer) }).await.unwrap();
+        assert!(stale.source() == Source::StaleRevalidating && has_talked(&stale));
+        // Stale, instead of an error; on a thread too.
+        cache.insert(2, talker());
+        cache.insert(3, talker());
+        clock.advance(Duration::from_secs(30));
+        let held = cache.get_or_load_blocking(2, |_| Err::<Talker, _>("down")).unwrap();
+        assert!(held.source() == Source::StaleOnError && has_talked(&held));
+        cache.insert(4, talker());
+        clock.advance(Duration::from_secs(30));
+        let held = cache.get_or_load(4, |_| async { Err::<Talker, _>("down") }).await.unwrap();
+        assert!(held.source() == Source::StaleOnError && has_talked(&held));
+        // On demand.
+        let newer = talker();
+        let fetched = cache.refresh(5, |_| async { Ok::<_, Refused>(newer) }).await.unwrap();
+        assert!(fetched.source() == Source::Loaded && has_talked(&fetched));
+        let newer = talker();
+        let fetched = cache.refresh_blocking(6, |_| Ok::<_, Refused>(newer)).unwrap();
+        assert!(fetched.source() == Source::Loaded && has_talked(&fetched));
     }
 }
 

@@ -28,8 +28,8 @@ async fn every_step_is_told_once() {
     let (recorder, clock) = (Arc::new(Recorder::default()), Arc::new(ManualClock::new()));
     let cache: Cache<u8, u16> = Cache::builder("observed")
         .policy(EvictionPolicy::Lru)
-        .max_bytes(200)
-        .max_entry_bytes(190)
+        .max_bytes(216)
+        .max_entry_bytes(198)
         .weigher(|_: &u8, value: &u16| u64::from(*value))
         .observer(Arc::clone(&recorder))
         .clock(Arc::<ManualClock>::clone(&clock))
@@ -40,7 +40,7 @@ async fn every_step_is_told_once() {
     assert_eq!(cache.get(&1), Some(10));
     assert_eq!(
         recorder.take(),
-        [CacheEvent::Miss { cause: MissCause::Absent }, CacheEvent::Inserted { weight: 90 }, CacheEvent::Hit]
+        [CacheEvent::Miss { cause: MissCause::Absent }, CacheEvent::Inserted { weight: 98 }, CacheEvent::Hit]
     );
     cache.insert(2, 20);
     cache.insert(3, 30);
@@ -48,11 +48,11 @@ async fn every_step_is_told_once() {
     assert_eq!(
         recorder.take(),
         [
-            CacheEvent::Inserted { weight: 100 },
-            CacheEvent::Inserted { weight: 110 },
-            CacheEvent::Evicted { weight: 90 },
-            CacheEvent::Evicted { weight: 100 },
-            CacheEvent::Refused { weight: 480, limit: 190 },
+            CacheEvent::Inserted { weight: 108 },
+            CacheEvent::Inserted { weight: 118 },
+            CacheEvent::Evicted { weight: 98 },
+            CacheEvent::Evicted { weight: 108 },
+            CacheEvent::Refused { weight: 488, limit: 198 },
         ]
     );
     cache.remove(&3);
@@ -63,9 +63,9 @@ async fn every_step_is_told_once() {
     assert_eq!(
         recorder.take(),
         [
-            CacheEvent::Removed { weight: 110 },
-            CacheEvent::Inserted { weight: 130 },
-            CacheEvent::Expired { weight: 130 },
+            CacheEvent::Removed { weight: 118 },
+            CacheEvent::Inserted { weight: 138 },
+            CacheEvent::Expired { weight: 138 },
             CacheEvent::Miss { cause: MissCause::Expired },
             CacheEvent::Cleared { entries: 0 },
         ]
@@ -81,7 +81,7 @@ async fn every_step_is_told_once() {
         [
             CacheEvent::Miss { cause: MissCause::Absent },
             CacheEvent::LoadStarted,
-            CacheEvent::Inserted { weight: 140 },
+            CacheEvent::Inserted { weight: 148 },
             CacheEvent::LoadFinished { outcome: LoadOutcome::Stored, elapsed: Duration::from_secs(3) },
         ]
     );

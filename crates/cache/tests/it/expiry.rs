@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bedplate_cache::{Cache, CacheBuilder, EntryOptions, EvictionPolicy, ManualClock};
+use bedplate_cache::{Cache, CacheBuilder, EntryOptions, EvictionPolicy, Fetched, ManualClock, Source};
 
 const STEP: Duration = Duration::from_millis(10);
 
@@ -92,7 +92,7 @@ fn a_seed_makes_the_jitter_the_same_again_and_none_makes_it_exact() {
 fn what_has_expired_gives_way_first() {
     for policy in [EvictionPolicy::S3Fifo, EvictionPolicy::Lru] {
         let (builder, clock) = manual();
-        let cache = builder.policy(policy).max_bytes(88 * 12).weigher(|_: &u64, _: &u64| 8).build().unwrap();
+        let cache = builder.policy(policy).max_bytes(96 * 12).weigher(|_: &u64, _: &u64| 8).build().unwrap();
         for key in 0..12 {
             let options = EntryOptions::new();
             cache.insert_with(key, key, if key % 2 == 0 { options.ttl(seconds(1)) } else { options });
@@ -124,6 +124,67 @@ async fn a_task_sweeps_and_keeps_nothing_alive() {
     tokio::time::sleep(seconds(1)).await;
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     assert_eq!((Arc::strong_count(&value), tasks), (1, 0), "the task ended with the cache");
+}
+
+/// Panics in its `Drop`, if it is told to.
+struct Bomb {
+    armed: bool,
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(!self.armed, "a drop that panics");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_goes_on_after_a_drop_that_panics() {
+    let builder = Cache::<u64, Arc<Bomb>>::builder("mined").weigher(|_: &u64, _: &Arc<Bomb>| 16).shards(8);
+    let cache = builder.ttl(seconds(5)).sweep_every(seconds(1)).build().unwrap();
+    for round in 0..3 {
+        for key in 0..500 {
+            cache.insert(key, Arc::new(Bomb { armed: key == 200 + round }));
+        }
+        tokio::time::sleep(seconds(7)).await;
+        assert_eq!((cache.len(), cache.bytes(), cache.stats().expirations), (0, 0, 500 * (round + 1)));
+    }
+}
+
+#[test]
+fn after_a_drop_that_panics_nothing_untrue_comes_back() {
+    for policy in [EvictionPolicy::S3Fifo, EvictionPolicy::Lru] {
+        let builder = Cache::<u64, Arc<Bomb>>::builder("mined").weigher(|_: &u64, _: &Arc<Bomb>| 16).shards(8);
+        let cache = builder.policy(policy).build().unwrap();
+        for key in 0..500 {
+            let options = if key % 2 == 0 { EntryOptions::new().tag("even") } else { EntryOptions::new() };
+            cache.insert_with(key, Arc::new(Bomb { armed: key == 200 }), options);
+        }
+        cache.invalidate_tag("even");
+        let swept = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cache.maintain()));
+        assert!(swept.is_err(), "who asks for the sweep gets its panic");
+        assert!((0..500).all(|key| cache.contains(&key) == (key % 2 == 1)));
+        cache.maintain();
+        assert_eq!((cache.len(), cache.bytes(), cache.stats().invalidated), (250, 250 * (88 + 16), 250));
+        assert!((0..500).all(|key| cache.get(&key).is_some() == (key % 2 == 1)));
+    }
+}
+
+#[test]
+fn what_is_idle_is_not_given_in_place_of_an_error() {
+    let (builder, clock) = manual();
+    let builder = builder.ttl(seconds(10)).time_to_idle(seconds(20)).stale_if_error(seconds(600));
+    let cache = builder.jitter_percent(0).build().unwrap();
+    let ask = || cache.get_or_load_blocking(1, |_| Err::<u64, _>("down")).map(Fetched::into_parts);
+    cache.insert(1, 7);
+    for _ in 0..3 {
+        // Past its time to live, and each time kept from idling.
+        clock.advance(seconds(15));
+        assert_eq!(ask().unwrap(), (7, Source::StaleOnError));
+        assert_eq!(cache.maintain(), 0);
+    }
+    clock.advance(seconds(20) + STEP);
+    assert!(ask().is_err(), "the window of stale use has not ended, the idle time has");
+    assert_eq!((cache.len(), cache.stats().expirations), (0, 1));
 }
 
 #[test]

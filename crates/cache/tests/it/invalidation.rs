@@ -38,6 +38,35 @@ fn a_tag_hits_its_entries_at_once_and_no_others() {
 }
 
 #[test]
+fn a_sweep_finds_all_that_is_untrue_and_keeps_the_order_of_use() {
+    let each = 104;
+    let cache: Cache<u64, u64> = Cache::builder("swept")
+        .policy(bedplate_cache::EvictionPolicy::Lru)
+        .shards(1)
+        .max_bytes(each * 12_000)
+        .build()
+        .unwrap();
+    for key in 0..6000 {
+        let options = if key % 3 == 0 { EntryOptions::new().tag("third") } else { EntryOptions::new() };
+        cache.insert_with(key, key, options);
+    }
+    cache.invalidate_tag("third");
+    cache.invalidate_prefix("5");
+    let is_left = |key: &u64| !key.is_multiple_of(3) && !key.to_string().starts_with('5');
+    let left = (0..6000).filter(is_left).count();
+    let before = cache.len();
+    assert_eq!((cache.maintain(), cache.maintain()), (before - left, 0));
+    // Nothing is left that the tombstones, which are given up now, would have to be known for.
+    assert!((0..6000).all(|key| cache.contains(&key) == is_left(&key)));
+    // What was used last stays longest, as before the sweep.
+    assert_eq!(cache.get(&1), Some(1));
+    for key in 0..12_000 - 1 {
+        cache.insert(10_000 + key, key);
+    }
+    assert_eq!((0..6000).filter(|key| cache.contains(key)).collect::<Vec<u64>>(), [1]);
+}
+
+#[test]
 fn prefixes_and_globs_are_matched_against_the_text_of_keys() {
     let cache = cache();
     let keys = ["user:1:name", "user:1:mail", "user:2:name", "order:1"];

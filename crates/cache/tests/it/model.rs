@@ -6,7 +6,7 @@ use std::time::Duration;
 use bedplate_cache::{Cache, EntryOptions, EvictionPolicy, Insertion, ManualClock};
 use proptest::prelude::*;
 
-const NODE: u64 = 80;
+const NODE: u64 = 88;
 const MAX: u64 = 1000;
 const MAX_ENTRY: u64 = 400;
 
@@ -185,7 +185,7 @@ proptest! {
     fn many_shards_keep_one_budget(inserts in proptest::collection::vec((any::<u64>(), 1..700u16), 1..200)) {
         let cache: Cache<u64, u16> = Cache::builder("shards")
             .max_bytes(2000)
-            .max_entry_bytes(780)
+            .max_entry_bytes(788)
             .shards(16)
             .weigher(|_: &u64, value: &u16| u64::from(*value))
             .build()

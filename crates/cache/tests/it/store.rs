@@ -93,7 +93,7 @@ fn settings_out_of_bounds_are_named() {
     let error = Cache::<u64, u64>::builder("zero").max_bytes(0).build().unwrap_err();
     assert_eq!((error.field(), error.value()), ("max_bytes", "0"));
     let error = Cache::<u64, u64>::builder("contradiction").max_bytes(1000).max_entry_bytes(2000).build().unwrap_err();
-    assert_eq!(error.to_string(), "invalid max_entry_bytes `2000`: expected from 128 bytes to max_bytes (1000)");
+    assert_eq!(error.to_string(), "invalid max_entry_bytes `2000`: expected from 136 bytes to max_bytes (1000)");
     assert_eq!(Cache::<u64, u64>::builder("").build().unwrap_err().field(), "name");
 }
 

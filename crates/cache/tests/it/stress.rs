@@ -97,7 +97,7 @@ fn the_budget_and_every_count_hold_after_a_storm() {
     assert!((left..=left + stats.refusals).contains(&stats.inserts), "{stats:?}");
     let weights: u64 = (0..500)
         .filter_map(|key| cache.get(&key))
-        .map(|value| u64::try_from(value.capacity()).unwrap() + 80 + 8 + 24)
+        .map(|value| u64::try_from(value.capacity()).unwrap() + 88 + 8 + 24)
         .sum();
     cache.maintain();
     assert_eq!(weights, cache.bytes(), "what is stored is what is counted");

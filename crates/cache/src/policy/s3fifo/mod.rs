@@ -10,21 +10,21 @@
 //! it holds; it is kept for work that is pure recency.
 
 use std::borrow::Borrow;
-use std::fmt;
+use std::{fmt, mem};
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as TableEntry;
 
 use super::ghosts::Ghosts;
 use super::keyed::Lookup;
 use super::slab::{Place, Slab};
 use super::{Policy, Victim};
 use crate::entry::Entry;
-use crate::expiry::Tick;
-use crate::sync::{AtomicU8, Ordering};
+use crate::expiry::{Deadline, Mark, Tick, Which};
 
 pub(crate) struct S3Fifo<K, V> {
     table: HashTable<Place>,
-    nodes: Slab<Node<K, V>>,
+    nodes: Slab<Node<K, V>, Links>,
     small: Queue,
     main: Queue,
     ghosts: Ghosts,
@@ -34,27 +34,36 @@ pub(crate) struct S3Fifo<K, V> {
     newest: Place,
     /// Where the search for entries whose time is over goes on.
     cursor: usize,
+    /// No entry ends before it, so until then nobody searches.
+    soonest: Deadline,
+    /// The same of the entries that this round of the search has seen, and of those that came
+    /// meanwhile.
+    soonest_seen: Deadline,
 }
 
-/// In the order in which a hit reads it, so that this is one line of memory more often than two.
+/// What a hit reads. With a key and a value of eight bytes this is one line of memory.
 #[repr(C)]
 struct Node<K, V> {
-    /// Hits since the node came to its queue, up to [`MOST_HITS`]. Two readers that add at once may
-    /// lose one of the two, which is worth less than a locked addition.
-    hits: AtomicU8,
-    queue: Which,
     key: K,
     entry: Entry<V>,
+}
+
+/// What lies aside of a node: only a writer reads it.
+#[derive(Debug)]
+struct Links {
     hash: u64,
     prev: Place,
     next: Place,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
-    Small,
-    Main,
+impl Default for Links {
+    fn default() -> Self {
+        Self { hash: 0, prev: Place::NONE, next: Place::NONE }
+    }
 }
+
+#[cfg(all(target_pointer_width = "64", not(shuttle)))]
+const _: () = assert!(size_of::<Node<u64, u64>>() == 64 && size_of::<Links>() == 16);
 
 /// A queue from the newest, its head, to the oldest.
 #[derive(Debug)]
@@ -88,6 +97,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
             share,
             newest: Place::NONE,
             cursor: 0,
+            soonest: Deadline::NEVER,
+            soonest_seen: Deadline::NEVER,
         }
     }
 
@@ -98,10 +109,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         K: Borrow<Q>,
     {
         let node = self.node(lookup)?;
-        let hits = node.hits.load(Ordering::Relaxed);
-        if hits < MOST_HITS {
-            node.hits.store(hits + 1, Ordering::Relaxed);
-        }
+        node.entry.idle.mark.hit();
         Some((&node.key, &node.entry))
     }
 
@@ -110,11 +118,16 @@ impl<K: Eq, V> S3Fifo<K, V> {
     where
         K: Borrow<Q>,
     {
-        // A stored hash would be on the same line as the key: to compare it first saves nothing.
-        let at = self
-            .table
-            .find(lookup.hash(), |&at| self.nodes.get(at).is_some_and(|node| node.key.borrow() == lookup.key()))?;
-        self.nodes.get(*at)
+        // A stored hash would be on another line than the key: to compare it first costs more.
+        let mut found = None;
+        self.table.find(lookup.hash(), |&at| match self.nodes.get(at) {
+            Some(node) if node.key.borrow() == lookup.key() => {
+                found = Some(node);
+                true
+            }
+            _ => false,
+        })?;
+        found
     }
 
     fn place<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<Place>
@@ -144,12 +157,13 @@ impl<K: Eq, V> S3Fifo<K, V> {
     fn link(&mut self, at: Place, which: Which) {
         let head = self.queue(which).head;
         let Some(node) = self.nodes.get_mut(at) else { return };
-        node.queue = which;
-        node.prev = Place::NONE;
-        node.next = head;
-        *node.hits.get_mut() = 0;
+        node.entry.idle.mark = Mark::new(which, 0);
         let weight = node.entry.weight();
-        if let Some(second) = self.nodes.get_mut(head) {
+        if let Some(links) = self.nodes.aside_mut(at) {
+            links.prev = Place::NONE;
+            links.next = head;
+        }
+        if let Some(second) = self.nodes.aside_mut(head) {
             second.prev = at;
         }
         let queue = self.queue(which);
@@ -162,13 +176,13 @@ impl<K: Eq, V> S3Fifo<K, V> {
     }
 
     fn unlink(&mut self, at: Place) {
-        let Some(node) = self.nodes.get(at) else { return };
-        let (prev, next, which, weight) = (node.prev, node.next, node.queue, node.entry.weight());
-        if let Some(node) = self.nodes.get_mut(prev) {
-            node.next = next;
+        let (Some(node), Some(&Links { prev, next, .. })) = (self.nodes.get(at), self.nodes.aside(at)) else { return };
+        let (which, weight) = (node.entry.idle.mark.queue(), node.entry.weight());
+        if let Some(links) = self.nodes.aside_mut(prev) {
+            links.next = next;
         }
-        if let Some(node) = self.nodes.get_mut(next) {
-            node.prev = prev;
+        if let Some(links) = self.nodes.aside_mut(next) {
+            links.prev = prev;
         }
         let queue = self.queue(which);
         if prev.is_none() {
@@ -181,10 +195,22 @@ impl<K: Eq, V> S3Fifo<K, V> {
         queue.len -= 1;
     }
 
+    /// Puts an entry in the place of another with the same key; that counts as an access.
+    fn replace(&mut self, at: Place, key: K, mut entry: Entry<V>) -> Option<(K, Entry<V>)> {
+        let node = self.nodes.get_mut(at)?;
+        let (weight, which) = (entry.weight(), node.entry.idle.mark.queue());
+        entry.idle.mark = Mark::new(which, node.entry.idle.mark.hits() + 1);
+        let old = (mem::replace(&mut node.key, key), mem::replace(&mut node.entry, entry));
+        let queue = self.queue(which);
+        queue.weight = queue.weight - old.1.weight() + weight;
+        self.newest = at;
+        Some(old)
+    }
+
     /// Takes a node out altogether.
     #[inline]
     fn take(&mut self, at: Place) -> Option<(K, Entry<V>)> {
-        let hash = self.nodes.get(at)?.hash;
+        let hash = self.nodes.aside(at)?.hash;
         self.unlink(at);
         if let Ok(found) = self.table.find_entry(hash, |other| *other == at) {
             found.remove();
@@ -196,8 +222,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
         Some((node.key, node.entry))
     }
 
-    fn hits(&mut self, at: Place) -> u8 {
-        self.nodes.get_mut(at).map_or(0, |node| *node.hits.get_mut())
+    fn hits(&self, at: Place) -> u8 {
+        self.nodes.get(at).map_or(0, |node| node.entry.idle.mark.hits())
     }
 
     /// Lets the oldest of the small queue pass into the main one while there is room for all.
@@ -220,7 +246,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
             self.unlink(at);
             self.link(at, Which::Main);
             if let Some(node) = self.nodes.get_mut(at) {
-                *node.hits.get_mut() = hits.saturating_sub(1);
+                node.entry.idle.mark = Mark::new(Which::Main, hits.saturating_sub(1));
             }
         }
         None
@@ -244,7 +270,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
                     self.link(oldest, Which::Main);
                     continue;
                 }
-                let hash = self.nodes.get(oldest)?.hash;
+                let hash = self.nodes.aside(oldest)?.hash;
                 self.ghosts.remember(hash);
                 return Some(oldest);
             }
@@ -260,25 +286,45 @@ impl<K: Eq, V> S3Fifo<K, V> {
     fn small_before_newest(&self) -> Option<Place> {
         let mut at = self.small.tail;
         while at == self.newest && !at.is_none() {
-            at = self.nodes.get(at)?.prev;
+            at = self.nodes.aside(at)?.prev;
         }
         (!at.is_none()).then_some(at)
     }
 
+    /// Notes when an entry ends, or may end.
+    fn note_end(&mut self, end: Deadline) {
+        self.soonest = self.soonest.min(end);
+        self.soonest_seen = self.soonest_seen.min(end);
+    }
+
     /// Looks at the next few nodes for one whose time is over.
+    #[cold]
     fn stale(&mut self, now: Tick) -> Option<Place> {
         let places = self.nodes.places();
         for _ in 0..LOOKED_AT.min(places) {
-            self.cursor = if self.cursor + 1 < places { self.cursor + 1 } else { 0 };
+            self.cursor += 1;
+            if self.cursor >= places {
+                self.cursor = 0;
+                self.soonest = mem::replace(&mut self.soonest_seen, Deadline::NEVER);
+            }
             if let Some(at) = self.nodes.place(self.cursor)
-                && at != self.newest
-                && self.nodes.get(at).is_some_and(|node| !node.entry.is_fresh(now))
+                && let Some(node) = self.nodes.get(at)
             {
-                return Some(at);
+                let (is_fresh, end) = (node.entry.is_fresh(now), earliest_end(&node.entry));
+                if !is_fresh && at != self.newest {
+                    return Some(at);
+                }
+                self.note_end(end);
             }
         }
         None
     }
+}
+
+/// When an entry ends, at the earliest.
+fn earliest_end<V>(entry: &Entry<V>) -> Deadline {
+    // Readers put the end of an idle time off, so it is not reckoned with: it may always be over.
+    if entry.idle.is_limited() { Tick::ORIGIN.deadline() } else { entry.fresh }
 }
 
 impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
@@ -303,6 +349,7 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         K: Borrow<Q>,
     {
         let at = self.place(lookup)?;
+        self.note_end(Tick::ORIGIN.deadline());
         self.nodes.get_mut(at).map(|node| &mut node.entry)
     }
 
@@ -315,27 +362,23 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
 
     #[inline]
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
-        let weight = entry.weight();
-        if let Some(at) = self.place(&Lookup::new(hash, &key))
-            && let Some(node) = self.nodes.get_mut(at)
-        {
-            let hits = node.hits.get_mut();
-            *hits = (*hits + 1).min(MOST_HITS);
-            let which = node.queue;
-            let old = (std::mem::replace(&mut node.key, key), std::mem::replace(&mut node.entry, entry));
-            let queue = self.queue(which);
-            queue.weight = queue.weight - old.1.weight() + weight;
-            self.newest = at;
-            return Some(old);
-        }
-        self.ghosts.fit(self.table.len() + 1);
-        let which = if self.ghosts.recall(hash) { Which::Main } else { Which::Small };
-        let Some(at) = self.nodes.vacant() else { return Some((key, entry)) };
-        let (hits, prev, next) = (AtomicU8::new(0), Place::NONE, Place::NONE);
-        self.nodes.fill(at, Node { hits, queue: which, key, entry, hash, prev, next });
-        self.link(at, which);
+        self.note_end(earliest_end(&entry));
         let nodes = &self.nodes;
-        self.table.insert_unique(hash, at, |at| nodes.get(*at).map_or(0, |node| node.hash));
+        let is_it = |at: &Place| nodes.get(*at).is_some_and(|node| node.key == key);
+        let slot = match self.table.entry(hash, is_it, |at| nodes.aside(*at).map_or(0, |links| links.hash)) {
+            TableEntry::Vacant(slot) => slot,
+            TableEntry::Occupied(found) => {
+                let at = *found.get();
+                return self.replace(at, key, entry);
+            }
+        };
+        let Some(at) = self.nodes.vacant() else { return Some((key, entry)) };
+        slot.insert(at);
+        let links = Links { hash, ..Links::default() };
+        self.nodes.fill(at, Node { key, entry }, links);
+        self.ghosts.fit(self.table.len());
+        let which = if self.ghosts.recall(hash) { Which::Main } else { Which::Small };
+        self.link(at, which);
         self.newest = at;
         None
     }
@@ -354,7 +397,7 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
 
     #[inline]
     fn evict(&mut self, now: Tick) -> Option<Victim<K, V>> {
-        let stale = if now > Tick::ORIGIN { self.stale(now) } else { None };
+        let stale = if self.soonest.has_passed(now) { self.stale(now) } else { None };
         let at = stale.or_else(|| self.victim())?;
         self.take(at)
     }
@@ -385,11 +428,11 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
             let mut at = queue.head;
             while let Some(node) = self.nodes.get(at) {
                 nodes.push(node);
-                at = node.next;
+                at = self.nodes.aside(at).map_or(Place::NONE, |links| links.next);
             }
         }
         // Stable: among those of as many hits, the main queue before the small one, each from its newest.
-        nodes.sort_by_key(|node| std::cmp::Reverse(node.hits.load(Ordering::Relaxed)));
+        nodes.sort_by_key(|node| std::cmp::Reverse(node.entry.idle.mark.hits()));
         for node in nodes {
             show(&node.key, &node.entry);
         }
@@ -404,7 +447,6 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
 const SMALL_PART: u64 = 10;
 /// So many hits pass the trial.
 const TRIAL_HITS: u8 = 2;
-const MOST_HITS: u8 = 3;
 /// How many nodes an eviction looks at for one whose time is over.
 const LOOKED_AT: usize = 16;
 

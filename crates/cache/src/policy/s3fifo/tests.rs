@@ -4,7 +4,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::expiry::Deadline;
 use crate::policy::testing::{entry, timed};
 
 fn spread(key: u32) -> u64 {
@@ -50,7 +49,7 @@ impl Naive {
     }
 
     fn hit(&mut self, key: u32) -> bool {
-        self.find(key).map(|node| node.2 = (node.2 + 1).min(MOST_HITS)).is_some()
+        self.find(key).map(|node| node.2 = (node.2 + 1).min(Mark::MOST_HITS)).is_some()
     }
 
     fn insert(&mut self, key: u32, weight: u64) -> Option<u32> {
@@ -224,6 +223,23 @@ fn keys_of_one_hash_are_told_apart() {
 }
 
 #[test]
-fn a_node_is_no_larger_than_it_was_measured_to_be() {
-    assert!(size_of::<Node<u64, u64>>() <= 88, "{}", size_of::<Node<u64, u64>>());
+fn nobody_searches_before_the_first_end_nor_overlooks_one() {
+    let at = |seconds| Tick::from_duration(Duration::from_secs(seconds));
+    let mut policy = S3Fifo::new(1000);
+    for key in 0..100u32 {
+        let life = if key == 60 { 5 } else { 50 };
+        policy.insert(spread(key), key, timed(key, 1, Deadline::after(at(0), Duration::from_secs(life))));
+    }
+    assert!(policy.evict(at(4)).is_some_and(|(key, _)| key != 60));
+    assert_eq!(policy.cursor, 0, "nothing can have ended");
+    let mut gone: Vec<u32> = (0..7).filter_map(|_| policy.evict(at(6))).map(|(key, _)| key).collect();
+    assert!(gone.contains(&60), "{gone:?}");
+    // It takes a round to know of the next end, and what changes meanwhile counts too.
+    gone.extend((0..8).filter_map(|_| policy.evict(at(7))).map(|(key, _)| key));
+    let cursor = policy.cursor;
+    gone.extend(policy.evict(at(8)).map(|(key, _)| key));
+    assert_eq!(policy.cursor, cursor, "the next end is known");
+    let key = (0..100).rev().find(|key| !gone.contains(key) && *key != 99).unwrap();
+    policy.peek_mut(&Lookup::new(spread(key), &key)).unwrap().fresh = at(9).deadline();
+    assert!((0..7).any(|_| policy.evict(at(10)).is_some_and(|(gone, _)| gone == key)));
 }

@@ -9,11 +9,15 @@
 //! `moka` evict on the spot; it keeps its books in batches on the threads that use it, so that its
 //! samples carry that cost too. Ours keeps exact counts meanwhile and nobody else does
 //! (`quick_cache` has them behind a feature that is off), and in the cases `get`, `90_10`, `50_50`
-//! and `load` it also has a time to live, as `moka` has; the others know none.
+//! and `load` it also has a time to live, as `moka` has; the others know none. In `hit_tags` and
+//! `hit_tags_after` its entries have a tag each besides, and nobody else's. A missing key is loaded
+//! in the caller's own future, as the peers do it; but if the loader has to wait, ours goes on in a
+//! task of its own, which `load_miss` does not show since its loader never waits.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench that cannot go on has no figures to give")]
 
-use std::collections::HashSet;
+mod sequence;
+
 use std::convert::Infallible;
 use std::hash::{BuildHasher as _, Hash};
 use std::hint::black_box;
@@ -23,9 +27,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bedplate_benches::{Build, Settings, Suite, Work};
-use bedplate_cache::{Clock, TokioClock};
+use bedplate_cache::{Clock, EntryOptions, TokioClock};
 use lru::LruCache;
 use parking_lot::Mutex;
+
+use sequence::{block_on, shuffled, walk, walk_async, zipf_sequence};
 
 type Ours<K, V> = bedplate_cache::Cache<K, V>;
 type Quick<K, V> = quick_cache::sync::Cache<K, V>;
@@ -37,6 +43,7 @@ fn main() -> std::io::Result<()> {
     let mut suite = Suite::new("cache", Settings::from_process());
     hit_u64(&mut suite);
     hit_ttl(&mut suite);
+    hit_tags(&mut suite);
     hit_string(&mut suite);
     miss(&mut suite);
     insert_evict(&mut suite);
@@ -73,7 +80,34 @@ fn hit_u64(suite: &mut Suite) {
     });
 }
 
-/// As before, with a time to live that no entry reaches: whoever has one must look at a clock.
+/// Every key is there, with all of it in use: a time to live, counts, and a tag for each entry; once as they
+/// were stored, and once after another tag was invalidated and before the next sweep, when each
+/// entry must be compared with it.
+fn hit_tags(suite: &mut Suite) {
+    for case in ["hit_tags", "hit_tags_after"] {
+        if !suite.wants(case) {
+            continue;
+        }
+        let caches = Caches::<u64, u64>::new(4 * RESIDENT, Some(Duration::from_hours(1)));
+        let tags: Vec<String> = (0..100).map(|n| format!("tenant:{n}")).collect();
+        caches.fill((0..RESIDENT).map(|key| (key, key)));
+        for (key, tag) in (0..RESIDENT).zip(tags.iter().cycle()) {
+            caches.ours.insert_with(key, key, EntryOptions::new().tag(tag.as_str()));
+        }
+        assert!((0..RESIDENT).all(|key| caches.ours.contains(&key)), "tags are weighed, and pushed an entry out");
+        if case == "hit_tags_after" {
+            caches.ours.invalidate_tag("tenant:none");
+        }
+        let order: Vec<u64> = shuffled(RESIDENT);
+        caches.run(suite, case, |cache, work| {
+            walk(&order, work, |key| {
+                black_box(cache.get(key));
+            });
+        });
+    }
+}
+
+/// Every key is there, with a time to live that no entry reaches: whoever has one must look at a clock.
 /// `quick_cache`, `foyer` and `lru` have none and go without. Ours once with each of its clocks.
 fn hit_ttl(suite: &mut Suite) {
     let exact: Arc<dyn Clock> = Arc::new(TokioClock::new());
@@ -528,72 +562,6 @@ fn locked<K: Hash + Eq, V>(entries: u64) -> Locked<K, V> {
 
 fn loading(entries: u64) -> (Ours<u64, u64>, Quick<u64, u64>, moka::future::Cache<u64, u64>) {
     (ours(entries, None), quick(entries), moka::future::Cache::new(entries))
-}
-
-/// Goes round a sequence, from another place in each round and thread.
-#[inline]
-fn walk<T>(sequence: &[T], work: Work, mut visit: impl FnMut(&T)) {
-    let mut at = start(sequence.len(), work);
-    for _ in 0..work.iterations {
-        visit(&sequence[at]);
-        at += 1;
-        if at == sequence.len() {
-            at = 0;
-        }
-    }
-}
-
-#[inline]
-async fn walk_async<T>(sequence: &[T], work: Work, mut visit: impl AsyncFnMut(&T)) {
-    let mut at = start(sequence.len(), work);
-    for _ in 0..work.iterations {
-        visit(&sequence[at]).await;
-        at += 1;
-        if at == sequence.len() {
-            at = 0;
-        }
-    }
-}
-
-fn start(length: usize, work: Work) -> usize {
-    let round = usize::try_from(work.round).expect("a small number");
-    (round * 7919 + work.thread * (length / 2)) % length
-}
-
-fn block_on(future: impl Future<Output = ()>) {
-    thread_local! {
-        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    }
-    RUNTIME.with(|runtime| runtime.block_on(future));
-}
-
-fn shuffled(count: u64) -> Vec<u64> {
-    let mut random = fastrand::Rng::with_seed(7);
-    let mut keys: Vec<u64> = (0..count).collect();
-    random.shuffle(&mut keys);
-    keys
-}
-
-/// Draws keys by Zipf's law through the cumulative distribution; the ranks are spread over them.
-fn zipf_sequence(keys: u64, draws: usize) -> Vec<u64> {
-    let mut random = fastrand::Rng::with_seed(11);
-    let mut sum = 0.0;
-    #[expect(clippy::cast_precision_loss, reason = "a rank is far below 2^52")]
-    let cumulative: Vec<f64> = (1..=keys)
-        .map(|rank| {
-            sum += (rank as f64).powf(-0.99);
-            sum
-        })
-        .collect();
-    let named = shuffled(keys);
-    let drawn: Vec<u64> = (0..draws)
-        .map(|_| {
-            let point = random.f64() * sum;
-            named[cumulative.partition_point(|&reached| reached < point).min(named.len() - 1)]
-        })
-        .collect();
-    assert!(drawn.iter().collect::<HashSet<_>>().len() > draws / 100, "the draws are not spread");
-    drawn
 }
 
 const RESIDENT: u64 = 10_000;
