@@ -21,7 +21,7 @@ impl RemoteLink {
             self.state.lock().queue.push(Pending::new(stamp, Change::Suspect, word));
         }
         loop {
-            let step = self.state.lock().queue.peek(self.wall.millis());
+            let step = self.state.lock().queue.peek();
             let Some(step) = step else { break };
             if !self.take(step, &mut replay).await {
                 break;
