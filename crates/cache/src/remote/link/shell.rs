@@ -166,6 +166,8 @@ pub(super) struct State {
     pub(super) gaps: GapDetector,
     /// Markers of tags with the time they were asked for.
     pub(super) markers: HashMap<String, (Option<Stamp>, Duration)>,
+    /// How often markers were given up: an answer of the tier from before is not kept after.
+    pub(super) doubts: u64,
     /// The newest word that all is old.
     pub(super) cleared: Option<Stamp>,
     /// Keys of the tier that are being written, with the newest of those words: what the tier holds of
@@ -191,6 +193,7 @@ impl RemoteLink {
             queue: RecoveryQueue::new(config.recovery),
             gaps: GapDetector::new(MAX_NODES),
             markers: HashMap::new(),
+            doubts: 0,
             cleared: None,
             under_way: HashMap::new(),
             promised: 0,
