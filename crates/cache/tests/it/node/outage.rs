@@ -142,3 +142,16 @@ async fn a_value_that_is_expired_at_once_does_not_leave_the_older_one() {
     flushed(&one).await;
     assert_eq!(world.source(&two, "k", 3).await, (3, Source::Loaded));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backplane_that_fails_says_nothing_against_the_tier() {
+    let world = World::new();
+    let (one, two) = (world.node("one").await, world.node("two").await);
+    one.insert("k".to_owned(), 1);
+    flushed(&one).await;
+    world.backplane.set(Manner::Down);
+    // Its word is in the tier, and tried again and again on the backplane.
+    two.insert("other".to_owned(), 1);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.source(&two, "k", 9).await, (1, Source::Remote));
+}
