@@ -32,7 +32,7 @@ where
     landing: Arc<Landing<V>>,
     /// What the remote tier may answer it with; `None` for nothing, since the caller knows of a change.
     #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "only a tier is asked before the loader"))]
-    from_tier: Option<Wants>,
+    tier_may: Option<Wants>,
     started: Tick,
 }
 
@@ -47,9 +47,9 @@ where
         seq: u64,
         lead: Arc<Lead<K>>,
         landing: Arc<Landing<V>>,
-        from_tier: Option<Wants>,
+        tier_may: Option<Wants>,
     ) -> Self {
-        Self { inner, hash, seq, lead: Some(lead), landing, from_tier, started: Tick::ORIGIN }
+        Self { inner, hash, seq, lead: Some(lead), landing, tier_may, started: Tick::ORIGIN }
     }
 
     /// Notes when it began; after the lock, since it reads the clock.
@@ -77,8 +77,8 @@ where
     }
 
     #[cfg(feature = "remote")]
-    pub(crate) const fn from_tier(&self) -> Option<Wants> {
-        self.from_tier
+    pub(crate) const fn tier_may(&self) -> Option<Wants> {
+        self.tier_may
     }
 
     pub(crate) fn key(&self) -> Option<&K> {

@@ -227,7 +227,7 @@ fn open<K, V>(
     flights: &mut FlightTable<K, V>,
     hash: u64,
     key: K,
-    from_tier: Option<Wants>,
+    tier_may: Option<Wants>,
 ) -> (Flight<K, V>, Arc<Landing<V>>)
 where
     K: Hash + Eq + Send + Sync + 'static,
@@ -237,7 +237,7 @@ where
     let seq = inner.generations().current();
     let (lead, landing) = (Arc::new(Lead { key }), Arc::new(Landing::new()));
     flights.add(Slot { hash, seq, lead: Arc::clone(&lead), landing: Arc::clone(&landing) });
-    (Flight::new(Arc::clone(inner), hash, seq, lead, Arc::clone(&landing), from_tier), landing)
+    (Flight::new(Arc::clone(inner), hash, seq, lead, Arc::clone(&landing), tier_may), landing)
 }
 
 /// Opens a load of a key whatever is held or under way: who waits for an older load is still served

@@ -102,7 +102,7 @@ where
 {
     let Some(node) = flight.inner().remote().map(Arc::clone) else { return Some((flight, None)) };
     let stamp = node.link.stamp();
-    let Some(wants) = flight.from_tier() else { return Some((flight, Some(Turn { node, stamp, lease: None }))) };
+    let Some(wants) = flight.tier_may() else { return Some((flight, Some(Turn { node, stamp, lease: None }))) };
     let Some((text, local)) = about(&node, &flight) else { return Some((flight, None)) };
     let mut lease = None;
     // The codec is the user's code: what panics in it is a miss.
@@ -144,7 +144,7 @@ where
 {
     let Some(node) = flight.inner().remote().map(Arc::clone) else { return Some((flight, None)) };
     let stamp = node.link.stamp();
-    let Some(wants) = flight.from_tier() else { return Some((flight, Some(Turn { node, stamp, lease: None }))) };
+    let Some(wants) = flight.tier_may() else { return Some((flight, Some(Turn { node, stamp, lease: None }))) };
     let Some((text, local)) = about(&node, &flight) else { return Some((flight, None)) };
     let (sender, receiver) = oneshot::channel();
     let asking = Arc::clone(&node);
