@@ -370,3 +370,16 @@ async fn who_knows_of_a_change_is_not_answered_by_the_tier() {
     flushed(&two).await;
     assert_eq!(world.source(&one, "k", 9).await, (2, Source::Remote));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_value_in_the_tier_outlives_the_word_that_would_make_it_old() {
+    let world = World::new();
+    let mut config = impatient();
+    config.link.tombstone_ttl = Duration::from_mins(1);
+    let one = world.builder("one").node(config).build().unwrap();
+    let two = world.node("two").await;
+    one.insert_with("k".to_owned(), 1, EntryOptions::new().ttl(Duration::from_hours(1)));
+    flushed(&one).await;
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(world.source(&two, "k", 2).await, (2, Source::Loaded));
+}
