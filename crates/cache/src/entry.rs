@@ -233,11 +233,12 @@ impl<V> Entry<V> {
         self.seq < generations.newest() && self.seq < generations.suspected()
     }
 
-    /// Makes it stale, in a generation that is as old as the doubt. Tells whether it is of any use yet.
-    pub(crate) fn doubt<K>(&mut self, judge: &Judge<'_, K>) -> bool {
+    /// Makes it stale, in the generation of the doubt that it was compared with. Tells whether it is of any
+    /// use yet.
+    pub(crate) fn doubt<K>(&mut self, judge: &Judge<'_, K>, suspected: u64) -> bool {
         let (Some(window), Some(_)) = (judge.rules.stale_if_error, &self.held) else { return false };
         self.expire(judge.rules, judge.now, window);
-        self.seq = judge.generations.suspected();
+        self.seq = self.seq.max(suspected);
         true
     }
 

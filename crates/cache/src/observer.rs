@@ -9,7 +9,8 @@ use crate::load::Source;
 /// Hears what happens in a cache, to feed meters.
 ///
 /// It is called on the thread of the operation, after the lock of the shard was released; it should
-/// count and return. One observer can serve many caches, so an event carries neither key nor value.
+/// count and return. One observer can serve many caches, so an event carries neither key nor value. A
+/// panic in it goes to whoever called the cache; of a load that ends it makes one that was cut off.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// Hears one event of the cache of this name.
     fn on_event(&self, cache: &str, event: &CacheEvent);

@@ -173,10 +173,12 @@ impl<K: Eq, V> Locked<'_, K, V> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
+        // Read before the entry is compared: what is invalidated in between is newer than this.
+        let suspected = judge.generations.suspected();
         let look = |key: &K, entry: &Entry<V>| (entry.end(judge, key), entry.is_doubtful(judge.generations));
         let (end, is_doubtful) = self.core.entries.examine(lookup, look)?;
         if end.is_none() && is_doubtful {
-            return self.doubt(budget, judge, lookup);
+            return self.doubt(budget, judge, lookup, suspected);
         }
         let why = end?;
         self.core.counts.gone(why, 1);
@@ -186,13 +188,19 @@ impl<K: Eq, V> Locked<'_, K, V> {
     /// Makes an entry stale that is no longer to be trusted, and takes it out if none may be served
     /// stale.
     #[cold]
-    fn doubt<Q>(&mut self, budget: &Budget, judge: &Judge<'_, K>, lookup: &Lookup<'_, Q>) -> Option<Buried<K, V>>
+    fn doubt<Q>(
+        &mut self,
+        budget: &Budget,
+        judge: &Judge<'_, K>,
+        lookup: &Lookup<'_, Q>,
+        suspected: u64,
+    ) -> Option<Buried<K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
         let entry = self.core.entries.peek_mut(lookup)?;
-        if entry.doubt(judge) {
+        if entry.doubt(judge, suspected) {
             return None;
         }
         self.core.counts.gone(Why::Invalidated, 1);

@@ -9,7 +9,7 @@ use super::flight::{Lead, Served};
 use super::landing::{Failure, Landing, Outcome};
 use super::lineage::Identified;
 use super::task::panic_message;
-use crate::engine::on_failure;
+use crate::engine::{Wants, on_failure};
 use crate::expiry::{Deadline, Tick};
 use crate::held::Held;
 use crate::inner::Inner;
@@ -30,6 +30,9 @@ where
     /// `None` once the load has ended.
     lead: Option<Arc<Lead<K>>>,
     landing: Arc<Landing<V>>,
+    /// What the remote tier may answer it with; `None` for nothing, since the caller knows of a change.
+    #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "only a tier is asked before the loader"))]
+    tier_may: Option<Wants>,
     started: Tick,
 }
 
@@ -44,8 +47,9 @@ where
         seq: u64,
         lead: Arc<Lead<K>>,
         landing: Arc<Landing<V>>,
+        tier_may: Option<Wants>,
     ) -> Self {
-        Self { inner, hash, seq, lead: Some(lead), landing, started: Tick::ORIGIN }
+        Self { inner, hash, seq, lead: Some(lead), landing, tier_may, started: Tick::ORIGIN }
     }
 
     /// Notes when it began; after the lock, since it reads the clock.
@@ -72,6 +76,11 @@ where
         self.hash
     }
 
+    #[cfg(feature = "remote")]
+    pub(crate) const fn tier_may(&self) -> Option<Wants> {
+        self.tier_may
+    }
+
     pub(crate) fn key(&self) -> Option<&K> {
         self.lead.as_ref().map(|lead| &lead.key)
     }
@@ -96,7 +105,7 @@ where
         let remote_age = None;
         if directives.storage == Storage::HandOutOnly {
             let mut shard = self.inner.shard(self.hash).lock();
-            let slot = shard.core.flights.take(self.hash, &lead);
+            let slot = shard.core.flights.take(self.hash, &self.landing);
             let overtaken = self.overtaken(&lead.key, &directives);
             drop(shard);
             drop(slot);
@@ -135,7 +144,7 @@ where
         entry.seq = self.seq;
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, &lead);
+        let slot = shard.core.flights.take(self.hash, &self.landing);
         let entitled = slot.is_some();
         // The slot held the only other handle of the key, so the key can be taken out of its `Arc`
         // now.
@@ -174,7 +183,7 @@ where
     fn forget(&self, lead: &Arc<Lead<K>>, directives: &Directives) -> (u64, LoadOutcome, bool) {
         let mut out = Outgoing::new();
         let mut shard = self.inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, lead);
+        let slot = shard.core.flights.take(self.hash, &self.landing);
         let overtaken = self.overtaken(&lead.key, directives);
         let entitled = slot.is_some();
         if entitled && let Some(gone) = shard.take(self.inner.budget(), &Lookup::new(self.hash, &lead.key)) {
@@ -201,7 +210,7 @@ where
         let now = inner.now();
         let lookup = Lookup::new(self.hash, &lead.key);
         let mut shard = inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, lead);
+        let slot = shard.core.flights.take(self.hash, &self.landing);
         let core = &mut *shard.core;
         core.counts.load_failures += 1;
         let judge = inner.judge(now);
@@ -236,7 +245,7 @@ where
         entry.seq = self.seq;
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
-        let entitled = self.lead.as_ref().is_some_and(|lead| shard.core.flights.has(self.hash, lead));
+        let entitled = shard.core.flights.has(self.hash, &self.landing);
         let overtaken = inner.generations().overtaken_load(self.seq, entry.tags(), &key) != 0;
         // What is not stored is bound here, to be dropped after the lock.
         let (_displaced, _kept) = if entitled && !overtaken {
@@ -271,13 +280,20 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        let Some(lead) = self.lead.take() else { return };
+        if self.landing.ended().is_some() {
+            return;
+        }
+        // Cut off, or the user's code has panicked while it ended: an observer, a `Drop`. Whoever waits is
+        // told before anything else can go wrong.
         let mut shard = self.inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, &lead);
-        shard.core.counts.load_failures += 1;
+        let slot = shard.core.flights.take(self.hash, &self.landing);
+        shard.core.counts.load_failures += u64::from(self.lead.is_some());
         drop(shard);
-        drop(slot);
-        self.tell(LoadOutcome::Aborted);
         self.landing.end(Outcome::Aborted);
+        drop(slot);
+        if self.lead.take().is_some() {
+            // Caught: this may run while another panic unwinds.
+            drop(catch_unwind(AssertUnwindSafe(|| self.tell(LoadOutcome::Aborted))));
+        }
     }
 }

@@ -24,7 +24,7 @@ use crate::observer::{CacheEvent, MissCause};
 use crate::policy::{Lookup, Policy as _};
 use crate::shard::{Core, Glance};
 
-/// The key of a load; its address tells the slots of one key apart.
+/// The key of a load.
 #[derive(Debug)]
 pub(crate) struct Lead<K> {
     pub(super) key: K,
@@ -85,8 +85,8 @@ impl<K: Eq, V> FlightTable<K, V> {
 
     /// Tells whether exactly this load may still store its value.
     #[cfg(feature = "remote")]
-    pub(super) fn has(&self, hash: u64, lead: &Arc<Lead<K>>) -> bool {
-        self.slots.find(hash, |slot| Arc::ptr_eq(&slot.lead, lead)).is_some()
+    pub(super) fn has(&self, hash: u64, landing: &Arc<Landing<V>>) -> bool {
+        self.find_landing(hash, landing).is_some()
     }
 
     fn add(&mut self, slot: Slot<K, V>) {
@@ -94,8 +94,8 @@ impl<K: Eq, V> FlightTable<K, V> {
     }
 
     /// Takes exactly this load out, unless it was detached before.
-    pub(super) fn take(&mut self, hash: u64, lead: &Arc<Lead<K>>) -> Option<Slot<K, V>> {
-        let slot = self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.lead, lead)).ok()?;
+    pub(super) fn take(&mut self, hash: u64, landing: &Arc<Landing<V>>) -> Option<Slot<K, V>> {
+        let slot = self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.landing, landing)).ok()?;
         Some(slot.remove().0)
     }
 }
@@ -181,7 +181,7 @@ where
             let served = serve(source);
             core.counts.hit(source);
             core.counts.refreshes += 1;
-            let (flight, _) = open(inner, &mut core.flights, hash, key);
+            let (flight, _) = open(inner, &mut core.flights, hash, key, Some(wants));
             core.counts.loads += 1;
             Entered::Hit { served, refresh: Some(flight) }
         }
@@ -192,9 +192,9 @@ where
                 let landing = Arc::clone(&slot.landing);
                 Entered::Join(Joined { landing, came: generations.current(), key })
             }
-            None => lead(inner, core, hash, key, missed),
+            None => lead(inner, core, hash, key, wants, missed),
         },
-        Step::Load => lead(inner, core, hash, key, missed),
+        Step::Load => lead(inner, core, hash, key, wants, missed),
     };
     drop(shard);
     if let Some(buried) = &buried {
@@ -203,14 +203,21 @@ where
     tell(inner, entered, missed)
 }
 
-fn lead<K, V>(inner: &Arc<Inner<K, V>>, core: &mut Core<K, V>, hash: u64, key: K, missed: MissCause) -> Entered<K, V>
+fn lead<K, V>(
+    inner: &Arc<Inner<K, V>>,
+    core: &mut Core<K, V>,
+    hash: u64,
+    key: K,
+    wants: Wants,
+    missed: MissCause,
+) -> Entered<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     core.counts.miss(missed);
     core.counts.loads += 1;
-    let (flight, landing) = open(inner, &mut core.flights, hash, key);
+    let (flight, landing) = open(inner, &mut core.flights, hash, key, Some(wants));
     Entered::Lead { flight, landing }
 }
 
@@ -220,6 +227,7 @@ fn open<K, V>(
     flights: &mut FlightTable<K, V>,
     hash: u64,
     key: K,
+    tier_may: Option<Wants>,
 ) -> (Flight<K, V>, Arc<Landing<V>>)
 where
     K: Hash + Eq + Send + Sync + 'static,
@@ -229,7 +237,7 @@ where
     let seq = inner.generations().current();
     let (lead, landing) = (Arc::new(Lead { key }), Arc::new(Landing::new()));
     flights.add(Slot { hash, seq, lead: Arc::clone(&lead), landing: Arc::clone(&landing) });
-    (Flight::new(Arc::clone(inner), hash, seq, lead, Arc::clone(&landing)), landing)
+    (Flight::new(Arc::clone(inner), hash, seq, lead, Arc::clone(&landing), tier_may), landing)
 }
 
 /// Opens a load of a key whatever is held or under way: who waits for an older load is still served
@@ -243,7 +251,7 @@ where
     let core = &mut *shard.core;
     let overtaken = core.flights.detach(hash, &key);
     core.counts.loads += 1;
-    let (mut flight, landing) = open(inner, &mut core.flights, hash, key);
+    let (mut flight, landing) = open(inner, &mut core.flights, hash, key, None);
     drop(shard);
     drop(overtaken);
     flight.begin();

@@ -27,16 +27,16 @@ where
             Ok(Some(subscription)) => {
                 (pause, waited) = (FIRST_PAUSE, Duration::ZERO);
                 // What was stored before may be about what was not heard.
-                suspect(&home);
+                suspect(&home, &node);
                 hear(&home, &node, subscription, deaf_after).await;
-                suspect(&home);
+                suspect(&home, &node);
             }
             Ok(None) => return,
             Err(error) => {
                 tracing::debug!(%error, "the backplane cannot be listened to");
                 if waited >= deaf_after {
                     waited = Duration::ZERO;
-                    suspect(&home);
+                    suspect(&home, &node);
                 }
             }
         }
@@ -61,7 +61,7 @@ async fn hear<K, V>(
     loop {
         match timeout(deaf_after, subscription.next()).await {
             // Not even this node's own signs of life: what is held is trusted for one such silence at a time.
-            Err(_) => suspect(home),
+            Err(_) => suspect(home, node),
             Ok(None) => return,
             Ok(Some(delivery)) => match node.link.digest(delivery) {
                 Some(RemoteEvent::Changed(notification)) => {
@@ -70,7 +70,7 @@ async fn hear<K, V>(
                 }
                 Some(RemoteEvent::Suspect(reason)) => {
                     tracing::debug!(?reason, "notifications may have been missed");
-                    suspect(home);
+                    suspect(home, node);
                 }
                 None => {}
             },
@@ -94,11 +94,12 @@ where
     }
 }
 
-fn suspect<K, V>(home: &Weak<Inner<K, V>>)
+fn suspect<K, V>(home: &Weak<Inner<K, V>>, node: &RemoteNode<K, V>)
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    node.link.doubt_markers();
     if let Some(inner) = home.upgrade() {
         // So that what is kept for failures has a time to be stale from.
         inner.read_clock_for_end();

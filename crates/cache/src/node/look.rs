@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Arrival, Remaining, RemoteNode};
+use crate::engine::Wants;
 use crate::entry::EntryOptions;
 use crate::inner::Inner;
 use crate::invalidation::Tag;
@@ -55,13 +56,13 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// Looks a key up in the tier. Whatever goes wrong is a counted miss.
-    pub(super) async fn look(&self, key: &str, local: Option<Local>) -> Look<V> {
+    pub(super) async fn look(&self, key: &str, local: Option<Local>, wants: Wants) -> Look<V> {
         let Some(wire) = &self.wire else { return Look::Nothing };
         let loaded = self.link.load(key.as_bytes(), wire).await;
-        self.weigh_up(key, local, loaded)
+        self.weigh_up(key, local, wants, loaded)
     }
 
-    /// Looks many keys up at once.
+    /// Looks many keys up at once, for who takes an absence for an answer.
     pub(super) async fn look_many(&self, keys: &[(String, Option<Local>)]) -> Vec<Look<V>> {
         let nothing = || keys.iter().map(|_| Look::Nothing).collect();
         let Some(wire) = &self.wire else { return nothing() };
@@ -70,10 +71,13 @@ where
             self.tell(CacheEvent::RemoteFailed);
             return nothing();
         };
-        keys.iter().zip(loaded).map(|((key, local), loaded)| self.weigh_up(key, *local, loaded)).collect()
+        keys.iter()
+            .zip(loaded)
+            .map(|((key, local), loaded)| self.weigh_up(key, *local, Wants::ValueOrAbsence, loaded))
+            .collect()
     }
 
-    fn weigh_up(&self, key: &str, local: Option<Local>, loaded: Loaded<V>) -> Look<V> {
+    fn weigh_up(&self, key: &str, local: Option<Local>, wants: Wants, loaded: Loaded<V>) -> Look<V> {
         let Opened { meta, value, .. } = match loaded {
             Loaded::Found(opened) => opened,
             Loaded::Missing => {
@@ -85,7 +89,8 @@ where
                 return Look::Nothing;
             }
         };
-        if !accepts(local, meta.stamp) || self.patterns.lock().hide(key, meta.stamp) {
+        let useless = value.is_none() && wants == Wants::Value;
+        if useless || !accepts(local, meta.stamp) || self.patterns.lock().hide(key, meta.stamp) {
             self.tell(CacheEvent::RemoteMiss);
             return Look::Nothing;
         }

@@ -65,6 +65,9 @@ pub(crate) struct Patterns {
 
 impl Patterns {
     pub(crate) fn note(&mut self, stamp: Stamp, pattern: Pattern) {
+        // Words of two nodes may come in any order.
+        let known = self.recent.iter().find(|(_, known)| *known == pattern).map(|(stamp, _)| *stamp);
+        let stamp = known.map_or(stamp, |known| known.max(stamp));
         self.recent.retain(|(_, known)| *known != pattern);
         self.recent.push_back((stamp, pattern));
         if self.recent.len() > MAX_PATTERNS
@@ -113,6 +116,14 @@ mod tests {
         assert!(patterns.hide("anything", at(9)));
         assert!(!patterns.hide("anything", at(10)));
         assert_eq!(patterns.recent.len(), MAX_PATTERNS);
+    }
+
+    #[test]
+    fn an_older_word_of_the_same_pattern_takes_nothing_back() {
+        let mut patterns = Patterns::default();
+        patterns.note(at(20), Pattern::Prefix("a".into()));
+        patterns.note(at(10), Pattern::Prefix("a".into()));
+        assert!(patterns.hide("ax", at(15)));
     }
 
     #[test]

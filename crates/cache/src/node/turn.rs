@@ -102,10 +102,11 @@ where
 {
     let Some(node) = flight.inner().remote().map(Arc::clone) else { return Some((flight, None)) };
     let stamp = node.link.stamp();
+    let Some(wants) = flight.tier_may() else { return Some((flight, Some(Turn { node, stamp, lease: None }))) };
     let Some((text, local)) = about(&node, &flight) else { return Some((flight, None)) };
     let mut lease = None;
     // The codec is the user's code: what panics in it is a miss.
-    let looked = catch(node.look(&text, local)).await.unwrap_or(Look::Nothing);
+    let looked = catch(node.look(&text, local, wants)).await.unwrap_or(Look::Nothing);
     match looked {
         Look::Fresh(brought) => {
             let (value, directives) = brought.into_parts();
@@ -117,7 +118,7 @@ where
     }
     if let Some(turns) = node.flight.as_ref().filter(|_| node.wire.is_some()) {
         let look = || async {
-            match catch(node.look(&text, local)).await {
+            match catch(node.look(&text, local, wants)).await {
                 Ok(Look::Fresh(brought)) => Some(brought),
                 _ => None,
             }
@@ -143,11 +144,12 @@ where
 {
     let Some(node) = flight.inner().remote().map(Arc::clone) else { return Some((flight, None)) };
     let stamp = node.link.stamp();
+    let Some(wants) = flight.tier_may() else { return Some((flight, Some(Turn { node, stamp, lease: None }))) };
     let Some((text, local)) = about(&node, &flight) else { return Some((flight, None)) };
     let (sender, receiver) = oneshot::channel();
     let asking = Arc::clone(&node);
     drop(node.runtime.spawn(async move {
-        let looked = catch(asking.look(&text, local)).await.unwrap_or(Look::Nothing);
+        let looked = catch(asking.look(&text, local, wants)).await.unwrap_or(Look::Nothing);
         drop(sender.send((text, looked)));
     }));
     // Two calls, and a moment for a busy runtime; one that stands still is a miss.

@@ -35,6 +35,8 @@ pub struct WarmStart {
     pub unreadable: u64,
     /// Entries, the coldest ones, for which the budget has no room.
     pub no_room: u64,
+    /// Entries whose key has a live value already.
+    pub held: u64,
 }
 
 impl<K, V> Cache<K, V>
@@ -96,7 +98,7 @@ where
     }
 
     /// Stores what a snapshot holds, the hottest until the budget is full; each keeps its tags and what is
-    /// left of its time to live. All or nothing: a file that is not whole leaves the cache as it was.
+    /// left of its time to live. A key that has a live value keeps it: that is the newer one. All or nothing: a file that is not whole leaves the cache as it was.
     ///
     /// What other nodes changed since cannot be known from a file: with a remote tier or a backplane the
     /// values come in stale, to be given where a load fails and `stale_if_error` allows it.
@@ -143,6 +145,10 @@ where
                 warm.unreadable += 1;
                 continue;
             };
+            if self.contains(&key) {
+                warm.held += 1;
+                continue;
+            }
             let options = EntryOptions::new().tags(tags);
             let weight = inner.weigh(&key, Some(&value), &options.tags);
             if weight > room || weight > inner.budget().max_entry() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{LockToken, RemoteLock};
 
@@ -72,21 +72,23 @@ impl DistributedFlight {
     /// Dropping the future may leave a lease that runs out by itself.
     pub async fn enter<T, F: Future<Output = Option<T>>>(&self, key: &[u8], mut look: impl FnMut() -> F) -> Turn<T> {
         let token = LockToken::random();
-        let give_up = Instant::now() + self.config.patience;
+        let began = Instant::now();
+        let left = || self.config.patience.saturating_sub(began.elapsed());
         let mut pause = self.config.first_pause;
         let mut waited = false;
         loop {
-            match self.lock.acquire(key, token, self.config.lease).await {
-                Err(_) => return Turn::Alone,
-                Ok(true) => {
+            // A lock that never answers is none.
+            match timeout(left().max(self.config.max_pause), self.lock.acquire(key, token, self.config.lease)).await {
+                Err(_) | Ok(Err(_)) => return Turn::Alone,
+                Ok(Ok(true)) => {
                     let guard = LeaseGuard { lock: Some((Arc::clone(&self.lock), Bytes::copy_from_slice(key), token)) };
                     // The leader before may have written between the last look and its release.
                     let found = if waited { look().await } else { None };
                     return found.map_or(Turn::Lead(guard), Turn::Follow);
                 }
-                Ok(false) => {}
+                Ok(Ok(false)) => {}
             }
-            if Instant::now() >= give_up {
+            if left().is_zero() {
                 return Turn::Alone;
             }
             // Up to a quarter less, so that the nodes do not come back in step.

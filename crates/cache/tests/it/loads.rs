@@ -358,3 +358,55 @@ fn without_a_runtime_a_hit_is_served_and_a_miss_is_an_error() {
     assert!(matches!(poll(2), Poll::Ready(Err(LoadError::NoRuntime))));
     assert!(matches!(poll(2), Poll::Ready(Err(LoadError::NoRuntime))), "the first miss left nothing behind");
 }
+
+/// Panics at the end of each load.
+#[derive(Debug)]
+struct Fragile;
+
+impl bedplate_cache::Observer for Fragile {
+    fn on_event(&self, _: &str, event: &bedplate_cache::CacheEvent) {
+        assert!(!matches!(event, bedplate_cache::CacheEvent::LoadFinished { .. }), "the meter broke");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_leaves_nobody_waiting() {
+    let cache: Cache<u64, String> = Cache::builder("fragile").observer(Fragile).build().unwrap();
+    let origin = Origin::closed();
+    let mut callers = herd(&cache, &origin, 3, || Ok("value")).await;
+    origin.open();
+    let wait = async {
+        while let Some(caller) = callers.join_next().await {
+            // The value was stored before the panic: whoever asks again is served.
+            assert!(caller.unwrap().is_ok_and(|(value, _)| value == "value") || cache.get(&1).is_some());
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), wait).await.unwrap();
+    assert_eq!(origin.calls(), 1);
+}
+
+/// A value whose drop panics once.
+#[derive(Debug, Clone)]
+struct Thorny(Arc<std::sync::atomic::AtomicBool>);
+
+impl Drop for Thorny {
+    fn drop(&mut self) {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "it does not go gently");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_value_that_panics_in_its_drop_leaves_nobody_waiting() {
+    let cache: Cache<u64, Thorny> = Cache::builder("thorny").weigher(|_: &u64, _: &Thorny| 8).build().unwrap();
+    let thorn = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    cache.insert(1, Thorny(Arc::clone(&thorn)));
+    thorn.store(true, Ordering::SeqCst);
+    let loaded = cache.refresh(1, |_| async {
+        tokio::task::yield_now().await;
+        Ok::<_, io::Error>(Thorny(Arc::default()))
+    });
+    let waited = tokio::time::timeout(Duration::from_mins(1), loaded).await;
+    assert!(waited.is_ok(), "the caller waits for ever");
+    let again = cache.get_or_load(1, |_| async { Ok::<_, io::Error>(Thorny(Arc::default())) });
+    assert!(tokio::time::timeout(Duration::from_mins(1), again).await.unwrap().is_ok());
+}

@@ -119,7 +119,8 @@ impl<K> Generations<K> {
     pub(crate) fn suspect(&self) {
         let _order = self.tombstones.write();
         let generation = self.current.load(Ordering::Relaxed) + 1;
-        self.suspected.store(generation, Ordering::Relaxed);
+        // In order: who sees it also sees what was made untrue before.
+        self.suspected.store(generation, Ordering::Release);
         self.newest.store(generation, Ordering::Relaxed);
         self.current.store(generation, Ordering::Release);
     }
@@ -127,7 +128,7 @@ impl<K> Generations<K> {
     /// Returns the generation before which nothing is to be trusted.
     #[inline]
     pub(crate) fn suspected(&self) -> u64 {
-        self.suspected.load(Ordering::Relaxed)
+        self.suspected.load(Ordering::Acquire)
     }
 
     /// Returns the newest generation that made untrue what began in `seq`; 0 if none did.

@@ -68,11 +68,15 @@ impl RemoteLink {
         self.publish(self.stamp(), Change::Heartbeat).await
     }
 
+    /// Asks for the markers of tags again, as after a gap that nothing but the listener has seen.
+    pub(crate) fn doubt_markers(&self) {
+        self.state.lock().doubt_markers();
+    }
+
     fn suspect(&self, reason: GapReason) -> RemoteEvent {
         let mut state = self.state.lock();
         state.stats.gaps += 1;
-        // The markers are asked for again: a missed word may have been about a tag.
-        state.markers.clear();
+        state.doubt_markers();
         if reason == GapReason::Reconnected {
             state.gaps.reset();
         }

@@ -101,8 +101,10 @@ impl RemoteLink {
         let now = self.clock.now();
         let mut markers = Markers::new();
         let mut unknown = Vec::new();
+        let doubts;
         {
             let state = self.state.lock();
+            doubts = state.doubts;
             for tag in tags {
                 match state.markers.get(tag) {
                     Some((stamp, asked)) if now.saturating_sub(*asked) <= self.config.marker_ttl => {
@@ -124,7 +126,11 @@ impl RemoteLink {
             let stamp = bytes.and_then(|bytes| marker_stamp(&bytes));
             let believed = stamp.filter(|stamp| state.stamps.observe(*stamp, wall).is_ok());
             // What was known of it may have been given up to suspicion while it waits for the tier.
-            let newest = state.note_marker(tag, believed.max(own_word), now);
+            let newest = if state.doubts == doubts {
+                state.note_marker(tag, believed.max(own_word), now)
+            } else {
+                state.markers.get(tag).and_then(|(known, _)| *known).max(believed).max(own_word)
+            };
             markers.insert(tag.to_owned(), newest);
         }
         Ok(markers)
@@ -143,6 +149,12 @@ impl RemoteLink {
 impl State {
     fn own_word(&self, key: &Bytes) -> Option<Stamp> {
         self.under_way.get(key).map(|word| word.newest).max(self.queue.newest_on(key))
+    }
+
+    /// Gives up what is known of tags: a missed word may have been about one.
+    pub(super) fn doubt_markers(&mut self) {
+        self.markers.clear();
+        self.doubts += 1;
     }
 
     /// Remembers a marker, the newest that was seen, and returns it.

@@ -21,7 +21,7 @@ impl RemoteLink {
             self.state.lock().queue.push(Pending::new(stamp, Change::Suspect, word));
         }
         loop {
-            let step = self.state.lock().queue.peek(self.wall.millis());
+            let step = self.state.lock().queue.peek();
             let Some(step) = step else { break };
             if !self.take(step, &mut replay).await {
                 break;
@@ -51,10 +51,16 @@ impl RemoteLink {
                 done(replay);
             }
             if remaining > 0 {
-                let pause = match self.state.lock().breaker.clone().admit(self.clock.now()) {
-                    Admission::Refuse { retry_after } => retry_after,
-                    Admission::Call => Duration::from_millis(100),
+                let now = self.clock.now();
+                let breakers = {
+                    let state = self.state.lock();
+                    [state.breaker.clone(), state.backplane_breaker.clone()]
                 };
+                let refused = breakers.into_iter().filter_map(|mut breaker| match breaker.admit(now) {
+                    Admission::Refuse { retry_after } => Some(retry_after),
+                    Admission::Call => None,
+                });
+                let pause = refused.max().unwrap_or(Duration::from_millis(100));
                 tokio::time::sleep(pause.max(Duration::from_millis(10))).await;
             }
         }

@@ -36,7 +36,7 @@ pub struct LinkConfig {
     /// outlived the word that it is old would be served again; default 24 h. Short loses values early, long
     /// keeps a word per removed key for that time.
     pub tombstone_ttl: Duration,
-    /// When the tier is left alone.
+    /// When the tier is left alone, and when the backplane is: each has a breaker of its own.
     pub breaker: BreakerConfig,
     /// What is queued while it is.
     pub recovery: RecoveryConfig,
@@ -162,10 +162,14 @@ pub struct RemoteLink {
 pub(super) struct State {
     pub(super) stamps: StampClock,
     pub(super) breaker: RemoteBreaker,
+    /// Of the backplane: one that fails says nothing against the tier.
+    pub(super) backplane_breaker: RemoteBreaker,
     pub(super) queue: RecoveryQueue,
     pub(super) gaps: GapDetector,
     /// Markers of tags with the time they were asked for.
     pub(super) markers: HashMap<String, (Option<Stamp>, Duration)>,
+    /// How often markers were given up: an answer of the tier from before is not kept after.
+    pub(super) doubts: u64,
     /// The newest word that all is old.
     pub(super) cleared: Option<Stamp>,
     /// Keys of the tier that are being written, with the newest of those words: what the tier holds of
@@ -188,9 +192,11 @@ impl RemoteLink {
         let state = State {
             stamps: StampClock::new(config.node, config.max_skew),
             breaker: RemoteBreaker::new(config.breaker),
+            backplane_breaker: RemoteBreaker::new(config.breaker),
             queue: RecoveryQueue::new(config.recovery),
             gaps: GapDetector::new(MAX_NODES),
             markers: HashMap::new(),
+            doubts: 0,
             cleared: None,
             under_way: HashMap::new(),
             promised: 0,
@@ -267,9 +273,17 @@ impl RemoteLink {
         LinkStats { lost: state.queue.lost(), waiting, ..state.stats }
     }
 
-    /// Makes a call to the remote, if the breaker lets it and in bounded time.
+    /// Makes a call to the tier, if its breaker lets it and in bounded time.
     pub(super) async fn call<T>(&self, call: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
-        let admission = self.state.lock().breaker.admit(self.clock.now());
+        self.call_by(|state| &mut state.breaker, call).await
+    }
+
+    async fn call_by<T>(
+        &self,
+        breaker: fn(&mut State) -> &mut RemoteBreaker,
+        call: impl Future<Output = Result<T, RemoteError>>,
+    ) -> Result<T, RemoteError> {
+        let admission = breaker(&mut self.state.lock()).admit(self.clock.now());
         if let Admission::Refuse { retry_after } = admission {
             self.state.lock().stats.refused += 1;
             return Err(RemoteError::breaker_open(retry_after));
@@ -278,8 +292,8 @@ impl RemoteLink {
         let outcome = outcome.unwrap_or_else(|_| Err(RemoteError::timed_out(self.config.timeout)));
         let mut state = self.state.lock();
         match &outcome {
-            Err(error) if error.is_transient() => state.breaker.failed(self.clock.now()),
-            _ => state.breaker.answered(),
+            Err(error) if error.is_transient() => breaker(&mut state).failed(self.clock.now()),
+            _ => breaker(&mut state).answered(),
         }
         state.stats.failures += u64::from(outcome.is_err());
         outcome
@@ -291,7 +305,8 @@ impl RemoteLink {
         // The number is spent even if the call fails: the others may have heard it, and if they did not,
         // a hole is what they should see.
         *sequence += 1;
-        self.call(backplane.publish(&Notification::new(stamp, *sequence, change))).await
+        let notification = Notification::new(stamp, *sequence, change);
+        self.call_by(|state| &mut state.backplane_breaker, backplane.publish(&notification)).await
     }
 }
 

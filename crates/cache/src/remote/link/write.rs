@@ -54,7 +54,10 @@ impl RemoteLink {
                 (tag_key(tag), EnvelopeKind::Marker)
             }
             Change::Cleared | Change::Suspect => {
-                self.note_cleared(stamp);
+                // Believed in any case: it is this node's own, though its calendar may have been set back since.
+                let mut state = self.state.lock();
+                state.cleared = state.cleared.max(Some(stamp));
+                drop(state);
                 (Bytes::from_static(ALL_MARKER), EnvelopeKind::Marker)
             }
             Change::Pattern(_) | Change::Heartbeat => return None,
@@ -64,6 +67,19 @@ impl RemoteLink {
         // An envelope without tags and payload fits.
         let envelope = Envelope::seal(&meta, 0, &[], None).ok()?;
         Some(PendingWrite::new(key, envelope, Some(until)))
+    }
+
+    /// What is written in the place of a value that ran out before it was written: the tier may hold an
+    /// older one that lives longer. `None` if any of those has run out by now.
+    fn tombstone_for(&self, write: &PendingWrite, wall: u64) -> Option<PendingWrite> {
+        let stamp = write.envelope.stamp();
+        let until = stamp.millis().saturating_add(self.tombstone_millis());
+        if until <= wall || write.key.first() != Some(&b'=') {
+            return None;
+        }
+        let meta = EnvelopeMeta::new(EnvelopeKind::Tombstone, stamp).fresh_until(until).keep_until(until);
+        let envelope = Envelope::seal(&meta, 0, &[], None).ok()?;
+        Some(PendingWrite::new(write.key.clone(), envelope, Some(until)))
     }
 
     fn tombstone_millis(&self) -> u64 {
@@ -128,10 +144,15 @@ impl RemoteLink {
     pub(super) async fn store(&self, write: &PendingWrite) -> Result<StoreOutcome, RemoteError> {
         let Some(tier) = &self.tier else { return Ok(StoreOutcome::Stored) };
         let wall = self.wall.millis();
+        let ended;
+        let write = if write.until.is_some_and(|until| until <= wall) {
+            let Some(tombstone) = self.tombstone_for(write, wall) else { return Ok(StoreOutcome::Stored) };
+            ended = tombstone;
+            &ended
+        } else {
+            write
+        };
         let ttl = write.until.map(|until| Duration::from_millis(until.saturating_sub(wall)));
-        if ttl == Some(Duration::ZERO) {
-            return Ok(StoreOutcome::Stored);
-        }
         let trusted_until = self.state.lock().stamps.trusted_until(wall);
         let request = Write::new(&write.key, &write.envelope).ttl(ttl).trusted_until(trusted_until);
         let outcome = self.call(tier.store(request)).await?;

@@ -30,7 +30,8 @@ pub struct PendingWrite {
     pub key: Bytes,
     /// What is written there.
     pub envelope: Sealed,
-    /// Until when it is worth writing, in milliseconds since 1970; `None` for ever.
+    /// Until when it is kept there, in milliseconds since 1970; `None` for ever. When that is over before it
+    /// was written, a tombstone is written in its place: what the tier holds is older yet.
     pub until: Option<u64>,
 }
 
@@ -120,7 +121,7 @@ pub enum Step {
     },
 }
 
-/// The queue: pure, told the time on the way.
+/// The queue: pure.
 #[derive(Debug)]
 pub struct RecoveryQueue {
     config: RecoveryConfig,
@@ -210,12 +211,10 @@ impl RecoveryQueue {
     }
 
     /// Returns what is to be done next, without taking it: it waits until it is [`done`](Self::done).
-    pub fn peek(&self, wall: u64) -> Option<Step> {
+    pub fn peek(&self) -> Option<Step> {
         let (&id, item) = self.items.iter().next()?;
         match &item.pending.write {
-            Some(write) if !item.written && write.until.is_none_or(|until| until > wall) => {
-                Some(Step::Store { id: StepId(id, false), write: write.clone() })
-            }
+            Some(write) if !item.written => Some(Step::Store { id: StepId(id, false), write: write.clone() }),
             _ => {
                 let Pending { stamp, change, .. } = &item.pending;
                 Some(Step::Publish { id: StepId(id, true), stamp: *stamp, change: change.clone() })

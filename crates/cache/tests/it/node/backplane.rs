@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bedplate_cache::remote::testing::Manner;
-use bedplate_cache::remote::{Backplane as _, Change, MemoryBackplane, NodeId, Notification, Stamp};
+use bedplate_cache::remote::{Backplane, Change, MemoryBackplane, NodeId, Notification, Stamp, Subscription};
 use bedplate_cache::{Cache, EntryOptions, Source};
 use tokio::time::sleep;
 
@@ -156,4 +156,42 @@ async fn a_slow_node_that_was_overrun_ends_with_what_is_true() {
         assert_ne!(two.get(&key.to_string()), Some(1), "key {key}");
         assert_eq!(world.source(&two, &key.to_string(), 9).await.0, 2);
     }
+}
+
+/// Brings nothing.
+#[derive(Debug)]
+struct Deaf;
+
+#[async_trait::async_trait]
+impl Backplane for Deaf {
+    async fn publish(&self, _: &Notification) -> Result<(), bedplate_cache::remote::RemoteError> {
+        Ok(())
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, bedplate_cache::remote::RemoteError> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        let open = async move {
+            sender.closed().await;
+        };
+        Ok(Subscription::from_channel(receiver, tokio::spawn(open)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deaf_node_asks_for_the_markers_of_tags_again() {
+    let world = World::new();
+    let mut config = bedplate_cache::NodeConfig::default();
+    config.heartbeat = Duration::from_secs(1);
+    config.link.marker_ttl = Duration::from_hours(1);
+    let one = world.node("one").await;
+    let two = world.builder("two").backplane(Deaf).node(config).build().unwrap();
+    settle().await;
+    world.load(&one, "k", 1).await;
+    flushed(&one).await;
+    assert_eq!(world.source(&two, "k", 9).await, (1, Source::Remote));
+    // Word of the tag never gets there.
+    one.invalidate_tag("t");
+    flushed(&one).await;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.source(&two, "k", 2).await, (2, Source::Loaded), "what was known of the tag was kept");
 }

@@ -112,3 +112,46 @@ async fn a_tag_that_waits_holds_although_what_was_known_of_tags_was_given_up() {
     world.tier.set(Manner::Well);
     assert_eq!(world.source(&one, "k", 2).await, (2, Source::Loaded));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_ran_out_in_the_queue_does_not_leave_the_older_one() {
+    let world = World::new();
+    let one = world.builder("one").node(impatient()).build().unwrap();
+    let two = world.builder("two").node(impatient()).build().unwrap();
+    settle().await;
+    one.insert_with("k".to_owned(), 1, EntryOptions::new().ttl(Duration::from_hours(1)));
+    flushed(&one).await;
+    world.manner(Manner::Down);
+    // The removal waits, and then in its place a value that is not worth writing any more.
+    one.remove("k");
+    one.insert_with("k".to_owned(), 2, EntryOptions::new().ttl(Duration::from_secs(5)));
+    sleep(Duration::from_secs(20)).await;
+    world.manner(Manner::Well);
+    flushed(&one).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.source(&two, "k", 3).await, (3, Source::Loaded), "the removed value came back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_is_expired_at_once_does_not_leave_the_older_one() {
+    let world = World::new();
+    let (one, two) = (world.node("one").await, world.node("two").await);
+    one.insert("k".to_owned(), 1);
+    flushed(&one).await;
+    one.insert_with("k".to_owned(), 2, EntryOptions::new().ttl(Duration::ZERO));
+    flushed(&one).await;
+    assert_eq!(world.source(&two, "k", 3).await, (3, Source::Loaded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backplane_that_fails_says_nothing_against_the_tier() {
+    let world = World::new();
+    let (one, two) = (world.node("one").await, world.node("two").await);
+    one.insert("k".to_owned(), 1);
+    flushed(&one).await;
+    world.backplane.set(Manner::Down);
+    // Its word is in the tier, and tried again and again on the backplane.
+    two.insert("other".to_owned(), 1);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.source(&two, "k", 9).await, (1, Source::Remote));
+}

@@ -41,6 +41,21 @@ async fn what_was_fresh_comes_back_with_its_time_and_tags() {
 }
 
 #[test]
+fn what_is_held_is_newer_than_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    let cache = cache(1 << 20);
+    cache.insert(1, "old".to_owned());
+    cache.insert(2, "kept".to_owned());
+    cache.snapshot(&path).unwrap();
+    cache.insert(1, "new".to_owned());
+    cache.remove(&2);
+    let warm = cache.warm_from(&path).unwrap();
+    assert_eq!((warm.entries, warm.held), (1, 1));
+    assert_eq!((cache.get(&1).as_deref(), cache.get(&2).as_deref()), (Some("new"), Some("kept")));
+}
+
+#[test]
 fn a_smaller_budget_takes_the_hottest() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshot");

@@ -336,3 +336,50 @@ async fn a_codec_that_refuses_or_panics_harms_nobody() {
         assert!(two.flush(Duration::from_secs(1)).await.is_complete());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_a_value_does_not_take_the_absence_that_another_node_knows_of() {
+    let world = World::new();
+    let negative = |name| world.builder(name).negative_ttl(Duration::from_mins(1)).build().unwrap();
+    let (one, two, three) = (negative("one"), negative("two"), negative("three"));
+    settle().await;
+    let absent = one.get_or_load_optional("k".to_owned(), |_| async { Ok::<_, std::io::Error>(None) });
+    assert_eq!(absent.await.unwrap().into_parts(), (None, Source::Loaded));
+    flushed(&one).await;
+    assert_eq!(world.source(&two, "k", 5).await, (5, Source::Loaded));
+    flushed(&two).await;
+    one.remove("k");
+    let absent = one.get_or_load_optional("k".to_owned(), |_| async { Ok::<_, std::io::Error>(None) });
+    assert_eq!(absent.await.unwrap().into_parts(), (None, Source::Loaded));
+    flushed(&one).await;
+    let blocking = move || {
+        let loaded = three.get_or_load_blocking("k".to_owned(), |_| Ok::<_, std::io::Error>(6));
+        loaded.map(bedplate_cache::Fetched::into_parts).map_err(|error| error.to_string())
+    };
+    assert_eq!(tokio::task::spawn_blocking(blocking).await.unwrap(), Ok((6, Source::Loaded)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_knows_of_a_change_is_not_answered_by_the_tier() {
+    let world = World::new();
+    let (one, two) = (world.node("one").await, world.node("two").await);
+    one.insert("k".to_owned(), 1);
+    flushed(&one).await;
+    let fresh = two.refresh("k".to_owned(), |_| async { Ok::<_, std::io::Error>(2) }).await.unwrap();
+    assert_eq!(fresh.into_parts(), (2, Source::Loaded));
+    flushed(&two).await;
+    assert_eq!(world.source(&one, "k", 9).await, (2, Source::Remote));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_value_in_the_tier_outlives_the_word_that_would_make_it_old() {
+    let world = World::new();
+    let mut config = impatient();
+    config.link.tombstone_ttl = Duration::from_mins(1);
+    let one = world.builder("one").node(config).build().unwrap();
+    let two = world.node("two").await;
+    one.insert_with("k".to_owned(), 1, EntryOptions::new().ttl(Duration::from_hours(1)));
+    flushed(&one).await;
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(world.source(&two, "k", 2).await, (2, Source::Loaded));
+}
