@@ -7,6 +7,7 @@ use crate::expiry::{Deadline, Idle, Life, Tick, Ttl};
 use crate::held::Held;
 use crate::invalidation::{Generations, Tag};
 use crate::outgoing::Why;
+use crate::sync::{AtomicU64, Ordering};
 
 /// How one entry is to be stored, where it differs from its cache.
 ///
@@ -157,6 +158,8 @@ pub(crate) struct Entry<V> {
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) tags: Box<[Tag]>,
+    /// The generation up to which the entry was found true.
+    pub(crate) true_up_to: AtomicU64,
     /// The end of stale-while-revalidate, where it is not the cache's.
     pub(crate) revalidate: Option<Deadline>,
     /// The end of all stale use, where it is not the cache's.
@@ -215,7 +218,24 @@ impl<V> Entry<V> {
     /// Tells whether an invalidation has made it untrue.
     #[inline]
     pub(crate) fn is_untrue<K>(&self, generations: &Generations<K>, key: &K) -> bool {
-        self.seq < generations.newest() && generations.overtaken(self.seq, self.tags(), key) != 0
+        self.seq < generations.newest() && self.compare(generations, key)
+    }
+
+    /// Compares with the tombstones, and notes with tags up to which generation it was found true: nobody needs to look
+    /// again before a newer one is opened.
+    #[cold]
+    fn compare<K>(&self, generations: &Generations<K>, key: &K) -> bool {
+        let Some(extra) = self.extra.as_ref().filter(|extra| !extra.tags.is_empty()) else {
+            return generations.overtaken(self.seq, &[], key) != 0;
+        };
+        if extra.true_up_to.load(Ordering::Relaxed) >= generations.newest() {
+            return false;
+        }
+        let (overtaken, up_to) = generations.compare(self.seq, &extra.tags, key);
+        if overtaken == 0 {
+            extra.true_up_to.store(up_to, Ordering::Relaxed);
+        }
+        overtaken != 0
     }
 
     /// Tells whether and why it can never be served again.

@@ -353,3 +353,25 @@ proptest! {
         }
     }
 }
+
+/// An entry that was compared with the tombstones and found true is not compared again, until there is a newer one.
+#[test]
+fn an_entry_found_true_once_is_still_reached_by_the_next_word() {
+    let cache: Cache<String, u32> = Cache::builder("tagged").build().unwrap();
+    let tagged = |tag: &'static str| EntryOptions::new().tag(tag);
+    cache.insert_with("a".to_owned(), 1, tagged("red"));
+    cache.insert_with("b".to_owned(), 2, tagged("blue"));
+    cache.invalidate_tag("green");
+    for _ in 0..3 {
+        assert_eq!((cache.get("a"), cache.get("b")), (Some(1), Some(2)));
+    }
+    cache.invalidate_tag("red");
+    assert_eq!((cache.get("a"), cache.get("b")), (None, Some(2)));
+    cache.invalidate_prefix("b");
+    assert_eq!(cache.get("b"), None);
+    cache.insert_with("c".to_owned(), 3, tagged("red"));
+    cache.invalidate_tag("green");
+    assert_eq!(cache.get("c"), Some(3));
+    cache.clear();
+    assert_eq!(cache.get("c"), None);
+}

@@ -137,20 +137,21 @@ impl<K> Generations<K> {
             return 0;
         }
         let later = |generation: u64| if generation > seq { generation } else { 0 };
-        let mut newest = later(self.cleared.load(Ordering::Relaxed));
+        let cleared = later(self.cleared.load(Ordering::Relaxed));
         if tags.is_empty() && seq >= self.newest_pattern.load(Ordering::Relaxed) {
-            return newest;
+            return cleared;
         }
+        self.tombstones.read().overtaken(cleared, seq, tags, key)
+    }
+
+    /// The same for an entry with tags, with the generation up to which it was compared: until a newer one is opened, the
+    /// answer stays.
+    pub(crate) fn compare(&self, seq: u64, tags: &[Tag], key: &K) -> (u64, u64) {
+        // No generation is opened while this is held, so everything up to the newest is seen.
         let tombstones = self.tombstones.read();
-        for tag in tags {
-            newest = newest.max(tombstones.tags.get(tag).copied().map_or(0, later));
-        }
-        for pattern in &tombstones.patterns {
-            if pattern.generation > seq.max(newest) && (pattern.fits)(key) {
-                newest = pattern.generation;
-            }
-        }
-        newest
+        let up_to = self.newest();
+        let later = |generation: u64| if generation > seq { generation } else { 0 };
+        (tombstones.overtaken(later(self.cleared.load(Ordering::Relaxed)), seq, tags, key), up_to)
     }
 
     /// The same for a load that ends: it also counts as overtaken if it can no longer be compared
@@ -196,6 +197,18 @@ impl<K> Generations<K> {
 }
 
 impl<K> Tombstones<K> {
+    /// Returns the newest generation after `seq` that made this key or one of its tags untrue, `cleared` if none is newer.
+    fn overtaken(&self, cleared: u64, seq: u64, tags: &[Tag], key: &K) -> u64 {
+        let of_tags = tags.iter().filter_map(|tag| self.tags.get(tag)).copied().filter(|generation| *generation > seq);
+        let mut newest = of_tags.fold(cleared, u64::max);
+        for pattern in &self.patterns {
+            if pattern.generation > seq.max(newest) && (pattern.fits)(key) {
+                newest = pattern.generation;
+            }
+        }
+        newest
+    }
+
     fn is_crowded(&self) -> bool {
         self.tags.len() > MAX_TAGS || self.patterns.len() > MAX_PATTERNS
     }
