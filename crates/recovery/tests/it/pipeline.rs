@@ -313,14 +313,14 @@ async fn a_panic_on_the_way_down_leaves_no_stale_time_behind() {
     let observer = FnObserver::new(|event: &RecoveryEvent<'_>| {
         assert!(!matches!(event, RecoveryEvent::Rejected { .. }), "the observer's fault");
     });
-    let wrong = Pipeline::builder("wrong").timeout(MS).breaker(breaker).observer(observer).build().unwrap();
+    let wrong = Pipeline::builder("wrong").timeout(MS).breaker(breaker.clone()).observer(observer).build().unwrap();
     let call = wrong.run_until(Instant::now().into_std() + 100 * MS, |_| async { Ok::<_, Fault>(()) });
     let panicked = std::panic::AssertUnwindSafe(call).catch_unwind().await;
     assert!(panicked.is_err());
     tokio::time::sleep(Duration::from_secs(3_600)).await;
-    let right = Pipeline::builder("right").build().unwrap();
-    let call = right.run_until(Instant::now().into_std() + 100 * MS, |_| async {
-        tokio::time::sleep(MS).await;
+    breaker.close();
+    let call = wrong.run_until(Instant::now().into_std() + 100 * MS, |_| async {
+        tokio::task::yield_now().await;
         Ok::<_, Fault>(7)
     });
     assert_eq!(call.await, Ok(7));
