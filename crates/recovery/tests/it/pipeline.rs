@@ -325,3 +325,19 @@ async fn a_panic_on_the_way_down_leaves_no_stale_time_behind() {
     });
     assert_eq!(call.await, Ok(7));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_inside_another_counts_its_own_attempts() {
+    let inner = Pipeline::builder("inner").retry(Retry::constant(MS).max_attempts(3)).build().unwrap();
+    let outer = Pipeline::builder("outer").retry(Retry::constant(MS).max_attempts(2)).build().unwrap();
+    let calls = Count::default();
+    let (inner, calls) = (&inner, &calls);
+    let fails = |_| async {
+        calls.up();
+        Err::<(), _>(TRANSIENT)
+    };
+    let call = outer.run(|cx| async move { inner.run_with(cx, fails).await.map_err(|_| TRANSIENT) });
+    assert!(call.await.is_err());
+    assert_eq!(calls.get(), 6, "three for each of the two");
+    assert_eq!(inner.stats().retried, 4);
+}
