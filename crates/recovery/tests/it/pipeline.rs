@@ -276,7 +276,7 @@ impl bedplate_recovery::Clock for Still {
     }
 
     async fn sleep_until(&self, _at: std::time::Instant) {
-        pending().await
+        pending::<()>().await;
     }
 }
 
@@ -317,7 +317,7 @@ async fn a_panic_on_the_way_down_leaves_no_stale_time_behind() {
     let call = wrong.run_until(Instant::now().into_std() + 100 * MS, |_| async { Ok::<_, Fault>(()) });
     let panicked = std::panic::AssertUnwindSafe(call).catch_unwind().await;
     assert!(panicked.is_err());
-    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
     breaker.close();
     let call = wrong.run_until(Instant::now().into_std() + 100 * MS, |_| async {
         tokio::task::yield_now().await;
