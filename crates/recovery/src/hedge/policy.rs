@@ -364,7 +364,16 @@ where
         if let Some(budget) = &self.hedge.budget {
             let now = self.env.clock().now();
             let call = self.call.get_or_insert_with(|| budget.enter());
-            if call.withdraw(now, ErrorClass::Timeout).is_err() {
+            let paid = match call.withdraw(now, ErrorClass::Timeout) {
+                Ok(Duration::ZERO) => true,
+                Ok(_) => {
+                    // A hedge that has to wait for its tokens comes too late to be of use.
+                    call.undo(now);
+                    false
+                }
+                Err(_) => false,
+            };
+            if !paid {
                 self.hedge.shared.suppressed.fetch_add(1, Ordering::Relaxed);
                 self.plan.stop();
                 return;

@@ -185,3 +185,16 @@ async fn a_retry_around_a_hedge_tells_their_budget_alone() {
     assert!(failed.is_err());
     assert_eq!(budget.stats().available, before - 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_does_not_run_on_tokens_that_are_still_to_come() {
+    let mut config = TokenBudget::default();
+    (config.capacity, config.retry_cost, config.timeout_cost) = (1, 1, 1);
+    (config.refill_per_second, config.when_empty) = (1, bedplate_recovery::WhenEmpty::Wait);
+    let budget = RetryBudget::new(BudgetConfig::Tokens(config)).unwrap();
+    let hedge = Hedge::after(50 * MS).budget(&budget);
+    let pipeline = Pipeline::builder("read").hedge(hedge.clone()).build().unwrap();
+    let (first, second) = tokio::join!(pipeline.run(slow_first), pipeline.run(slow_first));
+    assert_eq!(first.unwrap() + second.unwrap(), 1, "one of the two");
+    assert_eq!((hedge.stats().started, hedge.stats().suppressed), (1, 1));
+}
