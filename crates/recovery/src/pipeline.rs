@@ -164,7 +164,7 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
     }
 
     /// Runs `op` as [`run`](Self::run) does, in a context that the caller already has: a priority, a deadline that bounds it
-    /// from outside.
+    /// from outside. Attempts are counted anew: those of a pipeline around this one are none of this one's.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -178,7 +178,7 @@ impl<P: Policy, C: Clock, O: Observer> Pipeline<P, C, O> {
         Op: Fn(Cx) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, E>> + Send,
     {
-        async move { self.counted(cx, E::class, op).await.0 }
+        async move { self.counted(cx.with_attempt(1), E::class, op).await.0 }
     }
 
     /// Runs `op` as [`run`](Self::run) does, with a deadline that the caller already has.

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::RetryBudget;
 use crate::clock::Clock;
 use crate::config::ConfigError;
 use crate::failure::Failure;
@@ -90,6 +91,8 @@ pub struct Cx {
     hedge: u32,
     priority: Priority,
     deadline: Option<Instant>,
+    /// The address of the budget that counts this call already; zero if none does.
+    budget: usize,
 }
 
 impl Cx {
@@ -97,7 +100,7 @@ impl Cx {
     #[inline]
     #[must_use]
     pub const fn first() -> Self {
-        Self { attempt: 1, hedge: 0, priority: Priority::Normal, deadline: None }
+        Self { attempt: 1, hedge: 0, priority: Priority::Normal, deadline: None, budget: 0 }
     }
 
     /// Returns the number of this attempt among those that run beside each other: 0 for the first, 1 and up for hedges.
@@ -132,6 +135,19 @@ impl Cx {
     #[must_use]
     pub const fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Returns the context of a call that `budget` counts already.
+    #[inline]
+    pub(crate) fn counted_by(mut self, budget: &RetryBudget) -> Self {
+        self.budget = budget.address();
+        self
+    }
+
+    /// Says whether a policy around this one has entered `budget` for this call.
+    #[inline]
+    pub(crate) fn is_counted_by(&self, budget: &RetryBudget) -> bool {
+        self.budget == budget.address()
     }
 
     /// Says whether an earlier attempt failed.

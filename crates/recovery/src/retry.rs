@@ -394,7 +394,7 @@ impl Policy for Retry {
             let mut budgeted = self.budget.as_ref().map(RetryBudget::enter);
             let mut plan = None;
             let mut last = None;
-            let mut cx = cx;
+            let mut cx = self.budget.as_ref().map_or(cx, |budget| cx.counted_by(budget));
             if let Some(call) = &budgeted {
                 match call.first(|| env.clock.now()) {
                     Ok(Duration::ZERO) => {}

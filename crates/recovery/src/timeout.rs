@@ -87,7 +87,7 @@ impl Policy for Timeout {
         async move {
             let TimeoutConfig { limit, scope } = self.config;
             // Not mine, if the limit around this one fires first: it drops this future.
-            let now = fresh().unwrap_or_else(|| env.clock.now());
+            let now = fresh(env.clock).unwrap_or_else(|| env.clock.now());
             let ends = now.checked_add(limit);
             let mine = ends.filter(|mine| cx.deadline().is_none_or(|outer| *mine < outer));
             let done = {
@@ -110,21 +110,50 @@ impl Policy for Timeout {
 
 thread_local! {
     /// When the soonest timer fires that was armed by a time limit which this thread has just polled.
-    static ARMED: Cell<Option<Instant>> = const { Cell::new(None) };
+    static ARMED: Cell<Option<Word>> = const { Cell::new(None) };
     /// What the clock said to a time limit on the way down to the call, which has not been reached since.
-    static FRESH: Cell<Option<Instant>> = const { Cell::new(None) };
+    static FRESH: Cell<Option<Word>> = const { Cell::new(None) };
+}
+
+/// An instant that one time limit tells another, and the address of the clock that it is of.
+///
+/// The address keeps pipelines apart of which one runs inside the other: the instants of two clocks do not compare, and
+/// what the call of one does with the other (poll it once and put it aside, hand it to another task) nobody knows.
+#[derive(Clone, Copy)]
+struct Word {
+    at: Instant,
+    clock: usize,
+}
+
+impl Word {
+    fn new<C>(at: Instant, clock: &C) -> Self {
+        Self { at, clock: std::ptr::from_ref(clock).addr() }
+    }
+
+    fn of<C>(self, clock: &C) -> Option<Instant> {
+        (self.clock == std::ptr::from_ref(clock).addr()).then_some(self.at)
+    }
 }
 
 /// Returns the time that a limit around this policy has read within the same poll, before anything was called.
 #[inline]
-fn fresh() -> Option<Instant> {
-    FRESH.get()
+fn fresh<C>(clock: &C) -> Option<Instant> {
+    FRESH.get()?.of(clock)
 }
 
 /// Forgets the time that was read on the way down: from here on code of the caller runs.
 #[inline]
 pub(crate) fn outdate() {
     FRESH.set(None);
+}
+
+/// Forgets the time that was read on the way down once the poll is over, by a panic too.
+struct Outdate;
+
+impl Drop for Outdate {
+    fn drop(&mut self) {
+        outdate();
+    }
 }
 
 /// Forgets the timer of a limit that goes away, so that no limit around it relies on it.
@@ -154,14 +183,16 @@ async fn before<C: Clock, F: Future>(
     let mut now = Some(now);
     poll_fn(move |task| {
         ARMED.set(None);
-        FRESH.set(now.take());
-        let polled = call.as_mut().poll(task);
-        FRESH.set(None);
+        let polled = {
+            let _outdate = Outdate;
+            FRESH.set(now.take().map(|now| Word::new(now, clock)));
+            call.as_mut().poll(task)
+        };
         if let Poll::Ready(value) = polled {
             return Poll::Ready(Some(value));
         }
         if timer.is_none() {
-            if ARMED.get().is_some_and(|inside| inside <= deadline) {
+            if ARMED.get().and_then(|inside| inside.of(clock)).is_some_and(|inside| inside <= deadline) {
                 return Poll::Pending;
             }
             timer.set(Some(clock.sleep_until(deadline)));
@@ -169,7 +200,7 @@ async fn before<C: Clock, F: Future>(
         if timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(task).is_ready()) {
             return Poll::Ready(None);
         }
-        ARMED.set(Some(deadline));
+        ARMED.set(Some(Word::new(deadline, clock)));
         Poll::Pending
     })
     .await

@@ -91,8 +91,10 @@ impl BreakerMachine {
         if self.config.half_open != config.half_open || self.config.semantics != config.semantics {
             self.probes = probes(&config);
             self.pending.clear();
-            // The probes on their way were admitted under other rules.
-            self.generation = self.generation.wrapping_add(1);
+            if self.state == BreakerState::HalfOpen {
+                // The probes on their way were admitted under other rules.
+                self.generation = self.generation.wrapping_add(1);
+            }
         }
         self.config = config;
         Ok(())

@@ -349,6 +349,12 @@ impl BudgetedCall<'_> {
 }
 
 impl RetryBudget {
+    /// Tells this budget from others as long as it lives.
+    #[inline]
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
+    }
+
     fn config_if_first_is_charged(&self) -> Option<TokenBudget> {
         match &self.shared.state {
             State::Tokens { charges_first, .. } if charges_first.load(Ordering::Relaxed) => match self.config() {

@@ -207,13 +207,10 @@ impl Shared {
         }
     }
 
-    /// Learns from a call that ended.
+    /// Learns from a call that ended. Its place is given back after this: then those are let in for whom there is room.
     pub(super) fn learn(&self, now: Instant, sample: Sample) {
-        let mut line = self.line.lock();
-        let Some(limit) = &mut line.limit else { return };
-        let places = limit.update(now, sample);
-        if self.places.swap(places, Ordering::Relaxed) < places && line.queue.len() > 0 {
-            self.admit_waiting(line, now);
+        if let Some(limit) = &mut self.line.lock().limit {
+            self.places.store(limit.update(now, sample), Ordering::Relaxed);
         }
     }
 

@@ -20,7 +20,8 @@ pub struct RegistryConfig {
     /// How many pipelines are kept; 1 to 1,000,000, default 1,000. With more keys than that in use, the one that was not
     /// asked for the longest is forgotten with its state.
     pub max_keys: u32,
-    /// A pipeline that was not asked for this long is forgotten; above zero, default 10 minutes.
+    /// A pipeline that was not asked for this long is forgotten once room is needed, or by [`Registry::sweep`]; above zero,
+    /// default 10 minutes.
     pub idle: Duration,
 }
 
@@ -115,6 +116,7 @@ impl<K: Hash + Eq + Clone> Registry<K> {
         }
         let mut state = self.state.write();
         if let Some(entry) = state.entries.get(key) {
+            entry.asked.fetch_max(at, Ordering::Relaxed);
             return Ok(entry.pipeline.clone());
         }
         self.make_room(&mut state, at);
@@ -125,7 +127,9 @@ impl<K: Hash + Eq + Clone> Registry<K> {
         Ok(pipeline)
     }
 
-    /// Gives other settings to all pipelines, those included that callers hold; counters, windows and tokens are kept.
+    /// Gives other settings to all pipelines that it holds, and so to callers who hold one of them; counters, windows and
+    /// tokens are kept. A pipeline that was forgotten here keeps its old settings, wherever it is still held: ask
+    /// [`get`](Self::get) for each call.
     ///
     /// # Errors
     /// Returns a [`ConfigError`] naming the first setting that cannot be used; the old settings then stay everywhere.

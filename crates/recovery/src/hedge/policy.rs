@@ -253,9 +253,12 @@ impl Policy for Hedge {
             Some(delay) => HedgePlan::new(began, self.config.max_attempts, delay),
             None => HedgePlan::new(began, 1, Duration::ZERO),
         };
+        // Entered by calls without a hedge too, whose number bounds the hedges; by a retry around this one before.
+        let call = self.budget.as_ref().filter(|budget| !cx.is_counted_by(budget)).map(RetryBudget::enter);
+        let tells_failures = call.is_some();
         let first = pin!(op(cx));
-        let mut race =
-            Race { hedge: self, env, cx, op: &op, plan, first: Some(first), others: Vec::new(), made: 0, call: None };
+        let (first, others) = (Some(first), Vec::new());
+        let mut race = Race { hedge: self, env, cx, op: &op, plan, first, others, made: 0, call, tells_failures };
         let mut timer = pin!(None);
         let mut armed = None;
         let (won, result) = poll_fn(|task| {
@@ -301,6 +304,8 @@ struct Race<'a, 'b, C, O, Op, Fut> {
     others: Vec<(u32, Pin<Box<Fut>>)>,
     made: u32,
     call: Option<BudgetedCall<'a>>,
+    /// Whether the budget hears of failed attempts from here, rather than from a retry around this.
+    tells_failures: bool,
 }
 
 impl<C, O, T, E, Op, Fut> Race<'_, '_, C, O, Op, Fut>
@@ -346,6 +351,11 @@ where
             Err(failure) if !failure.is_transient() => HedgeAnswer::Fatal,
             Err(failure) => failure.retry_after().map_or(HedgeAnswer::NonFatal, HedgeAnswer::PushedBack),
         };
+        if let (true, Some(call), HedgeAnswer::NonFatal | HedgeAnswer::PushedBack(_)) =
+            (self.tells_failures, &self.call, answer)
+        {
+            call.failed();
+        }
         self.plan.answered(self.env.clock().now(), answer) == HedgeStep::Finish
     }
 
@@ -354,7 +364,16 @@ where
         if let Some(budget) = &self.hedge.budget {
             let now = self.env.clock().now();
             let call = self.call.get_or_insert_with(|| budget.enter());
-            if call.withdraw(now, ErrorClass::Timeout).is_err() {
+            let paid = match call.withdraw(now, ErrorClass::Timeout) {
+                Ok(Duration::ZERO) => true,
+                Ok(_) => {
+                    // A hedge that has to wait for its tokens comes too late to be of use.
+                    call.undo(now);
+                    false
+                }
+                Err(_) => false,
+            };
+            if !paid {
                 self.hedge.shared.suppressed.fetch_add(1, Ordering::Relaxed);
                 self.plan.stop();
                 return;

@@ -538,3 +538,15 @@ fn threads_agree_on_one_window() {
     assert_eq!((stats.window.calls, stats.window.failures), (20_000, 5_000));
     assert_eq!(stats.failure_rate, Some(0.25));
 }
+
+#[tokio::test(start_paused = true)]
+async fn other_probes_do_not_forget_the_calls_of_a_closed_circuit() {
+    let breaker = CircuitBreaker::builder("b").consecutive_failures(1).build().unwrap();
+    let running = breaker.acquire(now()).unwrap();
+    let mut config = BreakerConfig::default();
+    config.trip = TripRule::Consecutive(1);
+    config.half_open = HalfOpen::Rate(7);
+    breaker.reconfigure(config).unwrap();
+    running.record(now(), Outcome::Failure);
+    assert_eq!(breaker.state(), BreakerState::Open);
+}

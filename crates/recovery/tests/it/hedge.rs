@@ -146,3 +146,55 @@ async fn a_hung_replica_opens_its_breaker_though_its_calls_are_dropped() {
     }
     assert_eq!(breaker.state(), bedplate_recovery::BreakerState::Open);
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_need_no_hedge_count_as_in_flight() {
+    let mut config = InFlightBudget::default();
+    config.min_concurrency = 0;
+    config.max_rate = 0.2;
+    let budget = RetryBudget::new(BudgetConfig::InFlight(config)).unwrap();
+    let eligible = |cx: Cx| cx.priority() == bedplate_recovery::Priority::Critical;
+    let pipeline =
+        Pipeline::builder("read").hedge(Hedge::after(50 * MS).only_if(eligible).budget(&budget)).build().unwrap();
+    let plain = futures_util::future::join_all((0..50).map(|_| pipeline.run(slow_first)));
+    let critical = Cx::first().with_priority(bedplate_recovery::Priority::Critical);
+    let hedged = futures_util::future::join_all((0..8).map(|_| pipeline.run_with(critical, slow_first)));
+    let (_plain, hedged) = tokio::join!(plain, hedged);
+    assert!(hedged.into_iter().all(|answer| matches!(answer, Ok(1))), "8 of 58 are well below a fifth");
+    assert_eq!(budget.stats().exhausted, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_throttle_of_grpc_hears_of_hedged_failures() {
+    let budget = RetryBudget::new(BudgetConfig::Throttle(bedplate_recovery::ThrottleConfig::default())).unwrap();
+    let pipeline = Pipeline::builder("read").hedge(Hedge::after(50 * MS).budget(&budget)).build().unwrap();
+    let before = budget.stats().available;
+    let failed = pipeline.run(|_| async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionReset)) }).await;
+    assert!(failed.is_err());
+    assert_eq!(budget.stats().available, before - 2, "both attempts failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_around_a_hedge_tells_their_budget_alone() {
+    let budget = RetryBudget::new(BudgetConfig::Throttle(bedplate_recovery::ThrottleConfig::default())).unwrap();
+    let retry = bedplate_recovery::Retry::constant(MS).max_attempts(1).budget(&budget);
+    let hedge = Hedge::after(50 * MS).budget(&budget);
+    let pipeline = Pipeline::builder("read").retry(retry).hedge(hedge).build().unwrap();
+    let before = budget.stats().available;
+    let failed = pipeline.run(|_| async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionReset)) }).await;
+    assert!(failed.is_err());
+    assert_eq!(budget.stats().available, before - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_does_not_run_on_tokens_that_are_still_to_come() {
+    let mut config = TokenBudget::default();
+    (config.capacity, config.retry_cost, config.timeout_cost) = (1, 1, 1);
+    (config.refill_per_second, config.when_empty) = (1, bedplate_recovery::WhenEmpty::Wait);
+    let budget = RetryBudget::new(BudgetConfig::Tokens(config)).unwrap();
+    let hedge = Hedge::after(50 * MS).budget(&budget);
+    let pipeline = Pipeline::builder("read").hedge(hedge.clone()).build().unwrap();
+    let (first, second) = tokio::join!(pipeline.run(slow_first), pipeline.run(slow_first));
+    assert_eq!(first.unwrap() + second.unwrap(), 1, "one of the two");
+    assert_eq!((hedge.stats().started, hedge.stats().suppressed), (1, 1));
+}

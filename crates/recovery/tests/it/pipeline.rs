@@ -7,6 +7,7 @@ use bedplate_recovery::{
     Backoff, CircuitBreaker, ErrorClass, Failure, FnObserver, GiveUp, Jitter, Pipeline, RecoveryEvent, Retry,
     TimeoutScope,
 };
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::support::{Count, Fault, TRANSIENT};
@@ -263,4 +264,80 @@ async fn an_inner_limit_that_is_dropped_while_it_waits_leaves_the_outer_one_in_f
     let start = Instant::now();
     assert!(outer.run(call).await.is_err());
     assert_eq!(start.elapsed(), Duration::from_millis(50));
+}
+
+/// A clock that stands still: nothing that waits by it goes on.
+#[derive(Debug)]
+struct Still(std::time::Instant);
+
+impl bedplate_recovery::Clock for Still {
+    fn now(&self) -> std::time::Instant {
+        self.0
+    }
+
+    async fn sleep_until(&self, _at: std::time::Instant) {
+        pending::<()>().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_does_not_rely_on_a_pipeline_inside_that_has_another_clock() {
+    let start = Instant::now();
+    let inner = Pipeline::builder("inner").timeout(MS).clock(Still(start.into_std())).build().unwrap();
+    let outer = Pipeline::builder("outer").timeout(100 * MS).build().unwrap();
+    let call = outer.run(|_| async { inner.run(|_| pending::<Result<(), Fault>>()).await.map_err(|_| TRANSIENT) });
+    let failure = tokio::time::timeout(Duration::from_secs(1), call).await.expect("the outer limit holds").unwrap_err();
+    assert!(matches!(failure, Failure::TimedOut { .. }), "{failure:?}");
+    assert_eq!(start.elapsed(), 100 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_does_not_rely_on_a_pipeline_inside_that_was_put_aside() {
+    let start = Instant::now();
+    let inner = Pipeline::builder("inner").timeout(MS).build().unwrap();
+    let outer = Pipeline::builder("outer").timeout(100 * MS).build().unwrap();
+    let call = outer.run(|_| async {
+        let mut aside = Box::pin(inner.run(|_| pending::<Result<(), Fault>>()));
+        assert!((&mut aside).now_or_never().is_none());
+        pending::<Result<(), Fault>>().await
+    });
+    let failure = tokio::time::timeout(Duration::from_secs(1), call).await.expect("the outer limit holds").unwrap_err();
+    assert!(matches!(failure, Failure::TimedOut { .. }), "{failure:?}");
+    assert_eq!(start.elapsed(), 100 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_on_the_way_down_leaves_no_stale_time_behind() {
+    let breaker = CircuitBreaker::builder("b").build().unwrap();
+    breaker.isolate();
+    let observer = FnObserver::new(|event: &RecoveryEvent<'_>| {
+        assert!(!matches!(event, RecoveryEvent::Rejected { .. }), "the observer's fault");
+    });
+    let wrong = Pipeline::builder("wrong").timeout(MS).breaker(breaker.clone()).observer(observer).build().unwrap();
+    let call = wrong.run_until(Instant::now().into_std() + 100 * MS, |_| async { Ok::<_, Fault>(()) });
+    let panicked = std::panic::AssertUnwindSafe(call).catch_unwind().await;
+    assert!(panicked.is_err());
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    breaker.close();
+    let call = wrong.run_until(Instant::now().into_std() + 100 * MS, |_| async {
+        tokio::task::yield_now().await;
+        Ok::<_, Fault>(7)
+    });
+    assert_eq!(call.await, Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_inside_another_counts_its_own_attempts() {
+    let inner = Pipeline::builder("inner").retry(Retry::constant(MS).max_attempts(3)).build().unwrap();
+    let outer = Pipeline::builder("outer").retry(Retry::constant(MS).max_attempts(2)).build().unwrap();
+    let calls = Count::default();
+    let (inner, calls) = (&inner, &calls);
+    let fails = |_| async {
+        calls.up();
+        Err::<(), _>(TRANSIENT)
+    };
+    let call = outer.run(|cx| async move { inner.run_with(cx, fails).await.map_err(|_| TRANSIENT) });
+    assert!(call.await.is_err());
+    assert_eq!(calls.get(), 6, "three for each of the two");
+    assert_eq!(inner.stats().retried, 4);
 }
