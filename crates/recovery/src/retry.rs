@@ -415,7 +415,7 @@ impl Policy for Retry {
                 let class = failure.class();
                 let attempt = cx.attempt();
                 if let Some(call) = &mut budgeted {
-                    if class.is_transient() {
+                    if class.is_transient() && !failure.is_refusal() {
                         call.failed();
                     }
                     call.release();

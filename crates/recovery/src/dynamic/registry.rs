@@ -17,8 +17,8 @@ use crate::config::{ConfigError, count, positive};
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct RegistryConfig {
-    /// How many pipelines are kept; 1 to 1,000,000, default 1,000. With more keys than that in use, the one that was not
-    /// asked for the longest is forgotten with its state.
+    /// How many pipelines are kept; 1 to 1,000,000, default 1,000. With more keys than that in use, the sixteenth of them
+    /// that was not asked for the longest is forgotten with its state.
     pub max_keys: u32,
     /// A pipeline that was not asked for this long is forgotten once room is needed, or by [`Registry::sweep`]; above zero,
     /// default 10 minutes.
@@ -168,12 +168,19 @@ impl<K: Hash + Eq + Clone> Registry<K> {
         if self.sweep_idle(state, at) > 0 {
             return;
         }
-        let asked = |entry: &Entry| entry.asked.load(Ordering::Relaxed);
-        let oldest = state.entries.iter().min_by_key(|(_, entry)| asked(entry)).map(|(key, _)| key.clone());
-        if let Some(oldest) = oldest {
-            state.entries.remove(oldest.borrow());
-            self.evicted_in_use.fetch_add(1, Ordering::Relaxed);
-        }
+        // A sixteenth at a time, so that a flood of keys does not look at all of them for each.
+        let mut ages: Vec<u64> = state.entries.values().map(|entry| entry.asked.load(Ordering::Relaxed)).collect();
+        let mut left = (ages.len() / 16).max(1);
+        let (_, youngest, _) = ages.select_nth_unstable(left - 1);
+        let youngest = *youngest;
+        state.entries.retain(|_, entry| {
+            let goes = left > 0 && entry.asked.load(Ordering::Relaxed) <= youngest;
+            if goes {
+                left -= 1;
+                self.evicted_in_use.fetch_add(1, Ordering::Relaxed);
+            }
+            !goes
+        });
     }
 
     fn sweep_idle(&self, state: &mut State<K>, at: u64) -> usize {

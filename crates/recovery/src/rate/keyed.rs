@@ -43,7 +43,7 @@ pub struct KeyedRateLimiter<K> {
 
 struct Shard<K> {
     keys: HashMap<K, RateMachine>,
-    /// A look at every key found none to forget; the next one is not before this.
+    /// A look at every key found few to forget; the next one is not before this.
     not_before: Option<Instant>,
 }
 
@@ -63,7 +63,8 @@ impl<K: Hash + Eq> Shard<K> {
         self.keys.retain(|_, machine| !machine.is_idle(quota, now));
         let gone = before - self.keys.len();
         let pause = Duration::from_nanos(quota.interval()).clamp(LEAST_PAUSE, MOST_PAUSE);
-        self.not_before = if gone == 0 { now.checked_add(pause) } else { None };
+        // Where a look frees little, the next one waits as well: a flood must not make each call look at every key.
+        self.not_before = if gone < before.div_ceil(16) { now.checked_add(pause) } else { None };
         gone
     }
 }
