@@ -38,7 +38,7 @@ impl fmt::Debug for SnapshotEntry {
 #[non_exhaustive]
 pub enum SnapshotError {
     /// The cache has no codec to write and read its values by.
-    #[error("cache has no codec for its values")]
+    #[error("cache has no codec for its values: give its builder one, as in `.codec(JsonCodec::new())`")]
     NoCodec,
     /// The file cannot be read or written.
     #[error("snapshot cannot be read or written")]
