@@ -49,7 +49,7 @@ async fn search<P: Policy + 'static>(
     let cx = Cx::first().with_priority(priority);
     let (pipeline, page) = (&service.pipeline, &page);
     // The boundary is the outermost frame: whatever fails inside, panics included, has an id and is recorded once.
-    let answered = service.boundary.run(async move { pipeline.run_with(cx, |_| work(page)).await }).await;
+    let answered = service.boundary.run_call(pipeline.run_with(cx, |_| work(page))).await;
     match answered {
         Ok(text) => text.into_response(),
         Err(caught) => ProblemDetails::from(&caught).into_response().map(Body::from),

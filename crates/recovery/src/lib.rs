@@ -55,8 +55,7 @@ pub use class::{Classify, ErrorClass};
 pub use clock::{Clock, TokioClock};
 pub use config::ConfigError;
 pub use dynamic::{
-    BudgetedHedge, BudgetedRetry, DynPipeline, PipelineConfig, PolicyChain, PolicyConfig, RateLimitConfig, Registry,
-    RegistryConfig, RegistryStats,
+    DynPipeline, PipelineConfig, PolicyChain, PolicyConfig, RateLimitConfig, Registry, RegistryConfig, RegistryStats,
 };
 pub use failure::{Failure, Rejection, TimeoutScope};
 pub use fallback::{Fallback, FallbackChain, Source};

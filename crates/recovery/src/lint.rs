@@ -90,8 +90,15 @@ pub(crate) fn lint(policies: &[PolicyKind]) -> Vec<Warning> {
                 total = total.map_or(Some(*limit), |outer| Some(outer.min(*limit)));
             }
             PolicyKind::Timeout { scope: TimeoutScope::Attempt, limit } => {
+                if let Some(total) = total.filter(|total| limit > total) {
+                    warn(
+                        "attempt_above_total",
+                        format!("the attempt timeout of {limit:?} is above the total of {total:?} and never fires"),
+                    );
+                }
                 if let Some(total) = total
-                    && u32::try_from(attempts).is_ok_and(|attempts| attempts > 1 && *limit * attempts > total)
+                    && u32::try_from(attempts)
+                        .is_ok_and(|attempts| attempts > 1 && *limit <= total && *limit * attempts > total)
                 {
                     warn(
                         "total_below_attempts",
@@ -223,10 +230,11 @@ mod tests {
         let hedge = PolicyKind::Hedge { max_attempts: 2, budgeted: true };
         let bulkhead = PolicyKind::Bulkhead { adaptive: false };
         let bare = PolicyKind::Retry { max_attempts: 3, budgeted: false };
-        let cases: [(&[PolicyKind], &[&str]); 13] = [
+        let cases: [(&[PolicyKind], &[&str]); 14] = [
             (&[total(3), retry(3), bulkhead.clone(), attempt(1), Breaker, Chaos], &[]),
             (&[bare.clone(), Breaker], &[]),
             (&[retry(3), total(3)], &["total_timeout_inside_retry"]),
+            (&[total(1), attempt(5)], &["attempt_above_total"]),
             (&[attempt(1), retry(3)], &["attempt_timeout_outside_retry"]),
             (&[total(2), retry(3), attempt(1)], &["total_below_attempts"]),
             (&[Breaker, retry(3)], &["breaker_outside_retry"]),

@@ -61,6 +61,9 @@ pub struct RetryConfig {
     /// Waits the delay even when the budget then forbids the retry, before the failure is returned; default not. Right
     /// for a caller that polls in a loop, which would otherwise spin.
     pub waits_when_exhausted: bool,
+    /// Whether it draws on the budget of a pipeline that is built from data; default not. In code, see
+    /// [`Retry::budget`].
+    pub uses_budget: bool,
 }
 
 /// What a delay that the other side asks for does to our own.
@@ -86,6 +89,7 @@ impl Default for RetryConfig {
             max_server_overshoot: None,
             server_delay: ServerDelay::AtLeast,
             waits_when_exhausted: false,
+            uses_budget: false,
         }
     }
 }

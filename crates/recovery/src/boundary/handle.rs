@@ -15,6 +15,7 @@ use super::sink::{Chain, ErrorReport, ErrorSink, TracingSink};
 use crate::class::{Classify, ErrorClass};
 use crate::clock::{Clock as _, TokioClock};
 use crate::config::ConfigError;
+use crate::failure::Failure;
 use crate::rate::{Quota, RateLimiter};
 
 /// The outermost frame of a service's work: no error or panic leaves it without an id and a record.
@@ -121,6 +122,38 @@ impl ErrorBoundary {
     where
         E: Error + Classify + 'static,
     {
+        self.guard(work, |error| self.catch(&error)).await
+    }
+
+    /// Takes the failure of a pipeline in: of one of the call itself its own error, so that a caller's mistake is told in its
+    /// own words.
+    pub fn catch_failure<E: Error + Classify + 'static>(&self, failure: &Failure<E>) -> Caught {
+        match failure {
+            Failure::Inner { error, .. } => self.catch(error),
+            refused => self.catch(refused),
+        }
+    }
+
+    /// Runs a call through a pipeline as [`run`](Self::run) does, and takes its failure in by
+    /// [`catch_failure`](Self::catch_failure).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    pub async fn run_call<T, E>(&self, call: impl Future<Output = Result<T, Failure<E>>>) -> Result<T, Caught>
+    where
+        E: Error + Classify + 'static,
+    {
+        self.guard(call, |failure| self.catch_failure(&failure)).await
+    }
+
+    async fn guard<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+        catch: impl FnOnce(E) -> Caught,
+    ) -> Result<T, Caught> {
         let mut work = pin!(work);
         // A future that panicked is not polled again, so nobody sees what it left half done.
         let ended = poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(task))) {
@@ -128,7 +161,7 @@ impl ErrorBoundary {
             Err(panic) => Poll::Ready(Err(panic)),
         });
         match ended.await {
-            Ok(result) => result.map_err(|error| self.catch(&error)),
+            Ok(result) => result.map_err(catch),
             Err(panic) => {
                 let id = self.id();
                 self.record(id, ErrorClass::Permanent, || format!("panicked: {}", message(&*panic)));

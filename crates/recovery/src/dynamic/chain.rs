@@ -111,7 +111,7 @@ impl Part {
         let part = match config {
             PolicyConfig::Timeout(config) => Self::Timeout(Timeout::from(*config)),
             PolicyConfig::Retry(config) => {
-                Self::Retry(budgeted(Retry::from(config.retry), config.uses_budget, budget, Retry::budget)?)
+                Self::Retry(budgeted(Retry::from(*config), config.uses_budget, budget, Retry::budget)?)
             }
             PolicyConfig::Breaker(config) => Self::Breaker(CircuitBreaker::new(name, *config)?),
             PolicyConfig::Bulkhead(config) => Self::Bulkhead(Bulkhead::new(name, *config)?),
@@ -120,7 +120,7 @@ impl Part {
             }
             PolicyConfig::Throttle(config) => Self::Throttle(ClientThrottle::new(name, *config)?),
             PolicyConfig::Hedge(config) => {
-                Self::Hedge(budgeted(Hedge::from(config.hedge), config.uses_budget, budget, Hedge::budget)?)
+                Self::Hedge(budgeted(Hedge::from(*config), config.uses_budget, budget, Hedge::budget)?)
             }
             PolicyConfig::Chaos(config) => Self::Chaos(Chaos::new(name, *config)?),
         };
@@ -162,7 +162,7 @@ impl Part {
                 Self::Throttle(throttle.clone())
             }
             (Self::Hedge(hedge), PolicyConfig::Hedge(config)) => {
-                let hedge = hedge.clone().reconfigured(config.hedge);
+                let hedge = hedge.clone().reconfigured(*config);
                 Self::Hedge(budgeted(hedge, config.uses_budget, budget, Hedge::budget)?)
             }
             (Self::Chaos(chaos), PolicyConfig::Chaos(config)) => {

@@ -57,7 +57,7 @@ pub enum PolicyConfig {
     /// A [`Timeout`](crate::Timeout).
     Timeout(TimeoutConfig),
     /// A [`Retry`](crate::Retry).
-    Retry(BudgetedRetry),
+    Retry(RetryConfig),
     /// A [`CircuitBreaker`](crate::CircuitBreaker).
     Breaker(BreakerConfig),
     /// A [`Bulkhead`](crate::Bulkhead).
@@ -67,33 +67,9 @@ pub enum PolicyConfig {
     /// A [`ClientThrottle`](crate::ClientThrottle).
     Throttle(ClientThrottleConfig),
     /// A [`Hedge`](crate::Hedge).
-    Hedge(BudgetedHedge),
+    Hedge(HedgeConfig),
     /// A [`Chaos`](crate::Chaos).
     Chaos(ChaosConfig),
-}
-
-/// The settings of a retry in a pipeline that is data.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct BudgetedRetry {
-    /// The retry itself; its fields stand beside `uses_budget`.
-    #[serde(flatten)]
-    pub retry: RetryConfig,
-    /// Whether it draws on the pipeline's budget.
-    pub uses_budget: bool,
-}
-
-/// The settings of a hedge in a pipeline that is data.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct BudgetedHedge {
-    /// The hedge itself; its fields stand beside `uses_budget`.
-    #[serde(flatten)]
-    pub hedge: HedgeConfig,
-    /// Whether it draws on the pipeline's budget.
-    pub uses_budget: bool,
 }
 
 /// The settings of a rate limit in a pipeline that is data.

@@ -5,7 +5,7 @@ mod config;
 mod registry;
 
 pub use chain::PolicyChain;
-pub use config::{BudgetedHedge, BudgetedRetry, PipelineConfig, PolicyConfig, RateLimitConfig};
+pub use config::{PipelineConfig, PolicyConfig, RateLimitConfig};
 pub use registry::{Registry, RegistryConfig, RegistryStats};
 
 use crate::clock::TokioClock;

@@ -28,6 +28,9 @@ pub struct HedgeConfig {
     pub max_attempts: u32,
     /// When the next one starts.
     pub delay: HedgeDelay,
+    /// Whether it draws on the budget of a pipeline that is built from data; default not. In code, see
+    /// [`Hedge::budget`].
+    pub uses_budget: bool,
 }
 
 /// When another attempt starts beside those that run.
@@ -59,7 +62,7 @@ impl HedgeDelay {
 
 impl Default for HedgeConfig {
     fn default() -> Self {
-        Self { max_attempts: 2, delay: HedgeDelay::quantile(0.95) }
+        Self { max_attempts: 2, delay: HedgeDelay::quantile(0.95), uses_budget: false }
     }
 }
 

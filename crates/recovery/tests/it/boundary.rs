@@ -108,3 +108,18 @@ async fn a_failure_of_a_pipeline_keeps_its_retry_after() {
         assert_eq!(problem.into_response().headers()["retry-after"], "2");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_callers_mistake_inside_of_a_pipeline_is_told_in_its_own_words_and_what_was_caught_stays_so() {
+    let kept = Arc::new(Kept::default());
+    let (inner, outer) =
+        (ErrorBoundary::new("inner", Arc::clone(&kept)), ErrorBoundary::new("outer", Arc::clone(&kept)));
+    let pipeline = bedplate_recovery::Pipeline::builder("p").build().unwrap();
+    let wrong =
+        |_| async { Err::<(), _>(io::Error::new(io::ErrorKind::InvalidInput, "page is -1, expected 1 or more")) };
+    let caught = outer.run_call(pipeline.run(wrong)).await.unwrap_err();
+    assert_eq!((caught.status(), caught.detail()), (400, "page is -1, expected 1 or more"));
+    let down = |_| inner.run(async { Err::<(), _>(io::Error::other("db-7 is on fire")) });
+    let caught = outer.run_call(pipeline.run(down)).await.unwrap_err();
+    assert_eq!((caught.status(), kept.0.lock().len()), (500, 1), "recorded once");
+}

@@ -68,7 +68,12 @@ fn what_cannot_be_used_is_named() {
         let error = config(data).build("wrong").unwrap_err();
         assert_eq!(error.field, field, "{error}");
     }
-    assert!(serde_json::from_value::<PipelineConfig>(json!({ "policies": [{ "brake": {} }] })).is_err());
+    for wrong in
+        [json!({ "brake": {} }), json!({ "retry": { "max_attempt": 3 } }), json!({ "hedge": { "max_attempt": 3 } })]
+    {
+        let read = serde_json::from_value::<PipelineConfig>(json!({ "policies": [&wrong] }));
+        assert!(read.unwrap_err().to_string().contains("unknown"), "{wrong}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
