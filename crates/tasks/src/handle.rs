@@ -12,8 +12,8 @@ use crate::error::TaskError;
 use crate::id::TaskId;
 use crate::pool::Shared;
 use crate::progress::Progress;
+use crate::queue::Ticket;
 use crate::state::{CancelReason, TaskState};
-use crate::store::Ticket;
 
 /// A submitted task: awaited it gives the result.
 ///

@@ -9,10 +9,13 @@ mod id;
 mod observer;
 mod pool;
 mod progress;
+pub mod queue;
 mod state;
 mod stats;
 pub mod store;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use config::{ConfigError, PoolBuilder, PoolConfig};
 pub use context::{Cancelled, TaskContext};
@@ -22,9 +25,9 @@ pub use id::TaskId;
 pub use observer::{Observer, TaskEvent};
 pub use pool::TaskPool;
 pub use progress::Progress;
+pub use queue::Priority;
 pub use state::{CancelReason, FailReason, TaskState};
 pub use stats::{ShutdownReport, TaskStats, WorkerStats};
-pub use store::Priority;
 pub use task::Task;
 
 /// Compiles the blocks of the guide; a packaged crate has no such file, `cfg(doctest)` keeps it out.

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::TaskId;
+use crate::queue::Priority;
 use crate::state::TaskState;
-use crate::store::Priority;
 
 /// Hears what happens to tasks; it is called outside every lock and must neither block nor panic.
 pub trait Observer: Send + Sync {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::cell::{Cell, Core};
 use crate::context::TaskContext;
 use crate::id::TaskId;
+use crate::queue::Priority;
 use crate::state::TaskState;
-use crate::store::Priority;
 
 /// A piece of work that a pool is to do, as a closure.
 ///

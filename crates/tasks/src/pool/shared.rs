@@ -11,9 +11,9 @@ use crate::cell::{Claim, Control, Never};
 use crate::config::PoolConfig;
 use crate::error::TaskError;
 use crate::observer::{Observer, TaskEvent};
+use crate::queue::{MemoryQueue, QueueConfig, Ticket};
 use crate::state::{CancelReason, TaskState};
 use crate::stats::{Counters, TaskStats, WorkerStats};
-use crate::store::{MemoryQueue, QueueConfig, Ticket};
 use crate::task::Body;
 
 /// What workers, handles and the pool's own handles share.

@@ -15,9 +15,9 @@ use crate::handle::TaskHandle;
 use crate::observer::{Observer, TaskEvent};
 use crate::pool::shared::{Job, Shared};
 use crate::pool::worker::{now, work};
+use crate::queue::PushError;
 use crate::state::CancelReason;
 use crate::stats::{ShutdownReport, TaskStats, WorkerStats};
-use crate::store::PushError;
 use crate::task::Task;
 
 /// A bounded pool of workers; clones are handles to the same pool.

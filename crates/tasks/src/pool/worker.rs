@@ -16,13 +16,13 @@ use crate::config::LONGEST;
 use crate::error::TaskError;
 use crate::observer::TaskEvent;
 use crate::pool::shared::{Desk, Job, Shared};
+use crate::queue::Claimed;
 use crate::state::{CancelReason, TaskState};
-use crate::store::Claimed;
 use crate::task::Body;
 
 /// Claims and runs tasks until the queue is closed and empty.
 pub(super) async fn work(shared: Arc<Shared>, worker: usize) {
-    while let Some(claimed) = shared.queue.claim(now, None).await {
+    while let Some(claimed) = shared.queue.claim(now).await {
         run(&shared, worker, claimed).await;
         // A queue that never runs dry would otherwise keep everybody else off this thread.
         tokio::task::consume_budget().await;
@@ -34,7 +34,7 @@ pub(super) fn now() -> Instant {
 }
 
 async fn run(shared: &Arc<Shared>, worker: usize, claimed: Claimed<Job>) {
-    let Claimed { item: job, lease, waited, .. } = claimed;
+    let Claimed { item: job, waited, .. } = claimed;
     let control = Arc::clone(job.claim.control());
     let since = job.submitted.checked_add(waited).unwrap_or(job.submitted);
     if control.start() {
@@ -47,7 +47,7 @@ async fn run(shared: &Arc<Shared>, worker: usize, claimed: Claimed<Job>) {
         perform(shared, job, since).await;
         set_desk(shared, worker, None, since);
     }
-    shared.queue.settle(lease);
+    shared.queue.settle();
 }
 
 fn set_desk(shared: &Shared, worker: usize, task: Option<Arc<dyn Control>>, since: Instant) {

@@ -1,17 +1,28 @@
-//! Where jobs wait and are claimed.
+//! Where jobs that are data wait, are claimed under a lease, and leave their result.
 //!
-//! [`MemoryQueue`] is the engine in memory: bounded, by priority with ageing, claims are leases with fencing
-//! tokens. The pool runs closures on it directly. [`JobStore`] is the contract for jobs that are data, so that
-//! they can outlive the process; [`MemoryStore`] keeps it on the same engine, durable stores keep it on theirs.
+//! [`JobStore`] is what producers and workers need, [`StoreControl`] what operators need, [`Store`] is both. Delivery is
+//! at least once: a lease that is over gives the job to somebody else, and what the first holder says afterwards is
+//! refused, so that a job has one accepted end. What a store cannot do it says in its [`Capabilities`].
 
-mod job;
-mod lease;
+mod capabilities;
+mod claim;
+mod contract;
+mod control;
+mod error;
+mod limits;
 mod memory;
-mod queue;
-mod ready;
+mod new_job;
+mod record;
+mod signal;
+mod validate;
 
-pub use job::{Claim, ClaimRequest, JobRecord, JobState, JobStore, NewJob, Settlement, StoreError};
-pub use lease::Lease;
-pub use memory::MemoryStore;
-pub use queue::{Claimed, MemoryQueue, PushError, QueueConfig, QueueStats};
-pub use ready::{Priority, ReadyQueue, Ticket};
+pub use capabilities::Capabilities;
+pub use claim::{Beat, Claim, ClaimRequest, End, Lease, LeaseState, QueueClaim, Settled, Settlement};
+pub use contract::{JobStore, Store, StoreControl};
+pub use control::{JobQuery, Maintained, QueueDepth, StoreStats, WorkerInfo};
+pub use error::StoreError;
+pub use limits::{KeyLimit, Rate, Retention, Unique, UniqueScope};
+pub use memory::{MemoryConfig, MemoryStore};
+pub use new_job::{BatchId, Enqueued, NewJob, OnDependencyFailure, Start};
+pub use record::{Failure, FailureKind, JobProgress, JobRecord, JobState};
+pub use signal::Signal;

@@ -2,9 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod blocking;
+mod memory_contract;
 mod pool;
+mod queue;
 mod shutdown;
-mod store;
 mod support;
 mod surface;
 mod trace;

@@ -3,8 +3,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
-use crate::store::lease::{Lease, Leases};
-use crate::store::ready::{Priority, ReadyQueue, Ticket};
+use crate::queue::ready::{Priority, ReadyQueue, Ticket};
 
 /// A bounded queue in memory: pushing waits for a slot or fails, claiming waits for an item.
 ///
@@ -19,7 +18,7 @@ pub struct MemoryQueue<P> {
 #[derive(Debug)]
 struct Inner<P> {
     ready: ReadyQueue<P>,
-    leases: Leases<()>,
+    claimed: usize,
     closed: bool,
     pushed: u64,
     waited: Duration,
@@ -60,14 +59,12 @@ pub enum PushError<P> {
     Closed(P),
 }
 
-/// An item with the right to work on it.
+/// An item that was given out.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Claimed<P> {
     /// The item.
     pub item: P,
-    /// The right, which is to be given back by [`MemoryQueue::settle`].
-    pub lease: Lease,
     /// How long the item waited.
     pub waited: Duration,
 }
@@ -95,7 +92,7 @@ impl<P> MemoryQueue<P> {
         Self {
             inner: Mutex::new(Inner {
                 ready: ReadyQueue::new(config.age_after),
-                leases: Leases::new(),
+                claimed: 0,
                 closed: false,
                 pushed: 0,
                 waited: Duration::ZERO,
@@ -157,15 +154,14 @@ impl<P> MemoryQueue<P> {
         Ok(ticket)
     }
 
-    /// Claims the next item if one waits; without a term the lease holds until it is settled.
-    pub fn try_claim(&self, now: Instant, term: Option<Duration>) -> Option<Claimed<P>> {
+    /// Claims the next item if one waits; it counts as claimed until [`settle`](Self::settle) is called for it.
+    pub fn try_claim(&self, now: Instant) -> Option<Claimed<P>> {
         let (claimed, more) = {
             let mut inner = self.inner.lock();
             let (item, waited) = inner.ready.pop(now)?;
             inner.waited += waited;
-            let lease = inner.leases.grant(now, term, ());
-            let claimed = Claimed { item, lease, waited };
-            (claimed, !inner.ready.is_empty())
+            inner.claimed += 1;
+            (Claimed { item, waited }, !inner.ready.is_empty())
         };
         self.slots.add_permits(1);
         if more {
@@ -179,13 +175,13 @@ impl<P> MemoryQueue<P> {
     ///
     /// # Cancel safety
     /// Dropping the future claims nothing; a wake-up that was meant for it goes to another waiter.
-    pub async fn claim(&self, now: impl Fn() -> Instant + Send, term: Option<Duration>) -> Option<Claimed<P>>
+    pub async fn claim(&self, now: impl Fn() -> Instant + Send) -> Option<Claimed<P>>
     where
         P: Send,
     {
         loop {
             let arrived = self.arrived.notified();
-            if let Some(claimed) = self.try_claim(now(), term) {
+            if let Some(claimed) = self.try_claim(now()) {
                 return Some(claimed);
             }
             if self.is_closed() {
@@ -197,9 +193,10 @@ impl<P> MemoryQueue<P> {
         }
     }
 
-    /// Gives a claim back, its work being over; false if it was no longer held.
-    pub fn settle(&self, lease: Lease) -> bool {
-        self.inner.lock().leases.end(lease).is_some()
+    /// Counts one claim as over.
+    pub fn settle(&self) {
+        let mut inner = self.inner.lock();
+        inner.claimed = inner.claimed.saturating_sub(1);
     }
 
     /// Takes a waiting item out, which frees its slot.
@@ -234,7 +231,7 @@ impl<P> MemoryQueue<P> {
         let inner = self.inner.lock();
         QueueStats {
             ready: inner.ready.len(),
-            claimed: inner.leases.len(),
+            claimed: inner.claimed,
             pushed: inner.pushed,
             oldest: inner.ready.oldest(now),
             waited: inner.waited,

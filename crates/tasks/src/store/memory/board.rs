@@ -1,0 +1,648 @@
+//! The state of the store in memory and its transitions; pure, so that time is an argument.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::id::TaskId;
+use crate::store::claim::{Claim, ClaimRequest, Lease, LeaseState, QueueClaim, Settled, Settlement};
+use crate::store::control::{JobQuery, Maintained, QueueDepth, StoreStats, WorkerInfo};
+use crate::store::error::StoreError;
+use crate::store::limits::UniqueScope;
+use crate::store::memory::entry::{Age, Entry, Place, Rank};
+use crate::store::memory::limiter::{Limiter, Refusal};
+use crate::store::new_job::{Enqueued, NewJob, OnDependencyFailure, Start};
+use crate::store::record::{Failure, FailureKind, JobProgress, JobRecord, JobState};
+
+/// Those of one queue and kind that may begin, in order.
+type Lane = BTreeMap<Rank, TaskId>;
+/// By key, then by queue and kind: each of these may go to another worker.
+type Held = HashMap<String, HashMap<(Cow<'static, str>, Cow<'static, str>), Lane>>;
+
+#[derive(Debug)]
+pub(super) struct Board {
+    jobs: HashMap<TaskId, Entry>,
+    lanes: HashMap<Cow<'static, str>, HashMap<Cow<'static, str>, Lane>>,
+    scheduled: BTreeSet<(Age, TaskId)>,
+    held: Held,
+    leases: BTreeSet<(Age, TaskId)>,
+    ended: BTreeSet<(Age, TaskId)>,
+    uniques: HashMap<String, TaskId>,
+    queues: Limiter,
+    keys: Limiter,
+    paused: HashSet<String>,
+    workers: HashMap<Arc<str>, (WorkerInfo, Age)>,
+    /// What ended since it was last taken, for the signals.
+    news: Vec<TaskId>,
+    next: u64,
+    waiting: usize,
+    capacity: usize,
+    remember: usize,
+    age_after: Duration,
+    epoch: SystemTime,
+}
+
+impl Board {
+    pub(super) fn new(capacity: usize, remember: usize, age_after: Duration, epoch: SystemTime) -> Self {
+        Self {
+            jobs: HashMap::new(),
+            lanes: HashMap::new(),
+            scheduled: BTreeSet::new(),
+            held: HashMap::new(),
+            leases: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            uniques: HashMap::new(),
+            queues: Limiter::default(),
+            keys: Limiter::default(),
+            paused: HashSet::new(),
+            workers: HashMap::new(),
+            news: Vec::new(),
+            next: 0,
+            waiting: 0,
+            capacity,
+            remember,
+            age_after,
+            epoch,
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, now: Age, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+        let mut new: HashSet<TaskId> = HashSet::new();
+        let mut keys: HashMap<&str, TaskId> = HashMap::new();
+        let mut answers = Vec::with_capacity(jobs.len());
+        // All or none: what each becomes is decided before the first is taken in.
+        for job in &jobs {
+            let known = (self.jobs.contains_key(&job.id) || new.contains(&job.id)).then_some(job.id);
+            let twin = || self.twin(now, job).or_else(|| keys.get(job.unique.as_ref()?.key.as_str()).copied());
+            if let Some(id) = known.or_else(twin) {
+                answers.push(Enqueued::Duplicate(id));
+                continue;
+            }
+            if let Some(missing) = job.depends_on.iter().find(|id| !self.jobs.contains_key(id) && !new.contains(id)) {
+                return Err(StoreError::invalid("depends_on", missing, "jobs that the store knows"));
+            }
+            new.insert(job.id);
+            if let Some(unique) = &job.unique {
+                keys.insert(&unique.key, job.id);
+            }
+            answers.push(Enqueued::New(job.id));
+        }
+        if self.waiting.saturating_add(new.len()) > self.capacity {
+            return Err(StoreError::Full { capacity: self.capacity });
+        }
+        for (job, answer) in jobs.into_iter().zip(&answers) {
+            if let Enqueued::New(_) = answer {
+                self.insert(now, job);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The job that makes this one a duplicate by its unique key.
+    fn twin(&self, now: Age, job: &NewJob) -> Option<TaskId> {
+        let unique = job.unique.as_ref()?;
+        let id = *self.uniques.get(&unique.key)?;
+        let first = self.jobs.get(&id)?;
+        let in_window = unique.within.is_none_or(|window| now.saturating_sub(first.enqueued) < window);
+        let in_scope = match unique.scope {
+            UniqueScope::Pending => first.state == JobState::Pending,
+            UniqueScope::Unfinished => !first.state.is_final(),
+            UniqueScope::NotFailed => !matches!(first.state, JobState::Failed | JobState::Cancelled),
+            UniqueScope::Any => true,
+        };
+        (in_window && in_scope).then_some(id)
+    }
+
+    fn insert(&mut self, now: Age, job: NewJob) {
+        let id = job.id;
+        let due = match job.start {
+            Start::Now => now,
+            Start::In(delay) => now.saturating_add(delay),
+            Start::At(time) => time.duration_since(self.epoch).unwrap_or_default().max(now),
+        };
+        let deadline = job.deadline.map(|time| time.duration_since(self.epoch).unwrap_or_default());
+        if let Some(unique) = &job.unique {
+            self.uniques.insert(unique.key.clone(), id);
+        }
+        self.next += 1;
+        let mut entry = Entry::new(Arc::new(job), self.next, now, due, deadline);
+        let mut doomed = false;
+        for other in &entry.job.depends_on {
+            let Some(other) = self.jobs.get_mut(other) else { continue };
+            if !other.state.is_final() {
+                entry.waiting_for += 1;
+                other.dependents.push(id);
+            } else if other.state != JobState::Completed {
+                doomed |= entry.job.on_dependency_failure == OnDependencyFailure::Cancel;
+            }
+        }
+        let waits = entry.waiting_for > 0;
+        self.jobs.insert(id, entry);
+        self.waiting += 1;
+        if doomed {
+            self.cancel_all(now, vec![id], DEPENDENCY);
+        } else if !waits {
+            self.schedule(now, id, due);
+        }
+    }
+
+    /// Lets a job begin at `due`.
+    fn schedule(&mut self, now: Age, id: TaskId, due: Age) {
+        let Some(entry) = self.jobs.get_mut(&id) else { return };
+        entry.due = due;
+        if due > now {
+            entry.place = Place::Scheduled(due);
+            self.scheduled.insert((due, id));
+        } else {
+            self.make_ready(id);
+        }
+    }
+
+    fn make_ready(&mut self, id: TaskId) {
+        let Some(entry) = self.jobs.get_mut(&id) else { return };
+        let rank = Rank::new(entry.due, entry.job.priority, self.age_after, entry.number);
+        entry.place = Place::Ready(rank);
+        let (queue, kind) = (&entry.job.queue, &entry.job.kind);
+        if let Some(lane) = self.lanes.get_mut(queue).and_then(|kinds| kinds.get_mut(kind)) {
+            lane.insert(rank, id);
+        } else {
+            let kinds = self.lanes.entry(queue.clone()).or_default();
+            kinds.entry(kind.clone()).or_default().insert(rank, id);
+        }
+    }
+
+    /// Moves what is due among those that may begin.
+    fn promote(&mut self, now: Age) {
+        while let Some(&(due, id)) = self.scheduled.first()
+            && due <= now
+        {
+            self.scheduled.pop_first();
+            self.make_ready(id);
+        }
+    }
+
+    pub(super) fn claim(&mut self, now: Age, request: &ClaimRequest) -> Vec<Claim> {
+        self.rescue(now, &mut Maintained::default());
+        self.promote(now);
+        let mut claims = Vec::new();
+        // Queues that have reached a limit give nothing more to this request.
+        let mut shut: Vec<&str> = Vec::new();
+        while claims.len() < request.most
+            && let Some((rank, id, queue)) = self.first(request, &shut)
+        {
+            let Some(entry) = self.jobs.get(&id) else { break };
+            if self.queues.check(now, &queue.queue, queue.concurrency, queue.rate).is_err() {
+                shut.push(&queue.queue);
+                continue;
+            }
+            let job = Arc::clone(&entry.job);
+            if entry.is_overdue(now) {
+                self.unplace(id);
+                self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(overdue()));
+                continue;
+            }
+            if let Some(limit) = &job.limit
+                && let Err(refusal) = self.keys.check(now, &limit.key, limit.concurrency, limit.rate)
+            {
+                self.unplace(id);
+                self.hold(id, rank, &limit.key, refusal);
+                continue;
+            }
+            self.unplace(id);
+            self.queues.start(now, &job.queue, queue.rate);
+            if let Some(limit) = &job.limit {
+                self.keys.start(now, &limit.key, limit.rate);
+            }
+            claims.extend(self.give_out(now, id, request));
+        }
+        claims
+    }
+
+    /// The next job for this request: of the heads of its lanes the one that is first.
+    fn first<'r>(&self, request: &'r ClaimRequest, shut: &[&str]) -> Option<(Rank, TaskId, &'r QueueClaim)> {
+        let mut best: Option<(Rank, TaskId, &QueueClaim)> = None;
+        for queue in &request.queues {
+            if shut.contains(&&*queue.queue) || self.paused.contains(&*queue.queue) {
+                continue;
+            }
+            let Some(kinds) = self.lanes.get(&queue.queue) else { continue };
+            for kind in &request.kinds {
+                if let Some((rank, id)) = kinds.get(kind).and_then(Lane::first_key_value)
+                    && best.is_none_or(|(first, ..)| *rank < first)
+                {
+                    best = Some((*rank, *id, queue));
+                }
+            }
+        }
+        best
+    }
+
+    fn hold(&mut self, id: TaskId, rank: Rank, key: &str, refusal: Refusal) {
+        let Some(entry) = self.jobs.get_mut(&id) else { return };
+        match refusal {
+            Refusal::Busy => {
+                entry.place = Place::Held(rank);
+                let lane = (entry.job.queue.clone(), entry.job.kind.clone());
+                self.held.entry(key.to_owned()).or_default().entry(lane).or_default().insert(rank, id);
+            }
+            Refusal::Until(time) => {
+                entry.place = Place::Scheduled(time);
+                self.scheduled.insert((time, id));
+            }
+        }
+    }
+
+    fn give_out(&mut self, now: Age, id: TaskId, request: &ClaimRequest) -> Option<Claim> {
+        let entry = self.jobs.get_mut(&id)?;
+        self.next += 1;
+        let (fence, until) = (self.next, now.saturating_add(request.term));
+        entry.place = Place::Running { fence, until };
+        entry.state = JobState::Running;
+        entry.attempts += 1;
+        entry.worker = Some(Arc::clone(&request.worker));
+        entry.started = Some(now);
+        entry.progress = None;
+        self.waiting -= 1;
+        self.leases.insert((until, id));
+        let waited = now.saturating_sub(entry.due);
+        Some(Claim::new(Arc::clone(&entry.job), Lease::new(id, fence), entry.attempts, waited))
+    }
+
+    /// When there may be something to claim without anybody calling.
+    pub(super) fn next_due(&self) -> Option<Age> {
+        let heads = [self.scheduled.first(), self.leases.first()];
+        heads.into_iter().flatten().map(|(at, _)| *at).min()
+    }
+
+    /// Takes a job out of where it waits or runs.
+    fn unplace(&mut self, id: TaskId) {
+        let Some(entry) = self.jobs.get(&id) else { return };
+        match &entry.place {
+            Place::Ready(rank) => {
+                if let Some(kinds) = self.lanes.get_mut(&entry.job.queue)
+                    && let Some(lane) = kinds.get_mut(&entry.job.kind)
+                {
+                    lane.remove(rank);
+                }
+            }
+            Place::Scheduled(due) => {
+                self.scheduled.remove(&(*due, id));
+            }
+            Place::Held(rank) => {
+                if let Some(limit) = &entry.job.limit
+                    && let Some(lanes) = self.held.get_mut(&limit.key)
+                {
+                    lanes.retain(|_, lane| {
+                        lane.remove(rank);
+                        !lane.is_empty()
+                    });
+                }
+            }
+            Place::Running { until, .. } => {
+                self.leases.remove(&(*until, id));
+                self.queues.end(&entry.job.queue);
+                if let Some(limit) = &entry.job.limit {
+                    self.keys.end(&limit.key);
+                    for next in release(&mut self.held, &limit.key) {
+                        self.make_ready(next);
+                    }
+                }
+            }
+            Place::Ended(expires) => {
+                self.ended.remove(&(*expires, id));
+            }
+            Place::Dependent => {}
+        }
+    }
+
+    fn holds(&self, lease: Lease) -> Option<&Entry> {
+        let entry = self.jobs.get(&lease.job)?;
+        matches!(entry.place, Place::Running { fence, .. } if fence == lease.fence).then_some(entry)
+    }
+
+    pub(super) fn extend(&mut self, now: Age, lease: Lease, term: Duration) -> LeaseState {
+        self.rescue(now, &mut Maintained::default());
+        if self.holds(lease).is_none() {
+            return LeaseState::Lost;
+        }
+        let Some(entry) = self.jobs.get_mut(&lease.job) else { return LeaseState::Lost };
+        if let Place::Running { until, .. } = &mut entry.place {
+            self.leases.remove(&(*until, lease.job));
+            *until = now.saturating_add(term);
+            self.leases.insert((*until, lease.job));
+        }
+        entry.cancel.clone().map_or(LeaseState::Held, LeaseState::CancelRequested)
+    }
+
+    /// Takes a report; false if it changes nothing.
+    pub(super) fn report(&mut self, lease: Lease, progress: &JobProgress) -> bool {
+        if self.holds(lease).is_none() {
+            return false;
+        }
+        let Some(entry) = self.jobs.get_mut(&lease.job) else { return false };
+        let newer = entry.progress.as_ref().is_none_or(|known| known.number < progress.number);
+        if newer {
+            entry.progress = Some(progress.clone());
+        }
+        newer
+    }
+
+    pub(super) fn settle(&mut self, now: Age, lease: Lease, settlement: Settlement) -> Settled {
+        self.rescue(now, &mut Maintained::default());
+        let Some(entry) = self.holds(lease) else { return Settled::LeaseLost };
+        let id = lease.job;
+        let exhausted = entry.attempts >= entry.job.max_attempts;
+        let cancel = entry.cancel.clone();
+        self.unplace(id);
+        match (settlement, cancel) {
+            (Settlement::Completed(output), _) => {
+                self.finish(now, id, JobState::Completed, |entry| entry.output = Some(output));
+            }
+            (Settlement::Failed(failure), _) => {
+                self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(failure));
+            }
+            (Settlement::Retry { failure, .. }, None) if exhausted => {
+                self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(failure));
+            }
+            (Settlement::Cancelled(reason), asked) => {
+                let reason = asked.unwrap_or(reason);
+                self.finish(now, id, JobState::Cancelled, |entry| entry.cancel = Some(reason));
+            }
+            // Whoever wants it cancelled does not want it tried again.
+            (_, Some(_)) => self.finish(now, id, JobState::Cancelled, |_| {}),
+            (Settlement::Retry { failure, after }, None) => {
+                self.again(now, id, now.saturating_add(after), |entry| entry.failure = Some(failure));
+            }
+            (Settlement::Snoozed(after), None) => {
+                self.again(now, id, now.saturating_add(after), |entry| {
+                    entry.attempts = entry.attempts.saturating_sub(1);
+                });
+            }
+            (Settlement::Returned, None) => {
+                let due = self.jobs.get(&id).map_or(now, |entry| entry.due);
+                self.again(now, id, due, |entry| entry.attempts = entry.attempts.saturating_sub(1));
+            }
+        }
+        Settled::Accepted
+    }
+
+    fn again(&mut self, now: Age, id: TaskId, due: Age, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.jobs.get_mut(&id) {
+            entry.state = JobState::Pending;
+            change(entry);
+            self.waiting += 1;
+        }
+        self.schedule(now, id, due);
+    }
+
+    /// Ends a job that has no place any more, and tells those that wait for it.
+    fn finish(&mut self, now: Age, id: TaskId, state: JobState, change: impl FnOnce(&mut Entry)) {
+        let dependents = self.end(now, id, state, change);
+        let mut doomed = Vec::new();
+        for dependent in dependents {
+            let Some(entry) = self.jobs.get_mut(&dependent) else { continue };
+            if entry.state != JobState::Pending {
+                continue;
+            }
+            if state != JobState::Completed && entry.job.on_dependency_failure == OnDependencyFailure::Cancel {
+                doomed.push(dependent);
+                continue;
+            }
+            entry.waiting_for = entry.waiting_for.saturating_sub(1);
+            if entry.waiting_for == 0 {
+                let due = entry.due.max(now);
+                self.schedule(now, dependent, due);
+            }
+        }
+        if !doomed.is_empty() {
+            self.cancel_all(now, doomed, DEPENDENCY);
+        }
+    }
+
+    /// Ends one job and returns those that wait for it.
+    fn end(&mut self, now: Age, id: TaskId, state: JobState, change: impl FnOnce(&mut Entry)) -> Vec<TaskId> {
+        let Some(entry) = self.jobs.get_mut(&id) else { return Vec::new() };
+        if entry.state == JobState::Pending {
+            self.waiting -= 1;
+        }
+        entry.state = state;
+        entry.ended = Some(now);
+        change(entry);
+        // As long as its unique key matters, the job is remembered for it.
+        let unique = entry.job.unique.as_ref().and_then(|unique| unique.within);
+        let window = unique.map_or(now, |window| entry.enqueued.saturating_add(window));
+        let expires = now.saturating_add(entry.kept_for()).max(window);
+        entry.place = Place::Ended(expires);
+        self.ended.insert((expires, id));
+        self.news.push(id);
+        std::mem::take(&mut entry.dependents)
+    }
+
+    /// Cancels waiting jobs and all that depend on them.
+    fn cancel_all(&mut self, now: Age, mut doomed: Vec<TaskId>, reason: &str) {
+        while let Some(id) = doomed.pop() {
+            if self.jobs.get(&id).is_none_or(|entry| entry.state != JobState::Pending) {
+                continue;
+            }
+            self.unplace(id);
+            let dependents = self.end(now, id, JobState::Cancelled, |entry| entry.cancel = Some(reason.to_owned()));
+            for dependent in dependents {
+                let Some(entry) = self.jobs.get_mut(&dependent) else { continue };
+                if entry.state != JobState::Pending {
+                    continue;
+                }
+                if entry.job.on_dependency_failure == OnDependencyFailure::Cancel {
+                    doomed.push(dependent);
+                    continue;
+                }
+                entry.waiting_for = entry.waiting_for.saturating_sub(1);
+                if entry.waiting_for == 0 {
+                    let due = entry.due.max(now);
+                    self.schedule(now, dependent, due);
+                }
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, now: Age, id: TaskId, reason: &str) -> Result<JobState, StoreError> {
+        self.rescue(now, &mut Maintained::default());
+        let entry = self.jobs.get_mut(&id).ok_or(StoreError::Unknown(id))?;
+        match entry.state {
+            JobState::Pending => self.cancel_all(now, vec![id], reason),
+            JobState::Running if entry.cancel.is_none() => entry.cancel = Some(reason.to_owned()),
+            _ => {}
+        }
+        Ok(self.jobs.get(&id).map_or(JobState::Cancelled, |entry| entry.state))
+    }
+
+    /// Takes back leases that are over.
+    fn rescue(&mut self, now: Age, did: &mut Maintained) {
+        while let Some(&(until, id)) = self.leases.first()
+            && until <= now
+        {
+            self.unplace(id);
+            let Some(entry) = self.jobs.get(&id) else { continue };
+            let crashed = Failure::new(FailureKind::Crashed, "the worker gave no sign of life within the lease");
+            if entry.cancel.is_some() {
+                self.finish(now, id, JobState::Cancelled, |_| {});
+            } else if entry.attempts >= entry.job.max_attempts {
+                did.crashed += 1;
+                self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(crashed));
+            } else {
+                did.rescued += 1;
+                self.again(now, id, now, |entry| entry.failure = Some(crashed));
+            }
+        }
+    }
+
+    pub(super) fn maintain(&mut self, now: Age) -> Maintained {
+        let mut did = Maintained::default();
+        self.rescue(now, &mut did);
+        self.promote(now);
+        let late: Vec<TaskId> = self
+            .jobs
+            .iter()
+            .filter(|(_, entry)| entry.state == JobState::Pending && entry.is_overdue(now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            self.unplace(id);
+            self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(overdue()));
+            did.overdue += 1;
+        }
+        while let Some(&(expires, id)) = self.ended.first()
+            && (expires <= now || self.ended.len() > self.remember)
+        {
+            self.ended.pop_first();
+            self.forget(id);
+            did.pruned += 1;
+        }
+        self.queues.sweep(now);
+        self.keys.sweep(now);
+        self.workers.retain(|_, (_, until)| *until > now);
+        self.lanes.retain(|_, kinds| {
+            kinds.retain(|_, lane| !lane.is_empty());
+            !kinds.is_empty()
+        });
+        did
+    }
+
+    fn forget(&mut self, id: TaskId) {
+        let Some(entry) = self.jobs.remove(&id) else { return };
+        if let Some(unique) = &entry.job.unique
+            && self.uniques.get(&unique.key) == Some(&id)
+        {
+            self.uniques.remove(&unique.key);
+        }
+    }
+
+    pub(super) fn replay(&mut self, now: Age, ids: &[TaskId]) -> u64 {
+        let mut replayed = 0;
+        for &id in ids {
+            let Some(entry) = self.jobs.get(&id) else { continue };
+            if !matches!(entry.state, JobState::Failed | JobState::Cancelled) {
+                continue;
+            }
+            self.unplace(id);
+            self.again(now, id, now, |entry| {
+                (entry.attempts, entry.waiting_for) = (0, 0);
+                (entry.cancel, entry.ended, entry.worker) = (None, None, None);
+                // It is wanted again, whatever was said about its time.
+                entry.deadline = None;
+            });
+            replayed += 1;
+        }
+        replayed
+    }
+
+    pub(super) fn job(&self, id: TaskId) -> Option<JobRecord> {
+        self.jobs.get(&id).map(|entry| entry.record(self.epoch))
+    }
+
+    pub(super) fn find(&self, query: &JobQuery) -> Vec<JobRecord> {
+        let mut found: Vec<&Entry> = self
+            .jobs
+            .values()
+            .filter(|entry| query.state.is_none_or(|state| state == entry.state))
+            .filter(|entry| query.kind.as_ref().is_none_or(|kind| *kind == entry.job.kind))
+            .filter(|entry| query.queue.as_ref().is_none_or(|queue| *queue == entry.job.queue))
+            .filter(|entry| query.batch.is_none_or(|batch| entry.job.batch == Some(batch)))
+            .filter(|entry| query.after.is_none_or(|after| entry.job.id > after))
+            .collect();
+        found.sort_unstable_by_key(|entry| entry.job.id);
+        found.into_iter().take(query.page()).map(|entry| entry.record(self.epoch)).collect()
+    }
+
+    pub(super) fn set_paused(&mut self, queue: &str, paused: bool) {
+        if paused {
+            self.paused.insert(queue.to_owned());
+        } else {
+            self.paused.remove(queue);
+        }
+    }
+
+    pub(super) fn stats(&mut self, now: Age) -> StoreStats {
+        self.rescue(now, &mut Maintained::default());
+        self.promote(now);
+        let mut queues: BTreeMap<&str, QueueDepth> = BTreeMap::new();
+        let mut stats = StoreStats::default();
+        for paused in &self.paused {
+            queues.entry(paused).or_default().paused = true;
+        }
+        for entry in self.jobs.values() {
+            match entry.state {
+                JobState::Completed => stats.completed += 1,
+                JobState::Failed => stats.failed += 1,
+                JobState::Cancelled => stats.cancelled += 1,
+                JobState::Running => queues.entry(&entry.job.queue).or_default().running += 1,
+                JobState::Pending => {
+                    let depth = queues.entry(&entry.job.queue).or_default();
+                    if matches!(entry.place, Place::Ready(_)) {
+                        depth.ready += 1;
+                        depth.oldest = depth.oldest.max(Some(now.saturating_sub(entry.due)));
+                    } else {
+                        depth.scheduled += 1;
+                    }
+                }
+            }
+        }
+        stats.queues =
+            queues.into_iter().map(|(queue, depth)| QueueDepth { queue: queue.to_owned(), ..depth }).collect();
+        stats
+    }
+
+    pub(super) fn see(&mut self, now: Age, worker: &WorkerInfo, term: Duration) {
+        let seen = WorkerInfo { seen_at: self.epoch.checked_add(now), ..worker.clone() };
+        self.workers.insert(Arc::clone(&worker.id), (seen, now.saturating_add(term)));
+    }
+
+    pub(super) fn workers(&self, now: Age) -> Vec<WorkerInfo> {
+        let mut seen: Vec<WorkerInfo> =
+            self.workers.values().filter(|(_, until)| *until > now).map(|(info, _)| info.clone()).collect();
+        seen.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        seen
+    }
+
+    /// Returns what ended since the last call.
+    pub(super) fn news(&mut self) -> Vec<TaskId> {
+        std::mem::take(&mut self.news)
+    }
+}
+
+/// Takes the first of each lane of a key, since nobody knows which of them the next worker can take.
+fn release(held: &mut Held, key: &str) -> Vec<TaskId> {
+    let Some(lanes) = held.get_mut(key) else { return Vec::new() };
+    let released = lanes.values_mut().filter_map(Lane::pop_first).map(|(_, id)| id).collect();
+    lanes.retain(|_, lane| !lane.is_empty());
+    if lanes.is_empty() {
+        held.remove(key);
+    }
+    released
+}
+
+const DEPENDENCY: &str = "a job that it depends on did not complete";
+
+fn overdue() -> Failure {
+    Failure::new(FailureKind::DeadlineExceeded, "the deadline was over before the work began")
+}

@@ -1,0 +1,8 @@
+//! Jobs in memory: nothing needs to be installed, nothing outlives the process.
+
+mod board;
+mod entry;
+mod limiter;
+mod store;
+
+pub use store::{MemoryConfig, MemoryStore};

@@ -1,0 +1,119 @@
+use super::{Subject, complete, end, job, nothing, put, record, refused, take};
+use crate::id::TaskId;
+use crate::store::{Failure, FailureKind, JobState, OnDependencyFailure, Settlement, StoreError};
+
+fn failed() -> Settlement {
+    Settlement::Failed(Failure::new(FailureKind::Error, "no"))
+}
+
+/// A diamond: the last begins when both in the middle are done.
+pub async fn a_job_waits_for_all_that_it_depends_on(store: Subject) {
+    let top = job();
+    let (left, right) = (job().depends_on([top.id]), job().depends_on([top.id]));
+    let bottom = job().depends_on([left.id, right.id]);
+    let ids = [top.id, left.id, right.id, bottom.id];
+    if !store.capabilities().dependencies {
+        return refused(&store.enqueue(vec![top, left, right, bottom]).await);
+    }
+    store.enqueue(vec![top, left, right, bottom]).await.unwrap();
+    assert_eq!(record(&store, ids[3]).await.waiting_for, 2);
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, ids[0]);
+    nothing(&store).await;
+    complete(&store, &claim).await;
+    let one = take(&store).await;
+    let two = take(&store).await;
+    nothing(&store).await;
+    complete(&store, &two).await;
+    nothing(&store).await;
+    assert_eq!(record(&store, ids[3]).await.waiting_for, 1);
+    complete(&store, &one).await;
+    let last = take(&store).await;
+    assert_eq!((last.job.id, last.attempt), (ids[3], 1));
+    complete(&store, &last).await;
+    assert_eq!(store.stats().await.unwrap().completed, 4);
+}
+
+/// What can never begin is cancelled, down to the last.
+pub async fn a_failure_cancels_what_depends(store: Subject) {
+    if !store.capabilities().dependencies {
+        return;
+    }
+    let top = job();
+    let middle = job().depends_on([top.id]);
+    let bottom = job().depends_on([middle.id]);
+    let ids = [middle.id, bottom.id];
+    store.enqueue(vec![top, middle, bottom]).await.unwrap();
+    let claim = take(&store).await;
+    end(&store, &claim, failed()).await;
+    for id in ids {
+        let ended = record(&store, id).await;
+        assert_eq!(ended.state, JobState::Cancelled);
+        assert!(ended.cancel.unwrap().contains("depends"), "it says why");
+    }
+    nothing(&store).await;
+}
+
+/// One that cleans up runs however the others ended.
+pub async fn a_dependent_may_run_nevertheless(store: Subject) {
+    if !store.capabilities().dependencies {
+        return;
+    }
+    let (good, bad) = (job(), job());
+    let cleanup = job().depends_on([good.id, bad.id]).on_dependency_failure(OnDependencyFailure::Run);
+    let (good_id, cleanup_id) = (good.id, cleanup.id);
+    store.enqueue(vec![good, bad, cleanup]).await.unwrap();
+    for _ in 0..2 {
+        nothing_of(&store, cleanup_id).await;
+        let claim = take(&store).await;
+        if claim.job.id == good_id {
+            complete(&store, &claim).await;
+        } else {
+            end(&store, &claim, failed()).await;
+        }
+    }
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, cleanup_id);
+    complete(&store, &claim).await;
+}
+
+async fn nothing_of(store: &Subject, id: TaskId) {
+    assert_eq!(record(store, id).await.state, JobState::Pending);
+}
+
+/// One that is over already is not waited for; one that failed already is not hoped for.
+pub async fn dependencies_that_are_over(store: Subject) {
+    if !store.capabilities().dependencies {
+        return;
+    }
+    let done = put(&store, job()).await;
+    let claim = take(&store).await;
+    complete(&store, &claim).await;
+    let next = put(&store, job().depends_on([done])).await;
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, next);
+    end(&store, &claim, failed()).await;
+    let doomed = put(&store, job().depends_on([done, next])).await;
+    assert_eq!(record(&store, doomed).await.state, JobState::Cancelled);
+    let stubborn = put(&store, job().depends_on([next]).on_dependency_failure(OnDependencyFailure::Run)).await;
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, stubborn);
+    complete(&store, &claim).await;
+}
+
+/// Nothing is taken in if one of them cannot be.
+pub async fn an_unknown_dependency_is_refused_whole(store: Subject) {
+    if !store.capabilities().dependencies {
+        return;
+    }
+    let (fine, lost) = (job(), job().depends_on([TaskId::generate()]));
+    let fine_id = fine.id;
+    let answer = store.enqueue(vec![fine, lost]).await;
+    assert!(matches!(answer, Err(StoreError::Invalid { field: "depends_on", .. })), "{answer:?}");
+    assert!(store.job(fine_id).await.unwrap().is_none(), "all or none");
+    let (first, second) = (job(), job());
+    let backwards = first.depends_on([second.id]);
+    let answer = store.enqueue(vec![backwards, second]).await;
+    assert!(matches!(answer, Err(StoreError::Invalid { field: "depends_on", .. })), "no cycles: {answer:?}");
+    nothing(&store).await;
+}

@@ -1,0 +1,98 @@
+use tokio::time::{Instant, sleep};
+
+use super::{MS, SOON, Subject, complete, job, nothing, put, refused, request, take};
+use crate::store::{Claim, ClaimRequest, KeyLimit, QueueClaim, Rate};
+
+/// Claims until nothing more is given out.
+async fn take_what_there_is(store: &Subject, request: &ClaimRequest) -> Vec<Claim> {
+    let mut all: Vec<Claim> = Vec::new();
+    for _ in 0..3 {
+        let claims = store.claim(request).await.unwrap();
+        all.extend(claims);
+    }
+    all
+}
+
+/// Two of a key at a time, whoever asks; others go past.
+pub async fn a_key_runs_so_many_at_a_time(store: Subject) {
+    let limited = || job().limit(KeyLimit::concurrency("tenant-1", 2));
+    if !store.capabilities().key_concurrency {
+        return refused(&store.enqueue(vec![limited()]).await);
+    }
+    for _ in 0..5 {
+        put(&store, limited()).await;
+    }
+    let free = put(&store, job()).await;
+    let mut running = take_what_there_is(&store, &request(10)).await;
+    assert_eq!(running.len(), 3, "two of the key and the free one: {running:?}");
+    assert!(running.iter().any(|claim| claim.job.id == free));
+    running.retain(|claim| claim.job.id != free);
+    for left in [3, 2, 1] {
+        complete(&store, &running.remove(0)).await;
+        let next = take(&store).await;
+        assert!(next.job.limit.is_some());
+        running.push(next);
+        assert!(take_what_there_is(&store, &request(10)).await.is_empty(), "two run, {left} were left");
+    }
+    for claim in running {
+        complete(&store, &claim).await;
+    }
+    nothing(&store).await;
+}
+
+/// Two starts of a key per window.
+pub async fn a_key_starts_so_many_per_time(store: Subject) {
+    let window = 1_500 * MS;
+    let limited = || job().limit(KeyLimit::rate("host-1", Rate::new(2, window)));
+    if !store.capabilities().key_rate {
+        return refused(&store.enqueue(vec![limited()]).await);
+    }
+    store.enqueue((0..4).map(|_| limited()).collect()).await.unwrap();
+    starts_in_pairs(&store, &request(10), window).await;
+}
+
+/// One of a queue at a time.
+pub async fn a_queue_runs_so_many_at_a_time(store: Subject) {
+    let mut queue = QueueClaim::new("default");
+    queue.concurrency = Some(2);
+    let limited = request(10).queues(vec![queue]);
+    if !store.capabilities().queue_limits {
+        return refused(&store.claim(&limited).await);
+    }
+    store.enqueue((0..4).map(|_| job()).collect()).await.unwrap();
+    let running = take_what_there_is(&store, &limited).await;
+    assert_eq!(running.len(), 2);
+    complete(&store, &running[0]).await;
+    assert_eq!(take_what_there_is(&store, &limited).await.len(), 1);
+}
+
+/// Two starts of a queue per window.
+pub async fn a_queue_starts_so_many_per_time(store: Subject) {
+    let window = 1_500 * MS;
+    let mut queue = QueueClaim::new("default");
+    queue.rate = Some(Rate::new(2, window));
+    let limited = request(10).queues(vec![queue]);
+    if !store.capabilities().queue_limits {
+        return refused(&store.claim(&limited).await);
+    }
+    store.enqueue((0..4).map(|_| job()).collect()).await.unwrap();
+    starts_in_pairs(&store, &limited, window).await;
+}
+
+/// Four jobs wait: two start at once, two a window later.
+async fn starts_in_pairs(store: &Subject, request: &ClaimRequest, window: std::time::Duration) {
+    let began = Instant::now();
+    let first = take_what_there_is(store, request).await;
+    assert_eq!(first.len(), 2, "two within the window: {first:?}");
+    for claim in &first {
+        complete(store, claim).await;
+    }
+    let mut second = Vec::new();
+    while second.len() < 2 {
+        assert!(began.elapsed() < SOON, "the window does not end");
+        second.extend(store.claim(request).await.unwrap());
+        assert!(second.is_empty() || began.elapsed() + 100 * MS > window, "too soon: {:?}", began.elapsed());
+        sleep(20 * MS).await;
+    }
+    assert_eq!(second.len(), 2);
+}
