@@ -1,9 +1,10 @@
+use std::future::{Future, ready};
 use std::sync::Arc;
 
 use bedplate_tasks::store::{MemoryStore, Store};
 
-async fn fresh() -> Option<Arc<dyn Store>> {
-    Some(Arc::new(MemoryStore::default()))
+fn fresh() -> impl Future<Output = Option<Arc<dyn Store>>> {
+    ready(Some(Arc::new(MemoryStore::default()) as Arc<dyn Store>))
 }
 
 bedplate_tasks::store_contract!(fresh);
