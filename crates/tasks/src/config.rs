@@ -93,7 +93,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(field: &'static str, value: impl Display, expected: &'static str) -> Self {
+    pub(crate) fn new(field: &'static str, value: impl Display, expected: &'static str) -> Self {
         Self { field, value: value.to_string(), expected }
     }
 }

@@ -6,6 +6,8 @@ mod context;
 mod error;
 mod handle;
 mod id;
+mod job;
+mod jobs;
 mod observer;
 mod pool;
 mod progress;
@@ -22,6 +24,16 @@ pub use context::{Cancelled, TaskContext};
 pub use error::{SubmitError, TaskError};
 pub use handle::TaskHandle;
 pub use id::TaskId;
+pub use job::{
+    Attempt, Codec, CodecError, Decision, Job, JobContext, JobError, JobOptions, JsonCodec, Outcome, Stop, Stopped,
+    UpgradeError,
+};
+#[cfg(feature = "cron")]
+pub use jobs::{CronError, CronSchedule, Missed, Overlap};
+pub use jobs::{
+    AttemptEnd, Batch, BatchHandle, BatchProgress, Drain, DrainReport, EnqueueError, JobEvent, JobHandle, JobStatus,
+    Jobs, JobsBuilder, JobsConfig, JobsStats, Latency, Propagate, QueueOptions, StartError, Submit, WaitError,
+};
 pub use observer::{Observer, TaskEvent};
 pub use pool::TaskPool;
 pub use progress::Progress;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod blocking;
+mod jobs;
 mod memory_contract;
 mod pool;
 mod queue;

@@ -1,0 +1,256 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bedplate_recovery::{Backoff, Delays, Jitter, SeededRandom};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::id::TaskId;
+use crate::job::{Codec, RunState};
+use crate::jobs::config::JobsConfig;
+use crate::jobs::event::{AttemptEnd, JobEvent};
+use crate::jobs::propagate::Propagate;
+use crate::jobs::stats::{Counters, count};
+use crate::jobs::waiters::Waiters;
+use crate::jobs::worker::Hands;
+use crate::store::{End, Store, StoreError, WorkerInfo};
+
+/// What all parts of a runtime share.
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) codec: Arc<dyn Codec>,
+    pub(crate) propagate: Option<Arc<dyn Propagate>>,
+    pub(crate) config: JobsConfig,
+    pub(crate) waiters: Waiters,
+    pub(crate) counters: Counters,
+    pub(crate) events: broadcast::Sender<JobEvent>,
+    /// Who this worker is.
+    pub(crate) worker: WorkerInfo,
+    /// One permit for each job that can begin.
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) blocking: Arc<Semaphore>,
+    pub(crate) runs: Mutex<HashMap<u64, Run>>,
+    next_run: AtomicU64,
+    settle: mpsc::UnboundedSender<Ack>,
+    /// Ends that the store has not taken yet.
+    pub(crate) unsettled: AtomicU64,
+    pub(crate) settled: Notify,
+    /// Rings the one who gives signs of life.
+    pub(crate) beat_now: Notify,
+    /// No job begins any more.
+    pub(crate) stopping: CancellationToken,
+    /// No call of the store is made any more.
+    pub(crate) stopped: CancellationToken,
+    /// What a test drives by itself.
+    pub(crate) manual: Option<Manual>,
+    up: AtomicBool,
+    down_since: Mutex<Option<Instant>>,
+}
+
+/// What a runtime is made of.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) codec: Arc<dyn Codec>,
+    pub(crate) propagate: Option<Arc<dyn Propagate>>,
+    pub(crate) config: JobsConfig,
+    pub(crate) worker: WorkerInfo,
+}
+
+/// An attempt under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) state: Arc<RunState>,
+    /// When its claim was asked for: from then on its lease counts.
+    pub(crate) claimed: Instant,
+    /// When it was first seen to have been told to stop, and whether that it is stuck was told.
+    pub(crate) told: Option<(Instant, bool)>,
+}
+
+/// A runtime without loops: a test says when jobs run.
+pub(crate) struct Manual {
+    /// Whether each submission runs what is due.
+    pub(crate) inline: bool,
+    pub(crate) hands: tokio::sync::Mutex<(Hands, mpsc::UnboundedReceiver<Ack>)>,
+}
+
+/// An attempt's end on its way to the store.
+#[derive(Debug)]
+pub(crate) struct Ack {
+    pub(crate) run: Arc<RunState>,
+    pub(crate) end: End,
+    pub(crate) outcome: AttemptEnd,
+    pub(crate) ran: Duration,
+}
+
+/// How many events a slow reader may lag behind.
+const EVENTS: usize = 4_096;
+
+/// More ends than these must not wait for the store: no job begins until it has taken some.
+pub(crate) const MOST_UNSETTLED: u64 = 4_096;
+
+impl Core {
+    pub(crate) fn new(parts: Parts, manual: impl FnOnce(mpsc::UnboundedReceiver<Ack>) -> Option<Manual>) -> Self {
+        let Parts { store, codec, propagate, config, worker } = parts;
+        let (settle, acks) = mpsc::unbounded_channel();
+        let permits = |number: u32| Arc::new(Semaphore::new(usize::try_from(number).unwrap_or(1)));
+        Self {
+            slots: permits(config.workers),
+            blocking: permits(config.blocking_threads),
+            store,
+            codec,
+            propagate,
+            config,
+            waiters: Waiters::default(),
+            counters: Counters::default(),
+            events: broadcast::Sender::new(EVENTS),
+            worker,
+            runs: Mutex::default(),
+            next_run: AtomicU64::new(0),
+            settle,
+            unsettled: AtomicU64::new(0),
+            settled: Notify::new(),
+            beat_now: Notify::new(),
+            stopping: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            manual: manual(acks),
+            up: AtomicBool::new(true),
+            down_since: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn tell(&self, event: impl FnOnce() -> JobEvent) {
+        if self.events.receiver_count() > 0 {
+            // The last reader may just have gone.
+            drop(self.events.send(event()));
+        }
+    }
+
+    /// Lists an attempt among those under way.
+    pub(crate) fn enter(&self, run: Run) -> u64 {
+        let number = self.next_run.fetch_add(1, Ordering::Relaxed);
+        let first = {
+            let mut runs = self.runs.lock();
+            runs.insert(number, run);
+            runs.len() == 1
+        };
+        if first {
+            self.beat_now.notify_one();
+        }
+        number
+    }
+
+    /// Takes an attempt's end to the store, some time soon.
+    pub(crate) fn leave(&self, number: u64, ack: Ack) {
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+        self.runs.lock().remove(&number);
+        self.hand_in(ack);
+    }
+
+    /// Takes an end to the store of a claim that was never begun.
+    pub(crate) fn settle_only(&self, ack: Ack) {
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+        self.hand_in(ack);
+    }
+
+    fn hand_in(&self, ack: Ack) {
+        if self.settle.send(ack).is_err() {
+            // The runtime is gone; the job comes back by its lease.
+            self.unsettled.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.runs.lock().len()
+    }
+
+    pub(crate) fn run_of(&self, id: TaskId) -> bool {
+        self.runs.lock().values().any(|run| run.state.job.id == id)
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a call of the store went through, or did not.
+    pub(crate) fn note<T>(&self, answer: &Result<T, StoreError>) {
+        match answer {
+            Err(error @ StoreError::Backend { .. }) => {
+                count(&self.counters.store_errors);
+                if self.up.swap(false, Ordering::Relaxed) {
+                    *self.down_since.lock() = Some(Instant::now());
+                    let text = chain(error);
+                    tracing::warn!(store = self.store.capabilities().name, error = %text, "the store of jobs is out of reach");
+                    self.tell(|| JobEvent::StoreDown { error: text.into() });
+                }
+            }
+            _ => {
+                if !self.up.load(Ordering::Relaxed) && !self.up.swap(true, Ordering::Relaxed) {
+                    let after = self.down_since.lock().take().map_or(Duration::ZERO, |since| since.elapsed());
+                    tracing::info!(store = self.store.capabilities().name, ?after, "the store of jobs is back");
+                    self.tell(|| JobEvent::StoreUp { after });
+                    self.waiters.wake_all();
+                }
+            }
+        }
+    }
+
+    /// Calls the store until it answers something that asking again would not change, or the runtime ends.
+    pub(crate) async fn insist<T, F>(&self, mut call: impl FnMut() -> F + Send) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let mut delays = outage_delays();
+        loop {
+            let answer = call().await;
+            self.note(&answer);
+            match answer {
+                Err(StoreError::Backend { transient: true, .. }) if !self.stopped.is_cancelled() => {
+                    self.pause(delays.next().unwrap_or(LONGEST_PAUSE)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Sleeps, but not beyond the end of the runtime.
+    pub(crate) async fn pause(&self, time: Duration) {
+        drop(tokio::time::timeout(time, self.stopped.cancelled()).await);
+    }
+}
+
+/// The longest pause between two calls of a store that is out of reach: within twice this it is used again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+
+/// The pauses between calls of a store that is out of reach.
+pub(crate) fn outage_delays() -> Delays<SeededRandom> {
+    let rule = Backoff::exponential(Duration::from_millis(50)).max(LONGEST_PAUSE).jitter(Jitter::Spread(0.2));
+    rule.delays(SeededRandom::new(fastrand::u64(..)))
+}
+
+/// An error with its sources, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("store", &self.store)
+            .field("worker", &self.worker.id)
+            .field("running", &self.running())
+            .finish_non_exhaustive()
+    }
+}

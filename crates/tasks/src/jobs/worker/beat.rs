@@ -1,0 +1,99 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::job::{RunState, Stop};
+use crate::jobs::core::Core;
+use crate::jobs::event::JobEvent;
+use crate::jobs::stats::count;
+use crate::store::{Beat, JobProgress, Lease, LeaseState, WorkerInfo};
+
+/// Gives signs of life, passes reports on, and tells the work what the store says.
+pub(crate) async fn beat(core: Arc<Core>) {
+    let every = core.config.lease / 4;
+    let mut last_all: Option<Instant> = None;
+    // When the last call began after which all leases were known to hold.
+    let mut last_heard = Instant::now();
+    loop {
+        let busy = core.running() > 0;
+        let pause = if busy { core.config.progress.min(every) } else { every };
+        // The end of the pause and the bell are both reasons to go on.
+        let rung = timeout(pause, core.beat_now.notified()).await.is_ok();
+        if core.stopped.is_cancelled() {
+            return;
+        }
+        let began = Instant::now();
+        let due = rung || last_all.is_none_or(|last| began.duration_since(last) >= every);
+        let runs: Vec<(Arc<RunState>, Instant)> =
+            core.runs.lock().values().map(|run| (Arc::clone(&run.state), run.claimed)).collect();
+        let progress: Vec<(Lease, JobProgress)> =
+            runs.iter().filter_map(|(run, _)| run.take_report().map(|report| (run.lease, report))).collect();
+        look_for_stuck(&core, began);
+        if !due && progress.is_empty() {
+            continue;
+        }
+        let leases: Vec<Lease> = if due { runs.iter().map(|(run, _)| run.lease).collect() } else { Vec::new() };
+        let worker = WorkerInfo { running: u32::try_from(runs.len()).unwrap_or(u32::MAX), ..core.worker.clone() };
+        let message = Beat::new(worker, core.config.lease).leases(leases).progress(progress);
+        let answer = timeout(core.config.lease / 2, core.store.beat(&message)).await;
+        match answer {
+            Ok(Ok(states)) => {
+                core.note(&Ok::<(), crate::store::StoreError>(()));
+                if due {
+                    (last_all, last_heard) = (Some(began), began);
+                }
+                for ((run, _), state) in runs.iter().zip(states) {
+                    obey(&core, run, state);
+                }
+            }
+            Ok(failed @ Err(_)) => core.note(&failed),
+            Err(_) => tracing::debug!("the store did not answer a sign of life in time"),
+        }
+        // Whoever could not be heard for a lease's time may have lost it, and others may have begun.
+        for (run, claimed) in &runs {
+            if last_heard.max(*claimed).elapsed() >= core.config.lease {
+                obey(&core, run, LeaseState::Lost);
+            }
+        }
+    }
+}
+
+fn obey(core: &Core, run: &Arc<RunState>, state: LeaseState) {
+    match state {
+        LeaseState::Held => {}
+        LeaseState::CancelRequested(reason) => run.stop(Stop::Cancelled(reason)),
+        LeaseState::Lost => {
+            // One that ended meanwhile has no lease any more, and is not under way either.
+            let under_way = core.runs.lock().values().any(|one| one.state.lease == run.lease);
+            if under_way && run.stopped().is_none() {
+                count(&core.counters.leases_lost);
+                tracing::warn!(job.id = %run.job.id, job.kind = %run.job.kind, attempt = run.attempt, "the lease of an attempt was lost");
+                core.tell(|| JobEvent::LeaseLost { job: Arc::clone(&run.job), attempt: run.attempt });
+            }
+            run.stop(Stop::LeaseLost);
+        }
+    }
+}
+
+/// Finds work that was told to stop and neither does nor can be dropped, since it blocks its thread.
+fn look_for_stuck(core: &Core, now: Instant) {
+    let patience: Duration = core.config.grace + core.config.stuck_after;
+    let mut stuck = Vec::new();
+    for run in core.runs.lock().values_mut() {
+        if run.state.stopped().is_none() {
+            continue;
+        }
+        let (since, told) = run.told.get_or_insert((now, false));
+        let since = now.duration_since(*since);
+        if !*told && since >= patience {
+            *told = true;
+            stuck.push((Arc::clone(&run.state.job), since));
+        }
+    }
+    for (job, since) in stuck {
+        count(&core.counters.stuck);
+        tracing::warn!(job.id = %job.id, job.kind = %job.kind, ?since, "a job was told to stop and blocks its thread");
+        core.tell(|| JobEvent::Stuck { job, since });
+    }
+}

@@ -1,0 +1,59 @@
+use std::future::Future;
+use std::thread::JoinHandle;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::jobs::error::StartError;
+
+/// Where the loops run that talk to the store.
+///
+/// For durable stores that is a thread of its own: jobs that block every thread of the application's runtime must not
+/// silence the signs of life. In memory it is the application's runtime, whose clock tests can stop.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    runtime: Handle,
+    tracker: TaskTracker,
+    end: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Uses the application's runtime.
+    pub(crate) fn ambient(runtime: Handle) -> Self {
+        Self { runtime, tracker: TaskTracker::new(), end: CancellationToken::new(), thread: None }
+    }
+
+    /// Starts a thread with a runtime.
+    pub(crate) fn thread() -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(StartError::Thread)?;
+        let (handle, end) = (runtime.handle().clone(), CancellationToken::new());
+        let over = end.clone();
+        let thread = std::thread::Builder::new()
+            .name("bedplate-jobs".to_owned())
+            .spawn(move || runtime.block_on(over.cancelled()))
+            .map_err(StartError::Thread)?;
+        Ok(Self { runtime: handle, tracker: TaskTracker::new(), end, thread: Some(thread) })
+    }
+
+    /// Runs a loop; whatever it logs belongs to the subscriber of whoever started it.
+    pub(crate) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        use tracing::instrument::WithSubscriber as _;
+        self.tracker.spawn_on(work.with_current_subscriber(), &self.runtime);
+    }
+
+    /// Waits until all loops have ended.
+    pub(crate) async fn ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.end.cancel();
+        // The thread ends by itself; a join could wait for a store that hangs.
+        drop(self.thread.take());
+    }
+}

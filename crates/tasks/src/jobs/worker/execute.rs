@@ -1,0 +1,188 @@
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{Instrument as _, Span, field};
+
+use crate::job::{RunState, Stop};
+use crate::jobs::core::{Ack, Core};
+use crate::jobs::event::{AttemptEnd, JobEvent};
+use crate::jobs::stats::count;
+use crate::jobs::worker::handler::Handler;
+use crate::store::{End, Failure, FailureKind, Settlement};
+
+/// Runs one attempt to its end and hands that in.
+pub(crate) async fn execute(
+    core: Arc<Core>,
+    handler: Arc<dyn Handler>,
+    run: Arc<RunState>,
+    number: u64,
+    waited: Duration,
+    slot: OwnedSemaphorePermit,
+) {
+    count(&core.counters.started);
+    core.counters.wait.record(waited);
+    core.tell(|| JobEvent::Started { job: Arc::clone(&run.job), attempt: run.attempt, waited });
+    let span = span(&core, &run);
+    let guard = Guard { core, number, run, handler, began: Instant::now(), slot: Some(slot) };
+    attempt(guard).instrument(span).await;
+}
+
+async fn attempt(guard: Guard) {
+    let work = guard.handler.run(Arc::clone(&guard.core.codec), Arc::clone(&guard.run));
+    let settlement = drive(&guard, work).await;
+    guard.finish(settlement);
+}
+
+/// A span by the messaging conventions of OpenTelemetry (v1.44, "process").
+fn span(core: &Core, run: &RunState) -> Span {
+    let job = &run.job;
+    let span = tracing::info_span!(
+        "process",
+        otel.name = field::Empty,
+        otel.kind = "consumer",
+        otel.status_code = field::Empty,
+        messaging.system = "bedplate",
+        messaging.operation.name = "process",
+        messaging.operation.type = "process",
+        messaging.destination.name = &*job.queue,
+        messaging.message.id = %job.id,
+        job.kind = &*job.kind,
+        job.attempt = run.attempt,
+        error.type = field::Empty,
+    );
+    if !span.is_disabled() {
+        span.record("otel.name", format_args!("process {}", job.queue));
+        if let Some(propagate) = &core.propagate {
+            propagate.extract(&job.headers, &span);
+        }
+    }
+    span
+}
+
+type Work = Pin<Box<dyn Future<Output = Settlement> + Send>>;
+
+/// Lets the work go on until it ends, its time is over, or it was told to stop and its grace is over.
+async fn drive(guard: &Guard, work: Work) -> Settlement {
+    let run = &guard.run;
+    let panicked = |panic: Box<dyn std::any::Any + Send>| {
+        guard.handler.retry(run, Failure::new(FailureKind::Panicked, panic_text(&*panic)))
+    };
+    let mut work = AssertUnwindSafe(work).catch_unwind();
+    let (limit, late) = limit(run);
+    let first = {
+        let stop = std::pin::pin!(run.token.cancelled());
+        let time = std::pin::pin!(async {
+            match limit {
+                Some(limit) => sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        });
+        match select(&mut work, select(stop, time)).await {
+            Either::Left((done, _)) => Either::Left(done),
+            Either::Right((end, _)) => Either::Right(matches!(end, Either::Right(_))),
+        }
+    };
+    let over = match first {
+        Either::Left(done) => return done.unwrap_or_else(panicked),
+        Either::Right(over) => over,
+    };
+    if over {
+        run.stop(if late == FailureKind::TimedOut { Stop::TimedOut } else { Stop::DeadlineExceeded });
+    } else if let Ok(done) = timeout(guard.core.config.grace, &mut work).await {
+        return done.unwrap_or_else(panicked);
+    }
+    // What the work's destructors do must not take the worker down.
+    let dropped = std::panic::catch_unwind(AssertUnwindSafe(move || drop(work)));
+    match run.stopped() {
+        _ if dropped.is_err() => {
+            guard.handler.retry(run, Failure::new(FailureKind::Panicked, "panicked while it was stopped"))
+        }
+        Some(Stop::Cancelled(reason)) => Settlement::Cancelled(reason.clone()),
+        Some(Stop::Shutdown | Stop::LeaseLost) | None => Settlement::Returned,
+        Some(Stop::DeadlineExceeded) => {
+            Settlement::Failed(Failure::new(FailureKind::DeadlineExceeded, "the deadline was over before the work"))
+        }
+        Some(Stop::TimedOut) => {
+            let limit = run.job.timeout.unwrap_or_default();
+            guard.handler.retry(run, Failure::new(FailureKind::TimedOut, format!("did not end within {limit:?}")))
+        }
+    }
+}
+
+/// How long the attempt may take, and what it has then exceeded.
+fn limit(run: &RunState) -> (Option<Duration>, FailureKind) {
+    let left = run.job.deadline.map(|deadline| deadline.duration_since(wall_clock()).unwrap_or_default());
+    match (run.job.timeout, left) {
+        (Some(timeout), Some(left)) if left < timeout => (Some(left), FailureKind::DeadlineExceeded),
+        (Some(timeout), _) => (Some(timeout), FailureKind::TimedOut),
+        (None, left) => (left, FailureKind::DeadlineExceeded),
+    }
+}
+
+fn wall_clock() -> SystemTime {
+    #[expect(clippy::disallowed_methods, reason = "a deadline is a time of the calendar")]
+    SystemTime::now()
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked without a text".to_owned())
+}
+
+/// An attempt under way: however it ends, it leaves the list and its claim ends.
+struct Guard {
+    core: Arc<Core>,
+    number: u64,
+    run: Arc<RunState>,
+    handler: Arc<dyn Handler>,
+    began: Instant,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Guard {
+    fn finish(mut self, settlement: Settlement) {
+        self.leave(settlement);
+    }
+
+    fn leave(&mut self, settlement: Settlement) {
+        let Some(slot) = self.slot.take() else { return };
+        let ran = self.began.elapsed();
+        self.core.counters.run.record(ran);
+        let outcome = outcome(&settlement, &self.run);
+        if let AttemptEnd::Retried { kind, .. } | AttemptEnd::Failed { kind } = &outcome {
+            let span = Span::current();
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", kind.as_str());
+            tracing::debug!(job.id = %self.run.job.id, job.kind = %self.run.job.kind, attempt = self.run.attempt, kind = kind.as_str(), "an attempt failed");
+        }
+        let end = End::new(self.run.lease, settlement);
+        self.core.leave(self.number, Ack { run: Arc::clone(&self.run), end, outcome, ran });
+        drop(slot);
+    }
+}
+
+impl Drop for Guard {
+    /// The runtime ended, or dropped the work, before it did: it goes back.
+    fn drop(&mut self) {
+        self.leave(Settlement::Returned);
+    }
+}
+
+fn outcome(settlement: &Settlement, run: &RunState) -> AttemptEnd {
+    match settlement {
+        Settlement::Completed(_) => AttemptEnd::Completed,
+        Settlement::Retry { failure, .. } if run.attempt().is_last() => AttemptEnd::Failed { kind: failure.kind },
+        Settlement::Retry { failure, after } => AttemptEnd::Retried { kind: failure.kind, after: *after },
+        Settlement::Failed(failure) => AttemptEnd::Failed { kind: failure.kind },
+        Settlement::Cancelled(_) => AttemptEnd::Cancelled,
+        Settlement::Snoozed(after) => AttemptEnd::Snoozed { after: *after },
+        Settlement::Returned => AttemptEnd::Returned,
+    }
+}

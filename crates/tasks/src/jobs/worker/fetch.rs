@@ -1,0 +1,101 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::job::RunState;
+use crate::jobs::core::{Ack, Core, MOST_UNSETTLED, Run, outage_delays};
+use crate::jobs::event::AttemptEnd;
+use crate::jobs::worker::execute::execute;
+use crate::jobs::worker::handler::Handlers;
+use crate::store::{Claim, ClaimRequest, End, QueueClaim, Settlement};
+
+/// What a worker begins jobs with.
+pub(crate) struct Hands {
+    pub(crate) handlers: Handlers,
+    pub(crate) queues: Vec<QueueClaim>,
+    /// Where the work runs.
+    pub(crate) runtime: Handle,
+}
+
+impl Hands {
+    pub(crate) fn request(&self, core: &Core, most: usize) -> ClaimRequest {
+        let kinds = self.handlers.keys().map(|kind| Cow::Borrowed(*kind));
+        ClaimRequest::new(Arc::clone(&core.worker.id), kinds, most, core.config.lease).queues(self.queues.clone())
+    }
+}
+
+/// Claims as many jobs as hands are free, and begins them.
+pub(crate) async fn fetch(core: Arc<Core>, hands: Hands) {
+    let mut request = hands.request(&core, 0).wait(core.config.poll);
+    let mut trouble = outage_delays();
+    loop {
+        let Some(mut free) = free_slots(&core).await else { return };
+        request.most = free.num_permits();
+        let claimed = Instant::now();
+        // Never dropped: a claim whose answer nobody hears costs its jobs an attempt.
+        let answer = core.store.claim(&request).await;
+        core.note(&answer);
+        match answer {
+            Ok(claims) => {
+                trouble = outage_delays();
+                for claim in claims {
+                    match free.split(1) {
+                        Some(slot) => begin(&core, &hands, claim, claimed, slot),
+                        None => give_back(&core, &hands, &claim),
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no jobs could be claimed");
+                core.pause(trouble.next().unwrap_or(Duration::from_secs(1))).await;
+            }
+        }
+    }
+}
+
+/// Waits for a free hand and takes all there are; `None` once no job is to begin any more.
+async fn free_slots(core: &Arc<Core>) -> Option<OwnedSemaphorePermit> {
+    loop {
+        let settled = core.settled.notified();
+        if core.unsettled.load(Ordering::Relaxed) < MOST_UNSETTLED {
+            break;
+        }
+        // Counted before it rings, and looked at again now and then should a ring be missed.
+        drop(tokio::time::timeout(Duration::from_millis(100), settled).await);
+        if core.stopping.is_cancelled() {
+            return None;
+        }
+    }
+    let first = core.stopping.run_until_cancelled(Arc::clone(&core.slots).acquire_owned()).await?;
+    let mut slots = first.ok()?;
+    let more = u32::try_from(core.slots.available_permits()).unwrap_or(0);
+    if more > 0
+        && let Ok(more) = Arc::clone(&core.slots).try_acquire_many_owned(more)
+    {
+        slots.merge(more);
+    }
+    Some(slots)
+}
+
+fn begin(core: &Arc<Core>, hands: &Hands, claim: Claim, claimed: Instant, slot: OwnedSemaphorePermit) {
+    let handler = hands.handlers.get(&*claim.job.kind).map(Arc::clone);
+    let (Some(handler), false) = (handler, core.stopping.is_cancelled()) else {
+        return give_back(core, hands, &claim);
+    };
+    let state = Arc::new(RunState::new(&claim, Arc::clone(&core.blocking), hands.runtime.clone()));
+    let number = core.enter(Run { state: Arc::clone(&state), claimed, told: None });
+    let work = execute(Arc::clone(core), handler, state, number, claim.waited, slot);
+    // Detached on purpose: what it leaves behind, also when the runtime drops it, is in `runs`.
+    drop(hands.runtime.spawn(work));
+}
+
+fn give_back(core: &Core, hands: &Hands, claim: &Claim) {
+    let run = Arc::new(RunState::new(claim, Arc::clone(&core.blocking), hands.runtime.clone()));
+    let end = End::new(claim.lease, Settlement::Returned);
+    core.settle_only(Ack { run, end, outcome: AttemptEnd::Returned, ran: Duration::ZERO });
+}

@@ -1,0 +1,18 @@
+//! The loops of a worker: fetch, execute, settle, beat, sweep, listen.
+
+mod beat;
+mod engine;
+mod execute;
+mod fetch;
+mod handler;
+mod listen;
+mod settle;
+mod sweep;
+
+pub(crate) use beat::beat;
+pub(crate) use engine::Engine;
+pub(crate) use fetch::{Hands, fetch};
+pub(crate) use handler::{Handler, HandlerOf, Handlers, States};
+pub(crate) use listen::listen;
+pub(crate) use settle::settle;
+pub(crate) use sweep::sweep;

@@ -1,0 +1,141 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, timeout_at};
+
+use crate::jobs::core::{Ack, Core, chain, outage_delays};
+use crate::jobs::event::JobEvent;
+use crate::jobs::stats::count;
+use crate::store::{End, Failure, FailureKind, Settled, Settlement, StoreError};
+
+/// At most so many ends go to the store together.
+const BATCH: usize = 512;
+
+/// Takes the ends of attempts to the store, many at a time, and keeps them until it has taken them.
+pub(crate) async fn settle(core: Arc<Core>, mut acks: UnboundedReceiver<Ack>) {
+    let mut batch = Vec::new();
+    loop {
+        let received = core.stopped.run_until_cancelled(acks.recv_many(&mut batch, BATCH)).await;
+        match received {
+            Some(0) => return,
+            Some(_) => gather(&core, &mut acks, &mut batch).await,
+            None => {
+                // The last word: what is there is said once more, without patience.
+                acks.close();
+                while let Ok(ack) = acks.try_recv() {
+                    batch.push(ack);
+                }
+                if !batch.is_empty() {
+                    hand_over(&core, &mut batch).await;
+                }
+                return;
+            }
+        }
+        hand_over(&core, &mut batch).await;
+    }
+}
+
+/// Waits a little for more while other attempts run: a durable store writes a hundred as fast as one.
+async fn gather(core: &Core, acks: &mut UnboundedReceiver<Ack>, batch: &mut Vec<Ack>) {
+    if core.config.linger.is_zero() || !core.store.capabilities().durable {
+        return;
+    }
+    let until = Instant::now() + core.config.linger;
+    while batch.len() < BATCH && core.running() > 0 && !core.stopping.is_cancelled() {
+        match timeout_at(until, acks.recv_many(batch, BATCH - batch.len())).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+async fn hand_over(core: &Core, batch: &mut Vec<Ack>) {
+    let ends: Vec<End> = batch.iter().map(|ack| ack.end.clone()).collect();
+    let (answer, tries) = say(core, &ends).await;
+    match answer {
+        Ok(answers) => {
+            for (ack, answer) in batch.drain(..).zip(answers) {
+                note(core, &ack, answer, tries);
+            }
+        }
+        Err(error) if batch.len() > 1 && !error.is_transient() => {
+            // One of them is not what the store can take: the others must not suffer for it.
+            for ack in batch.drain(..) {
+                one(core, ack).await;
+            }
+        }
+        Err(error) => {
+            for ack in batch.drain(..) {
+                refused(core, ack, &error).await;
+            }
+        }
+    }
+}
+
+/// Says it until the store has heard; returns how many times it took.
+async fn say(core: &Core, ends: &[End]) -> (Result<Vec<Settled>, StoreError>, u32) {
+    let mut delays = outage_delays();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let answer = core.store.settle(ends).await;
+        core.note(&answer);
+        match answer {
+            Err(error) if error.is_transient() && !core.stopped.is_cancelled() => {
+                tracing::debug!(%error, ends = ends.len(), "ends of jobs are kept and said again");
+                core.counters.settle_retries.fetch_add(u64::try_from(ends.len()).unwrap_or(0), Ordering::Relaxed);
+                core.pause(delays.next().unwrap_or(Duration::from_secs(1))).await;
+            }
+            answer => return (answer, tries),
+        }
+    }
+}
+
+async fn one(core: &Core, ack: Ack) {
+    let (answer, tries) = say(core, std::slice::from_ref(&ack.end)).await;
+    match answer.map(|answers| answers.first().copied()) {
+        Ok(answer) => note(core, &ack, answer.unwrap_or(Settled::LeaseLost), tries),
+        Err(error) => refused(core, ack, &error).await,
+    }
+}
+
+/// The store will never take this end: the job is to fail rather than to run again and again.
+async fn refused(core: &Core, mut ack: Ack, error: &StoreError) {
+    let text = chain(error);
+    let failure = Failure::new(FailureKind::Error, format!("the store refused how it ended: {text}"));
+    ack.end.settlement = Settlement::Failed(failure);
+    let (answer, tries) = say(core, std::slice::from_ref(&ack.end)).await;
+    match answer.map(|answers| answers.first().copied()) {
+        Ok(answer) => note(core, &ack, answer.unwrap_or(Settled::LeaseLost), tries),
+        Err(_) => {
+            core.unsettled.fetch_sub(1, Ordering::Relaxed);
+            count(&core.counters.settle_lost);
+            tracing::error!(job.id = %ack.run.job.id, job.kind = %ack.run.job.kind, error = %text, "the end of a job is lost; its lease will end");
+        }
+    }
+}
+
+fn note(core: &Core, ack: &Ack, answer: Settled, tries: u32) {
+    core.unsettled.fetch_sub(1, Ordering::Relaxed);
+    core.settled.notify_one();
+    let (job, attempt) = (&ack.run.job, ack.run.attempt);
+    match answer {
+        Settled::Accepted => {
+            core.counters.ended(&ack.outcome);
+            core.tell(|| {
+                let (job, end) = (Arc::clone(job), ack.outcome.clone());
+                JobEvent::Ended { job, attempt, ran: ack.ran, end }
+            });
+        }
+        // Said before and heard, though the answer did not come back; or truly lost. The store knows.
+        Settled::LeaseLost if tries > 1 => {}
+        Settled::LeaseLost => {
+            count(&core.counters.leases_lost);
+            tracing::warn!(job.id = %job.id, job.kind = %job.kind, attempt, "the end of an attempt was refused, its lease was lost");
+            core.tell(|| JobEvent::LeaseLost { job: Arc::clone(job), attempt });
+        }
+    }
+    core.waiters.wake(job.id);
+}
