@@ -33,6 +33,8 @@ pub struct JobsBuilder {
     queues: Vec<QueueOptions>,
     #[cfg(feature = "cron")]
     crons: Vec<Entry>,
+    #[cfg(feature = "cron")]
+    wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
 
 impl JobsBuilder {
@@ -50,6 +52,8 @@ impl JobsBuilder {
             queues: Vec::new(),
             #[cfg(feature = "cron")]
             crons: Vec::new(),
+            #[cfg(feature = "cron")]
+            wall_clock: Arc::new(wall_clock),
         }
     }
 
@@ -133,6 +137,13 @@ impl JobsBuilder {
         self
     }
 
+    /// Tells schedules the time by this instead of the system's clock.
+    #[cfg(feature = "cron")]
+    pub fn wall_clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.wall_clock = Arc::new(clock);
+        self
+    }
+
     /// Starts the runtime on the present tokio runtime, where the work runs.
     ///
     /// # Errors
@@ -143,7 +154,7 @@ impl JobsBuilder {
         let durable = self.store.capabilities().durable;
         let engine = if durable { Engine::thread()? } else { Engine::ambient(hands.runtime.clone()) };
         #[cfg(feature = "cron")]
-        let crons = std::mem::take(&mut self.crons);
+        let (crons, clock) = (self.schedules()?, Arc::clone(&self.wall_clock));
         let mut acks = None;
         let core = Arc::new(Core::new(self.parts(), |receiver| {
             acks = Some(receiver);
@@ -160,7 +171,7 @@ impl JobsBuilder {
         }
         #[cfg(feature = "cron")]
         for entry in crons {
-            engine.run(crate::jobs::cron::tick(Arc::clone(&core), entry));
+            engine.run(crate::jobs::cron::tick(Arc::clone(&core), entry, Arc::clone(&clock)));
         }
         Ok(Jobs::new(core, Some(engine)))
     }
@@ -199,6 +210,16 @@ impl JobsBuilder {
         Ok(Hands { handlers, queues, runtime })
     }
 
+    #[cfg(feature = "cron")]
+    fn schedules(&mut self) -> Result<Vec<Entry>, StartError> {
+        let mut names = std::collections::HashSet::new();
+        let crons = std::mem::take(&mut self.crons);
+        match crons.iter().find(|entry| !names.insert(entry.name().to_owned())) {
+            Some(twice) => Err(StartError::DuplicateSchedule { name: twice.name().to_owned() }),
+            None => Ok(crons),
+        }
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         self.config.validate()?;
         for queue in &self.queues {
@@ -217,12 +238,15 @@ impl JobsBuilder {
     }
 
     fn parts(self) -> Parts {
-        #[expect(clippy::disallowed_methods, reason = "tells people since when a worker works")]
-        let now = SystemTime::now();
         let name = self.name.unwrap_or_else(|| TaskId::generate().to_string().into());
-        let worker = WorkerInfo::new(name, host(), self.config.workers, now);
+        let worker = WorkerInfo::new(name, host(), self.config.workers, wall_clock());
         Parts { store: self.store, codec: self.codec, propagate: self.propagate, config: self.config, worker }
     }
+}
+
+fn wall_clock() -> SystemTime {
+    #[expect(clippy::disallowed_methods, reason = "schedules follow the calendar, and people read since when one works")]
+    SystemTime::now()
 }
 
 /// The host's name where the system tells it in a file.

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::config::ConfigError;
 use crate::id::TaskId;
 use crate::job::CodecError;
@@ -30,7 +32,7 @@ pub enum EnqueueError {
     #[error("arguments of {kind} cannot be sealed")]
     Codec {
         /// The kind.
-        kind: &'static str,
+        kind: Cow<'static, str>,
         /// Why.
         #[source]
         source: CodecError,
@@ -95,6 +97,12 @@ pub enum StartError {
         kind: &'static str,
         /// What it needs.
         state: &'static str,
+    },
+    /// Two schedules have the same name.
+    #[error("schedule {name} is given twice")]
+    DuplicateSchedule {
+        /// The name.
+        name: String,
     },
     /// There is no tokio runtime to run on.
     #[error("no tokio runtime, expected to be called within one")]

@@ -133,8 +133,14 @@ impl<J: Job> Submit<J> {
         let Self { core, prepared, .. } = self;
         let mut job = prepared?;
         inject(&core, &mut job);
-        seal_payload(&*core.codec, &mut job).map_err(|source| EnqueueError::Codec { kind: J::KIND, source })?;
+        seal(&core, &mut job)?;
         Ok(job)
+    }
+
+    /// The job as data before it is sealed.
+    #[cfg(feature = "cron")]
+    pub(crate) fn prepare_plain(self) -> Result<NewJob, EnqueueError> {
+        self.prepared
     }
 
     async fn send(self) -> Result<JobHandle<J>, EnqueueError> {
@@ -153,6 +159,11 @@ impl<J: Job> IntoFuture for Submit<J> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.send())
     }
+}
+
+/// Seals the arguments of a job that is otherwise complete.
+pub(crate) fn seal(core: &Core, job: &mut NewJob) -> Result<(), EnqueueError> {
+    seal_payload(&*core.codec, job).map_err(|source| EnqueueError::Codec { kind: job.kind.clone(), source })
 }
 
 fn prepare<J: Job>(arguments: &J) -> Result<NewJob, EnqueueError> {

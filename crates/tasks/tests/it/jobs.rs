@@ -97,7 +97,7 @@ impl Job for Probe {
                 Ok("finished".into())
             }
             Do::Block(time) => {
-                let (inner, until) = (cx.clone(), std::time::Duration::from(time));
+                let (inner, until) = (cx.clone(), time);
                 cx.blocking(move || {
                     let (_, never) = std::sync::mpsc::channel::<()>();
                     let mut left = until;
@@ -367,7 +367,7 @@ async fn kinds_without_code_are_left_and_payloads_that_are_wrong_end() {
     assert_eq!(handle.result().await.unwrap(), "plain");
     let end = async |at: usize| with.handle::<Other>(ids[at]).wait().await.unwrap();
     assert_eq!(end(0).await, Outcome::Completed("QUIET".into()));
-    for (at, says) in [(1, "version 9 is unknown"), (2, "EOF while parsing")] {
+    for (at, says) in [(1, "version 9 is unknown"), (2, "invalid type: integer `7`")] {
         match end(at).await {
             Outcome::Failed { failure, error: None } => {
                 assert_eq!(failure.kind, FailureKind::Undecodable);
@@ -418,7 +418,7 @@ async fn bad_settings_and_arguments_are_refused_by_name() {
     assert!(fails(missing).starts_with("kind probe.v1 needs a state of type"));
     let (jobs, _) = start();
     let large = jobs.submit(probe(Do::Fail("x".repeat(5_000)))).await.unwrap_err();
-    assert_eq!(large.to_string(), "arguments of probe.v1 have 5026 bytes, expected at most 5000");
+    assert_eq!(large.to_string(), "arguments of probe.v1 have 5020 bytes, expected at most 5000");
     let far = jobs.submit(probe(Do::Give(1))).delay(Duration::MAX).await.unwrap_err();
     assert!(far.to_string().contains("expected at most ten years"), "{far}");
 }
