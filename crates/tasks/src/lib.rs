@@ -3,6 +3,8 @@
 mod cell;
 mod config;
 mod context;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod error;
 mod handle;
 mod id;
@@ -21,6 +23,8 @@ pub mod testing;
 
 pub use config::{ConfigError, PoolBuilder, PoolConfig};
 pub use context::{Cancelled, TaskContext};
+#[cfg(feature = "encryption")]
+pub use encryption::{Keyring, KeyringError};
 pub use error::{SubmitError, TaskError};
 pub use handle::TaskHandle;
 pub use id::TaskId;
@@ -28,12 +32,12 @@ pub use job::{
     Attempt, Codec, CodecError, Decision, Job, JobContext, JobError, JobOptions, JsonCodec, Outcome, Stop, Stopped,
     UpgradeError,
 };
-#[cfg(feature = "cron")]
-pub use jobs::{CronError, CronSchedule, Missed, Overlap};
 pub use jobs::{
     AttemptEnd, Batch, BatchHandle, BatchProgress, Drain, DrainReport, EnqueueError, JobEvent, JobHandle, JobStatus,
     Jobs, JobsBuilder, JobsConfig, JobsStats, Latency, Propagate, QueueOptions, StartError, Submit, WaitError,
 };
+#[cfg(feature = "cron")]
+pub use jobs::{CronError, CronSchedule, Missed, Overlap};
 pub use observer::{Observer, TaskEvent};
 pub use pool::TaskPool;
 pub use progress::Progress;

@@ -56,19 +56,19 @@ pub enum JobError<E> {
 }
 
 /// Reads how a job of this kind ended; `None` while it has not.
-pub(crate) fn outcome<J: Job>(record: &JobRecord) -> Option<Result<Outcome<J::Output, J::Error>, serde_json::Error>> {
-    match record.state {
-        JobState::Pending | JobState::Running => None,
+pub(crate) fn outcome<J: Job>(record: &JobRecord) -> serde_json::Result<Option<Outcome<J::Output, J::Error>>> {
+    Ok(Some(match record.state {
+        JobState::Pending | JobState::Running => return Ok(None),
         JobState::Completed => {
             let output = record.output.as_deref().unwrap_or(b"null");
-            Some(serde_json::from_slice(output).map(Outcome::Completed))
+            Outcome::Completed(serde_json::from_slice(output)?)
         }
         JobState::Failed => {
             let unknown = || Failure::new(FailureKind::Error, "the store does not say how");
             let failure = record.failure.clone().unwrap_or_else(unknown);
             let error = failure.error.as_deref().and_then(|json| serde_json::from_slice(json).ok());
-            Some(Ok(Outcome::Failed { failure, error }))
+            Outcome::Failed { failure, error }
         }
-        JobState::Cancelled => Some(Ok(Outcome::Cancelled(record.cancel.clone().unwrap_or_default()))),
-    }
+        JobState::Cancelled => Outcome::Cancelled(record.cancel.clone().unwrap_or_default()),
+    }))
 }

@@ -160,7 +160,8 @@ impl BatchHandle {
         let unfinished: HashSet<TaskId> = self.ids.iter().copied().collect();
         // Jobs that are in the set twice count twice.
         let twice = self.ids.len() - unfinished.len();
-        let begin = (Arc::clone(&self.core), unfinished, BatchProgress { total: progress.total - twice, ..progress }, None);
+        let begin =
+            (Arc::clone(&self.core), unfinished, BatchProgress { total: progress.total - twice, ..progress }, None);
         unfold(begin, |(core, mut unfinished, mut progress, mut told)| async move {
             loop {
                 for id in unfinished.clone() {

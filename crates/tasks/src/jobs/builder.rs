@@ -95,7 +95,7 @@ impl JobsBuilder {
 
     /// Works on jobs of this kind; those of other kinds are left to other workers.
     pub fn register<J: Job>(mut self) -> Self {
-        self.kinds.push((J::KIND, Box::new(|states: &States| HandlerOf::<J>::new(states))));
+        self.kinds.push((J::KIND, Box::new(|states: &States| HandlerOf::<J>::with(states))));
         self
     }
 
@@ -155,17 +155,12 @@ impl JobsBuilder {
         let engine = if durable { Engine::thread()? } else { Engine::ambient(hands.runtime.clone()) };
         #[cfg(feature = "cron")]
         let (crons, clock) = (self.schedules()?, Arc::clone(&self.wall_clock));
-        let mut acks = None;
-        let core = Arc::new(Core::new(self.parts(), |receiver| {
-            acks = Some(receiver);
-            None
-        }));
+        let (core, acks) = Core::new(self.parts());
+        let core = Arc::new(core);
         engine.run(listen(Arc::clone(&core), core.store.signals()));
         engine.run(sweep(Arc::clone(&core)));
         engine.run(beat(Arc::clone(&core)));
-        if let Some(acks) = acks {
-            engine.run(settle(Arc::clone(&core), acks));
-        }
+        engine.run(settle(Arc::clone(&core), acks));
         if core.config.workers > 0 && !hands.handlers.is_empty() {
             engine.run(fetch(Arc::clone(&core), hands));
         }
@@ -176,15 +171,29 @@ impl JobsBuilder {
         Ok(Jobs::new(core, Some(engine)))
     }
 
-    /// Starts a runtime without loops: jobs run when [`Jobs::run_due`] is called, or with `inline` also whenever one is
-    /// submitted. Schedules do not tick.
+    /// Starts a runtime without loops, for tests: jobs run when [`Jobs::run_due`] is called, and schedules do not tick.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
     #[cfg(feature = "testing")]
-    pub(crate) fn start_manual(mut self, inline: bool) -> Result<Jobs, StartError> {
+    pub fn start_manual(self) -> Result<Jobs, StartError> {
+        self.start_without_loops(false)
+    }
+
+    /// Starts a runtime without loops, for tests: each submission runs what is due before it returns.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    #[cfg(feature = "testing")]
+    pub fn start_inline(self) -> Result<Jobs, StartError> {
+        self.start_without_loops(true)
+    }
+
+    #[cfg(feature = "testing")]
+    fn start_without_loops(mut self, inline: bool) -> Result<Jobs, StartError> {
         let hands = self.hands()?;
-        let core = Core::new(self.parts(), |acks| {
-            let hands = tokio::sync::Mutex::new((hands, acks));
-            Some(crate::jobs::core::Manual { inline, hands })
-        });
+        let (mut core, acks) = Core::new(self.parts());
+        core.manual = Some(crate::jobs::core::Manual { inline, hands: tokio::sync::Mutex::new((hands, acks)) });
         Ok(Jobs::new(Arc::new(core), None))
     }
 
@@ -245,7 +254,10 @@ impl JobsBuilder {
 }
 
 fn wall_clock() -> SystemTime {
-    #[expect(clippy::disallowed_methods, reason = "schedules follow the calendar, and people read since when one works")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "schedules follow the calendar, and people read since when one works"
+    )]
     SystemTime::now()
 }
 

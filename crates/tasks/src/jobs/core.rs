@@ -18,6 +18,7 @@ use crate::jobs::event::{AttemptEnd, JobEvent};
 use crate::jobs::propagate::Propagate;
 use crate::jobs::stats::{Counters, count};
 use crate::jobs::waiters::Waiters;
+#[cfg(feature = "testing")]
 use crate::jobs::worker::Hands;
 use crate::store::{End, Store, StoreError, WorkerInfo};
 
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     /// No call of the store is made any more.
     pub(crate) stopped: CancellationToken,
     /// What a test drives by itself.
+    #[cfg(feature = "testing")]
     pub(crate) manual: Option<Manual>,
     up: AtomicBool,
     down_since: Mutex<Option<Instant>>,
@@ -72,6 +74,7 @@ pub(crate) struct Run {
     pub(crate) told: Option<(Instant, bool)>,
 }
 
+#[cfg(feature = "testing")]
 /// A runtime without loops: a test says when jobs run.
 pub(crate) struct Manual {
     /// Whether each submission runs what is due.
@@ -95,11 +98,12 @@ const EVENTS: usize = 4_096;
 pub(crate) const MOST_UNSETTLED: u64 = 4_096;
 
 impl Core {
-    pub(crate) fn new(parts: Parts, manual: impl FnOnce(mpsc::UnboundedReceiver<Ack>) -> Option<Manual>) -> Self {
+    /// Puts the parts together; what is to be settled comes out of the channel.
+    pub(crate) fn new(parts: Parts) -> (Self, mpsc::UnboundedReceiver<Ack>) {
         let Parts { store, codec, propagate, config, worker } = parts;
         let (settle, acks) = mpsc::unbounded_channel();
         let permits = |number: u32| Arc::new(Semaphore::new(usize::try_from(number).unwrap_or(1)));
-        Self {
+        let core = Self {
             slots: permits(config.workers),
             blocking: permits(config.blocking_threads),
             store,
@@ -118,10 +122,12 @@ impl Core {
             beat_now: Notify::new(),
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
-            manual: manual(acks),
+            #[cfg(feature = "testing")]
+            manual: None,
             up: AtomicBool::new(true),
             down_since: Mutex::default(),
-        }
+        };
+        (core, acks)
     }
 
     pub(crate) fn tell(&self, event: impl FnOnce() -> JobEvent) {

@@ -82,9 +82,8 @@ impl<J: Job> JobHandle<J> {
     pub async fn wait(&self) -> Result<Outcome<J::Output, J::Error>, WaitError> {
         let record = wait_for_end(&self.core, self.id).await?;
         match outcome::<J>(&record) {
-            Some(Ok(outcome)) => Ok(outcome),
-            Some(Err(source)) => Err(WaitError::Undecodable { id: self.id, source }),
-            None => Err(WaitError::Expired(self.id)),
+            Ok(outcome) => outcome.ok_or(WaitError::Expired(self.id)),
+            Err(source) => Err(WaitError::Undecodable { id: self.id, source }),
         }
     }
 

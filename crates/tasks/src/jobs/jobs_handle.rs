@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout};
 
 use crate::id::TaskId;
-use crate::job::{Job, Stop};
+use crate::job::{Codec, Job, Stop};
 use crate::jobs::batch::Batch;
 use crate::jobs::builder::JobsBuilder;
 use crate::jobs::core::Core;
@@ -56,12 +56,12 @@ impl Jobs {
     /// # Examples
     /// See [`Job`].
     pub fn submit<J: Job>(&self, job: J) -> Submit<J> {
-        Submit::new(&self.core, &job, true)
+        Submit::new(&self.core, job, true)
     }
 
     /// Submits a job; awaited it is in the store, or refused if there is no room.
     pub fn try_submit<J: Job>(&self, job: J) -> Submit<J> {
-        Submit::new(&self.core, &job, false)
+        Submit::new(&self.core, job, false)
     }
 
     /// Submits many jobs at once, all or none; far faster than one by one.
@@ -165,9 +165,23 @@ impl Jobs {
         self.core.store.capabilities()
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn codec(&self) -> &dyn Codec {
+        &*self.core.codec
+    }
+
     /// Returns the store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.core.store
+    }
+
+    /// Runs what is due, one job after another, until nothing is; returns how many attempts that were.
+    ///
+    /// For a runtime that was started by [`JobsBuilder::start_manual`]; one with loops runs jobs by itself, and this
+    /// does nothing.
+    #[cfg(feature = "testing")]
+    pub async fn run_due(&self) -> usize {
+        crate::jobs::worker::run_due(&self.core).await
     }
 
     /// Stops working: begins no more jobs, lets those that run come to their end, tells the rest to stop when the soft

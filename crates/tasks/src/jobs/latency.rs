@@ -111,7 +111,7 @@ mod tests {
                 recorder.record(Duration::from_micros(*one));
             }
             let found = recorder.snapshot();
-            let mut sorted = micros.clone();
+            let mut sorted = micros;
             sorted.sort_unstable();
             prop_assert_eq!(found.count, sorted.len() as u64);
             prop_assert_eq!(found.sum, Duration::from_micros(sorted.iter().sum()));

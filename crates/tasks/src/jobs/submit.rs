@@ -15,9 +15,7 @@ use crate::jobs::event::JobEvent;
 use crate::jobs::handle::JobHandle;
 use crate::jobs::stats::count;
 use crate::queue::Priority;
-use crate::store::{
-    BatchId, Enqueued, KeyLimit, NewJob, OnDependencyFailure, Retention, Start, StoreError, Unique,
-};
+use crate::store::{BatchId, Enqueued, KeyLimit, NewJob, OnDependencyFailure, Retention, Start, StoreError, Unique};
 
 /// A job on its way to the store; awaited it is there.
 ///
@@ -32,7 +30,7 @@ pub struct Submit<J: Job> {
 }
 
 impl<J: Job> Submit<J> {
-    pub(crate) fn new(core: &Arc<Core>, job: &J, wait_for_room: bool) -> Self {
+    pub(crate) fn new(core: &Arc<Core>, job: J, wait_for_room: bool) -> Self {
         let prepared = prepare(job);
         Self { core: Arc::clone(core), prepared, wait_for_room, kind: std::marker::PhantomData }
     }
@@ -166,9 +164,9 @@ pub(crate) fn seal(core: &Core, job: &mut NewJob) -> Result<(), EnqueueError> {
     seal_payload(&*core.codec, job).map_err(|source| EnqueueError::Codec { kind: job.kind.clone(), source })
 }
 
-fn prepare<J: Job>(arguments: &J) -> Result<NewJob, EnqueueError> {
+fn prepare<J: Job>(arguments: J) -> Result<NewJob, EnqueueError> {
     let (kind, options) = (J::KIND, J::options());
-    let json = encode_json(arguments).map_err(|source| EnqueueError::Arguments { kind, source })?;
+    let json = encode_json(&arguments).map_err(|source| EnqueueError::Arguments { kind, source })?;
     if json.len() > options.max_payload {
         return Err(EnqueueError::TooLarge { kind, size: json.len(), most: options.max_payload });
     }
@@ -185,6 +183,7 @@ fn prepare<J: Job>(arguments: &J) -> Result<NewJob, EnqueueError> {
     job.timeout = options.timeout;
     job.retention = options.retention;
     job.limit = arguments.limit();
+    drop(arguments);
     job.unique = unique;
     Ok(job)
 }
@@ -213,7 +212,7 @@ fn inject(core: &Core, job: &mut NewJob) {
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(20);
 
 /// Takes jobs to the store, waiting for room if that is wanted.
-pub(crate) async fn enqueue(core: &Core, jobs: Vec<NewJob>, wait: bool) -> Result<Vec<Enqueued>, EnqueueError> {
+pub(crate) async fn enqueue(core: &Arc<Core>, jobs: Vec<NewJob>, wait: bool) -> Result<Vec<Enqueued>, EnqueueError> {
     loop {
         if core.stopped.is_cancelled() {
             return Err(EnqueueError::Closed);
@@ -221,7 +220,15 @@ pub(crate) async fn enqueue(core: &Core, jobs: Vec<NewJob>, wait: bool) -> Resul
         match core.store.enqueue(jobs.clone()).await {
             // A list that is longer than the store is large would wait for ever.
             Err(StoreError::Full { capacity }) if wait && jobs.len() <= capacity => core.pause(LOOK_FOR_ROOM).await,
-            answer => return finish(core, &jobs, answer),
+            answer => {
+                let answers = finish(core, &jobs, answer)?;
+                #[cfg(feature = "testing")]
+                if core.manual.as_ref().is_some_and(|manual| manual.inline) {
+                    // A job that submits would otherwise be a future within itself.
+                    Box::pin(crate::jobs::worker::run_due(core)).await;
+                }
+                return Ok(answers);
+            }
         }
     }
 }
@@ -238,11 +245,7 @@ fn finish(
         if answer.is_duplicate() {
             core.counters.duplicates.fetch_add(1, Ordering::Relaxed);
         }
-        core.tell(|| JobEvent::Submitted {
-            id: answer.id(),
-            kind: job.kind.clone(),
-            duplicate: answer.is_duplicate(),
-        });
+        core.tell(|| JobEvent::Submitted { id: answer.id(), kind: job.kind.clone(), duplicate: answer.is_duplicate() });
     }
     Ok(answers)
 }

@@ -84,7 +84,6 @@ impl Job for Probe {
             Do::Give(number) => Ok(number.to_string()),
             Do::Fail(text) => Err(ProbeError(text)),
             Do::FailTimes(times) if cx.attempt().number <= times => Err(ProbeError("not yet".into())),
-            Do::FailTimes(_) => Ok(cx.attempt().number.to_string()),
             Do::Panic => panic!("a bug"),
             Do::Sleep(time) => {
                 sleep(time).await;
@@ -112,7 +111,7 @@ impl Job for Probe {
             }
             Do::Huge(bytes) => Ok("x".repeat(bytes)),
             Do::Snooze if start == 1 => Err(ProbeError("busy".into())),
-            Do::Snooze => Ok(cx.attempt().number.to_string()),
+            Do::FailTimes(_) | Do::Snooze => Ok(cx.attempt().number.to_string()),
             Do::Report => {
                 for percent in [10, 50, 100] {
                     cx.progress(&percent);
@@ -239,7 +238,8 @@ async fn cancel_tells_the_job_then_drops_it() {
 #[tokio::test(start_paused = true)]
 async fn no_more_run_than_there_are_workers_and_the_urgent_go_first() {
     let seen = Seen::default();
-    let jobs = Jobs::builder(MemoryStore::default()).workers(2).state(seen.clone()).register::<Probe>().start().unwrap();
+    let jobs =
+        Jobs::builder(MemoryStore::default()).workers(2).state(seen.clone()).register::<Probe>().start().unwrap();
     let mut handles = jobs.submit_many((0..6).map(|_| probe(Do::Sleep(Duration::from_secs(10))))).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(seen.starts.load(Ordering::SeqCst), 2);

@@ -27,7 +27,7 @@ impl Entry {
         schedule: CronSchedule,
         job: impl Fn() -> J + Send + Sync + 'static,
     ) -> Self {
-        let make = Box::new(move |core: &Arc<Core>| Submit::new(core, &job(), true).prepare_plain());
+        let make = Box::new(move |core: &Arc<Core>| Submit::new(core, job(), true).prepare_plain());
         Self { name, schedule, make }
     }
 

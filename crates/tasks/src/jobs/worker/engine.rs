@@ -27,7 +27,8 @@ impl Engine {
 
     /// Starts a thread with a runtime.
     pub(crate) fn thread() -> Result<Self, StartError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(StartError::Thread)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(StartError::Thread)?;
         let (handle, end) = (runtime.handle().clone(), CancellationToken::new());
         let over = end.clone();
         let thread = std::thread::Builder::new()

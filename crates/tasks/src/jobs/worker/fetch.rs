@@ -45,7 +45,7 @@ pub(crate) async fn fetch(core: Arc<Core>, hands: Hands) {
                 trouble = outage_delays();
                 for claim in claims {
                     match free.split(1) {
-                        Some(slot) => begin(&core, &hands, claim, claimed, slot),
+                        Some(slot) => begin(&core, &hands, &claim, claimed, slot),
                         None => give_back(&core, &hands, &claim),
                     }
                 }
@@ -82,12 +82,12 @@ async fn free_slots(core: &Arc<Core>) -> Option<OwnedSemaphorePermit> {
     Some(slots)
 }
 
-fn begin(core: &Arc<Core>, hands: &Hands, claim: Claim, claimed: Instant, slot: OwnedSemaphorePermit) {
+fn begin(core: &Arc<Core>, hands: &Hands, claim: &Claim, claimed: Instant, slot: OwnedSemaphorePermit) {
     let handler = hands.handlers.get(&*claim.job.kind).map(Arc::clone);
     let (Some(handler), false) = (handler, core.stopping.is_cancelled()) else {
-        return give_back(core, hands, &claim);
+        return give_back(core, hands, claim);
     };
-    let state = Arc::new(RunState::new(&claim, Arc::clone(&core.blocking), hands.runtime.clone()));
+    let state = Arc::new(RunState::new(claim, Arc::clone(&core.blocking), hands.runtime.clone()));
     let number = core.enter(Run { state: Arc::clone(&state), claimed, told: None });
     let work = execute(Arc::clone(core), handler, state, number, claim.waited, slot);
     // Detached on purpose: what it leaves behind, also when the runtime drops it, is in `runs`.

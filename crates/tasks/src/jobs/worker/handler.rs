@@ -34,7 +34,7 @@ pub(crate) struct HandlerOf<J: Job> {
 }
 
 impl<J: Job> HandlerOf<J> {
-    pub(crate) fn new(states: &States) -> Result<Arc<dyn Handler>, StartError> {
+    pub(crate) fn with(states: &States) -> Result<Arc<dyn Handler>, StartError> {
         let state = states.get(&TypeId::of::<J::State>()).and_then(|state| state.downcast_ref::<J::State>());
         let missing = || StartError::MissingState { kind: J::KIND, state: type_name::<J::State>() };
         let state = state.ok_or_else(missing)?.clone();

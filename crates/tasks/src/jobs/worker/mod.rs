@@ -6,6 +6,8 @@ mod execute;
 mod fetch;
 mod handler;
 mod listen;
+#[cfg(feature = "testing")]
+mod manual;
 mod settle;
 mod sweep;
 
@@ -14,5 +16,7 @@ pub(crate) use engine::Engine;
 pub(crate) use fetch::{Hands, fetch};
 pub(crate) use handler::{Handler, HandlerOf, Handlers, States};
 pub(crate) use listen::listen;
+#[cfg(feature = "testing")]
+pub(crate) use manual::run_due;
 pub(crate) use settle::settle;
 pub(crate) use sweep::sweep;

@@ -37,6 +37,16 @@ pub(crate) async fn settle(core: Arc<Core>, mut acks: UnboundedReceiver<Ack>) {
     }
 }
 
+/// Takes the ends that there are to the store.
+#[cfg(feature = "testing")]
+pub(crate) async fn settle_now(core: &Core, acks: &mut UnboundedReceiver<Ack>) {
+    let mut batch = Vec::new();
+    while let Ok(ack) = acks.try_recv() {
+        batch.push(ack);
+    }
+    hand_over(core, &mut batch).await;
+}
+
 /// Waits a little for more while other attempts run: a durable store writes a hundred as fast as one.
 async fn gather(core: &Core, acks: &mut UnboundedReceiver<Ack>, batch: &mut Vec<Ack>) {
     if core.config.linger.is_zero() || !core.store.capabilities().durable {
@@ -107,14 +117,13 @@ async fn refused(core: &Core, mut ack: Ack, error: &StoreError) {
     let failure = Failure::new(FailureKind::Error, format!("the store refused how it ended: {text}"));
     ack.end.settlement = Settlement::Failed(failure);
     let (answer, tries) = say(core, std::slice::from_ref(&ack.end)).await;
-    match answer.map(|answers| answers.first().copied()) {
-        Ok(answer) => note(core, &ack, answer.unwrap_or(Settled::LeaseLost), tries),
-        Err(_) => {
-            core.unsettled.fetch_sub(1, Ordering::Relaxed);
-            count(&core.counters.settle_lost);
-            tracing::error!(job.id = %ack.run.job.id, job.kind = %ack.run.job.kind, error = %text, "the end of a job is lost; its lease will end");
-        }
+    if let Ok(answers) = answer {
+        return note(core, &ack, answers.first().copied().unwrap_or(Settled::LeaseLost), tries);
     }
+    core.unsettled.fetch_sub(1, Ordering::Relaxed);
+    count(&core.counters.settle_lost);
+    let job = &ack.run.job;
+    tracing::error!(job.id = %job.id, job.kind = %job.kind, error = %text, "the end of a job is lost, its lease will end");
 }
 
 fn note(core: &Core, ack: &Ack, answer: Settled, tries: u32) {

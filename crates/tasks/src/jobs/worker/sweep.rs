@@ -17,7 +17,11 @@ pub(crate) async fn sweep(core: Arc<Core>) {
         match answer {
             Ok(did) if did.rescued + did.crashed > 0 => {
                 core.counters.rescued.fetch_add(did.rescued + did.crashed, Ordering::Relaxed);
-                tracing::warn!(again = did.rescued, failed = did.crashed, "jobs were taken from workers that gave no sign of life");
+                tracing::warn!(
+                    again = did.rescued,
+                    failed = did.crashed,
+                    "jobs were taken from workers that gave no sign of life"
+                );
                 core.tell(|| JobEvent::Rescued { again: did.rescued, failed: did.crashed });
             }
             Ok(_) => {}
