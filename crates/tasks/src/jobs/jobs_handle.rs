@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout};
 
 use crate::id::TaskId;
-use crate::job::{Codec, Job, Stop};
+use crate::job::{Job, Stop};
 use crate::jobs::batch::Batch;
 use crate::jobs::builder::JobsBuilder;
 use crate::jobs::core::Core;
@@ -166,7 +166,7 @@ impl Jobs {
     }
 
     #[cfg(feature = "testing")]
-    pub(crate) fn codec(&self) -> &dyn Codec {
+    pub(crate) fn codec(&self) -> &dyn crate::job::Codec {
         &*self.core.codec
     }
 

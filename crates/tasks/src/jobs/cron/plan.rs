@@ -138,6 +138,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
         /// Whatever the steps of the clock, each tick comes up once at most, and none that was passed in small steps is
         /// left out.
         #[test]

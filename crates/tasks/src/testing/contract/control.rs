@@ -1,3 +1,4 @@
+use futures_util::future::join;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -55,7 +56,7 @@ pub async fn cancel_races_completion(store: Subject) {
         let id = put(&store, job()).await;
         let claim = take(&store).await;
         let (cancelled, settled) =
-            tokio::join!(store.cancel(id, "race"), end(&store, &claim, Settlement::Completed(b"1".to_vec())));
+            join(store.cancel(id, "race"), end(&store, &claim, Settlement::Completed(b"1".to_vec()))).await;
         assert_eq!(settled, Settled::Accepted, "a request to cancel does not take the lease");
         assert!(matches!(cancelled.unwrap(), JobState::Running | JobState::Completed));
         let ended = record(&store, id).await;
@@ -98,9 +99,9 @@ pub async fn a_paused_queue_gives_nothing(store: Subject) {
     let stats = store.stats().await.unwrap();
     assert!(stats.queues.iter().any(|queue| queue.queue == "default" && queue.paused));
     let patient = request(1).wait(SOON);
-    let (claims, ()) = tokio::join!(store.claim(&patient), async {
+    let (claims, ()) = join(store.claim(&patient), async {
         sleep(100 * MS).await;
-        store.set_paused("default", false).await.unwrap();
+        store.set_paused("default", false).await.unwrap().await;
     });
     let claims = claims.unwrap();
     assert_eq!(claims[0].job.id, waiting);

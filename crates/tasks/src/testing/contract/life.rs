@@ -1,5 +1,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
+use futures_util::future::join;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
@@ -129,10 +130,11 @@ pub async fn a_time_of_the_calendar_is_kept(store: Subject) {
 pub async fn a_waiting_claim_wakes_for_a_job(store: Subject) {
     let waiting = request(1).wait(SOON * 2);
     let began = Instant::now();
-    let (claims, ()) = tokio::join!(store.claim(&waiting), async {
+    let (claims, ()) = join(store.claim(&waiting), async {
         sleep(300 * MS).await;
         put(&store, job()).await;
-    });
+    })
+    .await;
     let took = began.elapsed();
     assert_eq!(claims.unwrap().len(), 1);
     assert!(took < 1_800 * MS, "it woke after {took:?}");
