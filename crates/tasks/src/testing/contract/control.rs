@@ -101,8 +101,9 @@ pub async fn a_paused_queue_gives_nothing(store: Subject) {
     let patient = request(1).wait(SOON);
     let (claims, ()) = join(store.claim(&patient), async {
         sleep(100 * MS).await;
-        store.set_paused("default", false).await.unwrap().await;
-    });
+        store.set_paused("default", false).await.unwrap();
+    })
+    .await;
     let claims = claims.unwrap();
     assert_eq!(claims[0].job.id, waiting);
     complete(&store, &claims[0]).await;
