@@ -12,6 +12,7 @@ mod dependencies;
 mod leases;
 mod life;
 mod limits;
+mod model;
 mod order;
 mod unique;
 
@@ -21,6 +22,7 @@ pub use dependencies::*;
 pub use leases::*;
 pub use life::*;
 pub use limits::*;
+pub use model::*;
 pub use order::*;
 pub use unique::*;
 
@@ -153,7 +155,7 @@ macro_rules! store_contract {
             a_dependent_may_run_nevertheless, dependencies_that_are_over, an_unknown_dependency_is_refused_whole,
             cancel_ends_what_waits, cancel_asks_the_holder, cancel_races_completion, cancel_of_a_dead_holders_job,
             cancel_of_the_unknown_and_the_ended, a_paused_queue_gives_nothing, jobs_are_listed_in_pages,
-            stats_count_what_there_is, workers_are_seen, bad_jobs_are_refused_by_name,
+            stats_count_what_there_is, workers_are_seen, bad_jobs_are_refused_by_name, random_sequences_agree_with_the_model,
         );
     };
     (@each $fresh:expr; $($case:ident),* $(,)?) => {
