@@ -99,7 +99,8 @@ async fn schedule(builder: JobsBuilder, off: i64) -> Result<(), Fail> {
         let by = Duration::from_secs(off.unsigned_abs());
         if off < 0 { now.checked_sub(by).unwrap_or(now) } else { now + by }
     };
-    let jobs = builder.workers(0).wall_clock(clock).cron("tick", every_second, || Chaos { what: What::Work(1) }).start()?;
+    let jobs =
+        builder.workers(0).wall_clock(clock).cron("tick", every_second, || Chaos { what: What::Work(1) }).start()?;
     wait_for_parent().await;
     sleep(Duration::ZERO).await;
     jobs.shutdown(Drain::default()).await;

@@ -62,5 +62,11 @@ fn spawn(what: &Child) -> Result<Os, Fail> {
     // A worker ends with the pipe to its parent, should that be killed.
     let input = if what.task == Task::Produce { Stdio::null() } else { Stdio::piped() };
     let quiet = if what.task == Task::Work { Stdio::null() } else { Stdio::inherit() };
-    Ok(Command::new(program).arg("--child").arg(what.to_string()).stdin(input).stdout(Stdio::null()).stderr(quiet).spawn()?)
+    Ok(Command::new(program)
+        .arg("--child")
+        .arg(what.to_string())
+        .stdin(input)
+        .stdout(Stdio::null())
+        .stderr(quiet)
+        .spawn()?)
 }

@@ -46,6 +46,10 @@ pub use state::{CancelReason, FailReason, TaskState};
 pub use stats::{ShutdownReport, TaskStats, WorkerStats};
 pub use task::Task;
 
+/// The SQLite library whose transactions [`SqliteStore::enqueue_in`](store::SqliteStore::enqueue_in) takes.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
+
 /// Compiles the blocks of the guide; a packaged crate has no such file, `cfg(doctest)` keeps it out.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/guides/tasks.md")]

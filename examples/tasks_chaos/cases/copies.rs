@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bedplate_tasks::store::{SqliteStore, StoreControl as _};
 use bedplate_tasks::Drain;
+use bedplate_tasks::store::{SqliteStore, StoreControl as _};
 use tokio::time::{Instant, sleep};
 
 use super::{Scene, to_u64};

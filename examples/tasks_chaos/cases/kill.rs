@@ -48,7 +48,10 @@ pub(super) async fn run(scene: &Scene) -> Result<Report, Fail> {
     report.at_most("stale_acks", accepted_twice, 0);
     report.figure("rescues", rescues.len());
     report.at_most("rescue_p99_ms", p99(rescues), limit);
-    report.figure("extra_starts", entries.iter().filter(|entry| entry.what == STARTED).count() - ids.len().min(entries.len()));
+    report.figure(
+        "extra_starts",
+        entries.iter().filter(|entry| entry.what == STARTED).count() - ids.len().min(entries.len()),
+    );
     Ok(report)
 }
 

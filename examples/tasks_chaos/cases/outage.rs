@@ -30,7 +30,8 @@ pub(super) async fn run(scene: &Scene) -> Result<Report, Fail> {
     let entries = read(&scene.diary)?;
     let completed = in_state(&scene.records().await?, JobState::Completed);
     let recovery = |back: &u64| {
-        let next = entries.iter().filter(|entry| entry.what == ACCEPTED && entry.at >= *back).map(|entry| entry.at).min();
+        let next =
+            entries.iter().filter(|entry| entry.what == ACCEPTED && entry.at >= *back).map(|entry| entry.at).min();
         // Nothing was left to do when it came back.
         next.map_or(0, |next| next - back)
     };

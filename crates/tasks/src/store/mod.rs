@@ -14,6 +14,8 @@ mod memory;
 mod new_job;
 mod record;
 mod signal;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod validate;
 
 pub use capabilities::Capabilities;
@@ -26,3 +28,5 @@ pub use memory::{MemoryConfig, MemoryStore};
 pub use new_job::{BatchId, Enqueued, NewJob, OnDependencyFailure, Start};
 pub use record::{Failure, FailureKind, JobProgress, JobRecord, JobState};
 pub use signal::Signal;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, SqliteBuilder, SqliteStore};

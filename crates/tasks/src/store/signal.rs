@@ -13,6 +13,8 @@ pub enum Signal {
     Progress(TaskId),
     /// A job that runs is to be cancelled.
     Cancel(TaskId),
+    /// Another process changed something, of which no more is known.
+    Changed,
     /// The store was out of reach and is back: anything may have changed.
     Reconnected,
 }

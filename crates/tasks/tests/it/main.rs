@@ -7,6 +7,8 @@ mod memory_contract;
 mod pool;
 mod queue;
 mod shutdown;
+#[cfg(feature = "sqlite")]
+mod sqlite_contract;
 mod support;
 mod surface;
 mod testing_help;

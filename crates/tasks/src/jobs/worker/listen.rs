@@ -17,7 +17,7 @@ pub(crate) async fn listen(core: Arc<Core>, mut signals: Receiver<Signal>) {
                     core.beat_now.notify_one();
                 }
             }
-            Ok(Signal::Reconnected) | Err(RecvError::Lagged(_)) => {
+            Ok(Signal::Changed | Signal::Reconnected) | Err(RecvError::Lagged(_)) => {
                 core.waiters.wake_all();
                 core.beat_now.notify_one();
             }

@@ -1,0 +1,80 @@
+use crate::store::control::Maintained;
+use crate::store::error::StoreError;
+use crate::store::record::{Failure, FailureKind, JobState};
+use crate::store::sqlite::apply::Apply;
+use crate::store::sqlite::claim::overdue;
+use crate::store::sqlite::finish::{Finish, by_seq, finish, json};
+use crate::store::sqlite::row;
+use crate::store::sqlite::schema::READY;
+use crate::store::sqlite::settle::again;
+
+/// At most so many are swept in one transaction: others want to write too.
+const PART: i64 = 500;
+
+/// Lets begin what is due.
+pub(super) fn promote(apply: &Apply<'_>) -> Result<(), StoreError> {
+    let sql = "update jobs set place = ?1 where place = 1 and wake <= ?2";
+    if apply.execute(sql, [READY, apply.now])? > 0 {
+        apply.made_ready();
+    }
+    Ok(())
+}
+
+/// Takes back leases that are over; returns how many were taken, and how many of those jobs failed.
+pub(super) fn rescue(apply: &Apply<'_>) -> Result<(u64, u64), StoreError> {
+    let (mut rescued, mut crashed) = (0, 0);
+    loop {
+        let sql = "select seq from jobs where place = 4 and lease <= ?1 limit 1";
+        let Some(seq) = apply.one(sql, [apply.now], |row| row.get(0))? else { return Ok((rescued, crashed)) };
+        let Some(job) = by_seq(apply, seq)? else { return Ok((rescued, crashed)) };
+        let failure = Failure::new(FailureKind::Crashed, "the worker gave no sign of life within the lease");
+        if let Some(reason) = &job.cancel {
+            finish(apply, &job, &Finish::Cancelled(reason))?;
+        } else if job.attempts >= job.max_attempts {
+            crashed += 1;
+            finish(apply, &job, &Finish::Failed(&failure))?;
+        } else {
+            rescued += 1;
+            apply.execute("update jobs set failure = ?1 where seq = ?2", rusqlite::params![json(&failure)?, seq])?;
+            again(apply, &job, apply.now, "attempts = attempts")?;
+        }
+    }
+}
+
+/// One part of a sweep, and whether there is more to do.
+pub(super) fn maintain(apply: &Apply<'_>) -> Result<(Maintained, bool), StoreError> {
+    let (rescued, crashed) = rescue(apply)?;
+    promote(apply)?;
+    let mut did = Maintained { rescued, crashed, ..Maintained::default() };
+    let late: Vec<i64> = apply.all(
+        "select seq from jobs where place < 4 and deadline is not null and deadline <= ?1 limit ?2",
+        [apply.now, PART],
+        |row| row.get(0),
+    )?;
+    for seq in &late {
+        if let Some(job) = by_seq(apply, *seq)? {
+            finish(apply, &job, &Finish::Failed(&overdue()))?;
+            did.overdue += 1;
+        }
+    }
+    let old: Vec<(i64, JobState)> = apply.all(
+        "select seq, state from jobs where place = 5 and expires <= ?1 limit ?2",
+        [apply.now, PART],
+        |row| Ok((row.get(0)?, row::state(row.get(1)?))),
+    )?;
+    for (seq, state) in &old {
+        let key: Option<String> = apply
+            .one("select json_extract(spec, '$.unique.key') from jobs where seq = ?1", [*seq], |row| row.get(0))?
+            .flatten();
+        if let Some(key) = key {
+            apply.execute("delete from uniques where key = ?1 and job = ?2", rusqlite::params![key, seq])?;
+        }
+        apply.execute("delete from jobs where seq = ?1", [*seq])?;
+        apply.moved(Some(*state), None);
+        did.pruned += 1;
+    }
+    apply.execute("delete from windows where ends <= ?1", [apply.now])?;
+    apply.execute("delete from workers where until <= ?1", [apply.now])?;
+    let part = usize::try_from(PART).unwrap_or(usize::MAX);
+    Ok((did, late.len() == part || old.len() == part))
+}

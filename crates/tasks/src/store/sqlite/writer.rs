@@ -1,0 +1,202 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::store::error::StoreError;
+use crate::store::signal::Signal;
+use crate::store::sqlite::apply::{Apply, Changes};
+use crate::store::sqlite::clock::{Clock, Millis};
+use crate::store::sqlite::config::Durability;
+use crate::store::sqlite::connection::{NAME, failed, is_busy, set_synchronous};
+
+/// Does a command's work within the group's transaction, and gives what is to be said once that is committed.
+type Work = Box<dyn FnOnce(&Apply<'_>) -> (Answer, bool) + Send>;
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A call of the store on its way to the thread that writes.
+pub(super) struct Command {
+    work: Work,
+    /// Whether it must be on the disk before it is answered.
+    durable: bool,
+    since: Instant,
+}
+
+impl Command {
+    /// Makes a command and the place where its answer comes out.
+    pub(super) fn new<T: Send + 'static>(
+        durable: bool,
+        work: impl FnOnce(&Apply<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+        let (tell, answer) = oneshot::channel();
+        let work: Work = Box::new(move |apply| {
+            let result = work(apply);
+            let failed = result.is_err();
+            let tell: Answer = Box::new(move |commit: Result<(), StoreError>| {
+                // Whoever asked may not wait any more; what was done stays done.
+                drop(tell.send(commit.and(result)));
+            });
+            (tell, failed)
+        });
+        (Self { work, durable, since: Instant::now() }, answer)
+    }
+}
+
+/// At most so many commands in one transaction.
+const GROUP: usize = 256;
+
+/// How long a call waits for another process's write before it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The thread that writes.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) clock: Clock,
+    pub(super) durability: Durability,
+    pub(super) age_after: Millis,
+    pub(super) capacity: i64,
+    pub(super) signals: broadcast::Sender<Signal>,
+    pub(super) ready: Arc<Notify>,
+}
+
+impl Writer {
+    /// Works until nobody can send any more.
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut group = Vec::with_capacity(GROUP);
+        let mut synchronous = self.durability;
+        while commands.blocking_recv_many(&mut group, GROUP) > 0 {
+            if let Err(error) = self.begin(&mut group) {
+                refuse(&mut group, &error);
+                continue;
+            }
+            let wanted = if group.iter().any(|command| command.durable) { self.durability } else { Durability::Normal };
+            // Safety is set outside of transactions, so that this one is begun anew.
+            if wanted != synchronous {
+                let set = self.rollback().and_then(|()| set_synchronous(&self.connection, wanted));
+                match set.and_then(|()| self.begin(&mut group)) {
+                    Ok(()) => synchronous = wanted,
+                    Err(error) => {
+                        refuse(&mut group, &error);
+                        continue;
+                    }
+                }
+            }
+            let (answers, outcome) = self.apply(&mut group);
+            let committed = outcome.and_then(|changes| {
+                self.connection.execute_batch("commit").map_err(|error| failed(&error))?;
+                Ok(changes)
+            });
+            match committed {
+                Ok(changes) => {
+                    answers.into_iter().for_each(|answer| answer(Ok(())));
+                    self.tell(changes);
+                }
+                Err(error) => {
+                    // The next group finds out if this does not help.
+                    drop(self.rollback());
+                    answers.into_iter().for_each(|answer| answer(Err(again(&error))));
+                }
+            }
+        }
+    }
+
+    /// Begins a transaction, waiting for other processes as long as anybody has patience.
+    fn begin(&self, group: &mut Vec<Command>) -> Result<(), StoreError> {
+        loop {
+            match self.connection.execute_batch("begin immediate") {
+                Ok(()) => return Ok(()),
+                Err(error) if is_busy(&error) => {
+                    let error = failed(&error);
+                    let (over, patient) = group.drain(..).partition(|command| command.since.elapsed() >= PATIENCE);
+                    *group = patient;
+                    refuse(&mut { over }, &error);
+                    if group.is_empty() {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+    }
+
+    fn rollback(&self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection.execute_batch("rollback").map_err(|error| failed(&error))
+    }
+
+    /// Does all commands; one that fails undoes itself alone.
+    fn apply(&mut self, group: &mut Vec<Command>) -> (Vec<Answer>, Result<Changes, StoreError>) {
+        let mut answers = Vec::with_capacity(group.len());
+        let now = match self.clock.now(&self.connection) {
+            Ok(now) => now,
+            Err(error) => {
+                let error = failed(&error);
+                refuse(group, &error);
+                return (answers, Err(error));
+            }
+        };
+        let apply = Apply::new(&self.connection, now, self.age_after, self.capacity);
+        let alone = group.len() == 1;
+        for command in group.drain(..) {
+            let mark = apply.mark();
+            if !alone && let Err(error) = self.connection.execute_batch("savepoint command") {
+                answers.push(refusal(command));
+                return (answers, Err(failed(&error)));
+            }
+            let (answer, command_failed) = (command.work)(&apply);
+            answers.push(answer);
+            let end = match (command_failed, alone) {
+                (false, true) => Ok(()),
+                (false, false) => self.connection.execute_batch("release command"),
+                (true, false) => self.connection.execute_batch("rollback to command; release command"),
+                (true, true) => self.connection.execute_batch("rollback; begin immediate"),
+            };
+            if command_failed {
+                apply.undo(mark);
+            }
+            // Some errors end the whole transaction: then nothing of the group was done.
+            if let Err(error) = end {
+                return (answers, Err(failed(&error)));
+            }
+        }
+        let outcome = apply.close();
+        (answers, outcome)
+    }
+
+    fn tell(&self, changes: Changes) {
+        if changes.ready {
+            self.ready.notify_waiters();
+        }
+        for signal in changes.signals {
+            // Nobody listens: that is fine.
+            drop(self.signals.send(signal));
+        }
+    }
+}
+
+/// The answer of a command that was not tried.
+fn refusal(command: Command) -> Answer {
+    drop(command.work);
+    Box::new(drop)
+}
+
+/// Answers commands that were not tried. Their callers hear that the answer's other end is gone, and take it for the
+/// failure that it is.
+fn refuse(group: &mut Vec<Command>, error: &StoreError) {
+    if !group.is_empty() {
+        tracing::warn!(%error, calls = group.len(), "calls of the store of jobs failed");
+    }
+    group.clear();
+}
+
+/// The same failure for another caller.
+fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Backend { transient, source, .. } => StoreError::backend(NAME, *transient, source.to_string()),
+        other => StoreError::backend(NAME, true, other.to_string()),
+    }
+}
