@@ -48,7 +48,7 @@ impl Options {
     /// The cases to run; the soak only if it is named.
     pub(crate) fn cases(&self) -> Vec<&'static str> {
         let wanted = |case: &&str| {
-            if self.only.is_empty() { **case != "c10" } else { self.only.iter().any(|only| only == case) }
+            if self.only.is_empty() { **case != *"c10" } else { self.only.iter().any(|only| only == case) }
         };
         ALL.into_iter().filter(wanted).collect()
     }

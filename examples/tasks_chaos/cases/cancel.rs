@@ -16,8 +16,9 @@ pub(super) async fn run(scene: &Scene) -> Result<Report, Fail> {
     let mut report = scene.report();
     let _workers = scene.workers(2)?;
     let number = scene.count.min(400);
-    let racing = scene.submit(number).await?;
-    // Jobs end all the while that they are cancelled in the order in which they begin.
+    let mut racing = scene.submit(number, 20..=60).await?;
+    // Some wait, some run, some have ended, and some do so at this very moment.
+    fastrand::shuffle(&mut racing);
     for id in &racing {
         scene.jobs.cancel(*id, "chaos").await?;
         sleep(Duration::from_micros(fastrand::u64(..2_000))).await;

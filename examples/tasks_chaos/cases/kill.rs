@@ -14,7 +14,7 @@ use crate::report::{Report, p99};
 /// C1: three workers of 20 hands, one of them killed every 0.3 to 0.8 s.
 pub(super) async fn run(scene: &Scene) -> Result<Report, Fail> {
     let mut report = scene.report();
-    let ids = scene.submit(scene.count).await?;
+    let ids = scene.submit(scene.count, 20..=60).await?;
     let mut workers = scene.workers(3)?;
     // By process: when it was killed.
     let mut killed: HashMap<u32, u64> = HashMap::new();

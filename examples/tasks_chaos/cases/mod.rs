@@ -10,6 +10,7 @@ mod schedules;
 mod soak;
 mod zombie;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,13 +91,13 @@ impl Scene {
         (0..number).map(|_| self.child(Task::Work)).collect()
     }
 
-    /// Submits jobs of 20 to 60 ms, a thousand at a time.
-    async fn submit(&self, number: u64) -> Result<Vec<TaskId>, Fail> {
+    /// Submits jobs that take so many milliseconds each, a thousand at a time.
+    async fn submit(&self, number: u64, millis: RangeInclusive<u64>) -> Result<Vec<TaskId>, Fail> {
         let mut ids = Vec::new();
         let mut left = number;
         while left > 0 {
             let part = left.min(1_000);
-            let jobs = (0..part).map(|_| Chaos { what: What::Work(fastrand::u64(20..=60)) });
+            let jobs = (0..part).map(|_| Chaos { what: What::Work(fastrand::u64(millis.clone())) });
             ids.extend(self.jobs.submit_many(jobs).await?.iter().map(bedplate_tasks::JobHandle::id));
             left -= part;
         }

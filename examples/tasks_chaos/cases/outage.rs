@@ -16,9 +16,11 @@ const AWAY: Duration = Duration::from_secs(3);
 /// C3: the store goes away under load and comes back.
 pub(super) async fn run(scene: &Scene) -> Result<Report, Fail> {
     let mut report = scene.report();
-    let ids = scene.submit(scene.count).await?;
-    let _workers = scene.workers(3)?;
     let outages = (scene.time.as_secs() / 6).clamp(1, 5);
+    // Enough that work is left when the store is back for the last time: 60 hands do some 150 of these per second.
+    let number = (outages * 5 + 3) * 150;
+    let ids = scene.submit(number, 200..=600).await?;
+    let _workers = scene.workers(3)?;
     let mut returns = Vec::new();
     for _ in 0..outages {
         sleep(Duration::from_secs(2)).await;
@@ -32,8 +34,7 @@ pub(super) async fn run(scene: &Scene) -> Result<Report, Fail> {
     let recovery = |back: &u64| {
         let next =
             entries.iter().filter(|entry| entry.what == ACCEPTED && entry.at >= *back).map(|entry| entry.at).min();
-        // Nothing was left to do when it came back.
-        next.map_or(0, |next| next - back)
+        next.map_or(u64::MAX, |next| next - back)
     };
     let twice = count(&entries, crate::diary::DONE).values().filter(|times| **times > 1).count();
     let stale = count(&entries, ACCEPTED).values().filter(|times| **times > 1).count();
@@ -52,15 +53,15 @@ async fn away(scene: &Scene) -> Result<(), Fail> {
         Place::Sqlite(path) => {
             // A foreign program that writes, and takes its time.
             let path = path.clone();
-            let hold = move || -> Result<(), Fail> {
+            let hold = move || {
                 let foreign = bedplate_tasks::rusqlite::Connection::open(path)?;
                 foreign.busy_timeout(Duration::from_secs(10))?;
                 foreign.execute_batch("begin immediate")?;
                 let (_, never) = std::sync::mpsc::channel::<()>();
                 // Nobody speaks, so that this waits the time out.
-                drop(never.recv_timeout(AWAY));
+                let _elapsed = never.recv_timeout(AWAY);
                 foreign.execute_batch("rollback")?;
-                Ok(())
+                Ok::<(), Fail>(())
             };
             tokio::task::spawn_blocking(hold).await?
         }

@@ -18,7 +18,7 @@ pub(super) async fn run(scene: &Scene) -> Result<Report, Fail> {
     for _ in 0..3 {
         poison.push(scene.jobs.submit(Chaos { what: What::Abort }).max_attempts(ATTEMPTS).await?.id());
     }
-    let ids = scene.submit(scene.count.min(300)).await?;
+    let ids = scene.submit(scene.count.min(300), 20..=60).await?;
     let mut workers = scene.workers(2)?;
     let (began, mut crashes) = (Instant::now(), 0_u64);
     while scene.drained(0, Duration::ZERO).await? > 0 && began.elapsed() < Duration::from_mins(3) {

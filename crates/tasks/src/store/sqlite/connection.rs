@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::error::StoreError;
@@ -60,6 +61,18 @@ pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
     set(&connection, "cache_size", -16_384)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
+}
+
+/// Writes what it can of the log back into the file, without waiting for anybody.
+pub(super) fn checkpoint(path: &Path, kept: &Mutex<Option<Connection>>) -> Result<(), StoreError> {
+    let Some(mut kept) = kept.try_lock() else { return Ok(()) };
+    let connection = match kept.take() {
+        Some(connection) => connection,
+        None => open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?,
+    };
+    let done = connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(())).map_err(|error| failed(&error));
+    *kept = Some(connection);
+    done
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -34,7 +34,7 @@ fn settle_one(apply: &Apply<'_>, end: &End) -> Result<Settled, StoreError> {
             again(apply, &job, apply.now + millis(*after), "attempts = attempts")?;
         }
         (Settlement::Snoozed(after), None) => {
-            again(apply, &job, apply.now + millis(*after), "attempts = attempts - 1")?
+            again(apply, &job, apply.now + millis(*after), "attempts = attempts - 1")?;
         }
         (Settlement::Returned, None) => again(apply, &job, job.due, "attempts = attempts - 1")?,
     }

@@ -64,7 +64,12 @@ struct Shared {
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     age_after: Duration,
     capacity: i64,
+    /// Writes the log back into the file; opened when it is needed first.
+    checkpoints: Arc<Mutex<Option<Connection>>>,
 }
+
+/// A log that is smaller is not worth a checkpoint, in bytes.
+const SMALL_LOG: u64 = 4 << 20;
 
 /// How many calls may wait for the writer until callers wait to be heard.
 const COMMANDS: usize = 1_024;
@@ -126,6 +131,7 @@ impl SqliteStore {
             clock,
             age_after,
             capacity,
+            checkpoints: Arc::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -218,6 +224,18 @@ impl SqliteStore {
             questions.as_ref().ok_or(StoreError::Closed)?.try_send(ask).map_err(|_| busy())?;
         }
         answer.await.map_err(|_| StoreError::Closed)?.map_err(|error| failed(&error))
+    }
+
+    /// Writes a log that has grown back into the file, beside the threads that callers wait for.
+    async fn checkpoint(&self) {
+        let mut log = self.shared.path.clone().into_os_string();
+        log.push("-wal");
+        if std::fs::metadata(&log).is_ok_and(|log| log.len() >= SMALL_LOG) {
+            let (path, kept) = (self.shared.path.clone(), Arc::clone(&self.shared.checkpoints));
+            let work = tokio::task::spawn_blocking(move || connection::checkpoint(&path, &kept));
+            // Nothing is lost without it: the writer itself does it in the end.
+            drop(work.await);
+        }
     }
 
     fn now(&self) -> i64 {
@@ -344,6 +362,7 @@ impl StoreControl for SqliteStore {
                 break;
             }
         }
+        self.checkpoint().await;
         Ok(all)
     }
 

@@ -67,36 +67,34 @@ impl Writer {
         let mut group = Vec::with_capacity(GROUP);
         let mut synchronous = self.durability;
         while commands.blocking_recv_many(&mut group, GROUP) > 0 {
-            if let Err(error) = self.begin(&mut group) {
+            // A claim that is lost with the power is a job that waits again: only the rest must be on the disk.
+            let wanted = if group.iter().any(|command| command.durable) { self.durability } else { Durability::Normal };
+            let begun = if wanted == synchronous { Ok(()) } else { set_synchronous(&self.connection, wanted) };
+            if let Err(error) = begun.and_then(|()| self.begin(&mut group)) {
                 refuse(&mut group, &error);
                 continue;
             }
-            let wanted = if group.iter().any(|command| command.durable) { self.durability } else { Durability::Normal };
-            // Safety is set outside of transactions, so that this one is begun anew.
-            if wanted != synchronous {
-                let set = self.rollback().and_then(|()| set_synchronous(&self.connection, wanted));
-                match set.and_then(|()| self.begin(&mut group)) {
-                    Ok(()) => synchronous = wanted,
-                    Err(error) => {
-                        refuse(&mut group, &error);
-                        continue;
-                    }
-                }
-            }
-            let (answers, outcome) = self.apply(&mut group);
+            synchronous = wanted;
+            let mut answers = Vec::with_capacity(group.len());
+            let outcome = self.apply(&mut group, &mut answers);
             let committed = outcome.and_then(|changes| {
                 self.connection.execute_batch("commit").map_err(|error| failed(&error))?;
                 Ok(changes)
             });
             match committed {
                 Ok(changes) => {
-                    answers.into_iter().for_each(|answer| answer(Ok(())));
+                    for answer in answers {
+                        answer(Ok(()));
+                    }
                     self.tell(changes);
                 }
                 Err(error) => {
+                    tracing::warn!(%error, calls = answers.len(), "a transaction of the store of jobs failed");
                     // The next group finds out if this does not help.
                     drop(self.rollback());
-                    answers.into_iter().for_each(|answer| answer(Err(again(&error))));
+                    for answer in answers {
+                        answer(Err(again(&error)));
+                    }
                 }
             }
         }
@@ -108,12 +106,9 @@ impl Writer {
             match self.connection.execute_batch("begin immediate") {
                 Ok(()) => return Ok(()),
                 Err(error) if is_busy(&error) => {
-                    let error = failed(&error);
-                    let (over, patient) = group.drain(..).partition(|command| command.since.elapsed() >= PATIENCE);
-                    *group = patient;
-                    refuse(&mut { over }, &error);
+                    group.retain(|command| command.since.elapsed() < PATIENCE);
                     if group.is_empty() {
-                        return Err(error);
+                        return Err(failed(&error));
                     }
                 }
                 Err(error) => return Err(failed(&error)),
@@ -128,43 +123,25 @@ impl Writer {
         self.connection.execute_batch("rollback").map_err(|error| failed(&error))
     }
 
-    /// Does all commands; one that fails undoes itself alone.
-    fn apply(&mut self, group: &mut Vec<Command>) -> (Vec<Answer>, Result<Changes, StoreError>) {
-        let mut answers = Vec::with_capacity(group.len());
-        let now = match self.clock.now(&self.connection) {
-            Ok(now) => now,
-            Err(error) => {
-                let error = failed(&error);
-                refuse(group, &error);
-                return (answers, Err(error));
-            }
-        };
+    /// Does all commands; one that fails undoes itself alone, but for a failure that ends the whole transaction: then
+    /// nothing of the group was done.
+    fn apply(&mut self, group: &mut Vec<Command>, answers: &mut Vec<Answer>) -> Result<Changes, StoreError> {
+        let now = self.clock.now(&self.connection).map_err(|error| failed(&error));
+        let now = now.inspect_err(|_| group.clear())?;
         let apply = Apply::new(&self.connection, now, self.age_after, self.capacity);
-        let alone = group.len() == 1;
+        // Commands that are left when this returns early are dropped with the rest of the group.
         for command in group.drain(..) {
+            apply.execute("savepoint command", [])?;
             let mark = apply.mark();
-            if !alone && let Err(error) = self.connection.execute_batch("savepoint command") {
-                answers.push(refusal(command));
-                return (answers, Err(failed(&error)));
-            }
             let (answer, command_failed) = (command.work)(&apply);
             answers.push(answer);
-            let end = match (command_failed, alone) {
-                (false, true) => Ok(()),
-                (false, false) => self.connection.execute_batch("release command"),
-                (true, false) => self.connection.execute_batch("rollback to command; release command"),
-                (true, true) => self.connection.execute_batch("rollback; begin immediate"),
-            };
             if command_failed {
+                apply.execute("rollback to command", [])?;
                 apply.undo(mark);
             }
-            // Some errors end the whole transaction: then nothing of the group was done.
-            if let Err(error) = end {
-                return (answers, Err(failed(&error)));
-            }
+            apply.execute("release command", [])?;
         }
-        let outcome = apply.close();
-        (answers, outcome)
+        apply.close()
     }
 
     fn tell(&self, changes: Changes) {
@@ -176,12 +153,6 @@ impl Writer {
             drop(self.signals.send(signal));
         }
     }
-}
-
-/// The answer of a command that was not tried.
-fn refusal(command: Command) -> Answer {
-    drop(command.work);
-    Box::new(drop)
 }
 
 /// Answers commands that were not tried. Their callers hear that the answer's other end is gone, and take it for the
