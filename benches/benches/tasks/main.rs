@@ -1,0 +1,82 @@
+//! `cargo bench -p bedplate-benches --bench tasks`: how fast jobs are taken in, run, and picked up by an idle worker, on
+//! each store that is reachable, against the peers on the same store and the bare engine below.
+//!
+//! Arguments: `--smoke` (or `BEDPLATE_BENCH_SMOKE=1`, or cargo's `--test`) takes few jobs; a word runs only the stores
+//! whose name contains it. Redis and Postgres are those that `BEDPLATE_REDIS_URL` and `BEDPLATE_POSTGRES_URL` name.
+//!
+//! Rates are by wall time, since stores wait for disks and servers; each subject runs by itself on a store of its own,
+//! the subjects of one store after another in turn, and the figure is the median of the rounds.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints what it measured")]
+
+mod apalis_peers;
+mod channel;
+mod gauge;
+mod measure;
+mod ours;
+mod taskito_peer;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use gauge::Gauge;
+use measure::{Measured, Scale, measure, print};
+
+type Fail = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tasks: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Fail> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let smoke = args.iter().any(|arg| arg == "--smoke" || arg == "--test")
+        || std::env::var_os("BEDPLATE_BENCH_SMOKE").is_some();
+    let only = args.iter().find(|arg| !arg.starts_with("--"));
+    let wanted = |store: &str| only.is_none_or(|only| store.contains(only.as_str()));
+    if wanted("memory") {
+        let subjects: Vec<Make> = vec![
+            ("bedplate pool", || Box::pin(ours::pool())),
+            ("bedplate jobs", || Box::pin(ours::memory())),
+            ("channel", || Box::pin(channel::channel())),
+            ("apalis", || Box::pin(apalis_peers::memory())),
+        ];
+        compare("memory", &subjects, &Scale::memory(smoke)).await?;
+    }
+    if wanted("sqlite") {
+        let subjects: Vec<Make> = vec![
+            ("bedplate full", || Box::pin(ours::sqlite_full())),
+            ("bedplate normal", || Box::pin(ours::sqlite_normal())),
+            ("apalis", || Box::pin(apalis_peers::sqlite())),
+            ("taskito", || Box::pin(taskito_peer::sqlite())),
+        ];
+        compare("sqlite", &subjects, &Scale::disk(smoke)).await?;
+    }
+    Ok(())
+}
+
+type Made = std::pin::Pin<Box<dyn Future<Output = Result<Box<dyn Gauge>, Fail>>>>;
+type Make = (&'static str, fn() -> Made);
+
+/// Measures each subject in turn, some rounds, and compares ours with the others.
+async fn compare(store: &'static str, subjects: &[Make], scale: &Scale) -> Result<(), Fail> {
+    let mut rounds: Vec<Vec<Measured>> = vec![Vec::new(); subjects.len()];
+    for _ in 0..scale.rounds {
+        for ((name, make), found) in subjects.iter().zip(&mut rounds) {
+            let subject = make().await?;
+            match measure(subject, scale).await {
+                Ok(measured) => found.push(measured),
+                Err(error) => eprintln!("tasks/{store}: {name} failed: {error}"),
+            }
+        }
+    }
+    let names: Vec<&str> = subjects.iter().map(|(name, _)| *name).collect();
+    print(store, &names, &rounds);
+    Ok(())
+}

@@ -1,0 +1,154 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::Fail;
+use crate::gauge::{Gauge, reset, stamp, wait_for, waits};
+
+/// How many jobs each measurement takes.
+pub(crate) struct Scale {
+    pub(crate) rounds: usize,
+    one: usize,
+    callers: usize,
+    bulk: usize,
+    idle: usize,
+    limit: Duration,
+}
+
+impl Scale {
+    pub(crate) const fn memory(smoke: bool) -> Self {
+        let limit = Duration::from_secs(60);
+        if smoke {
+            return Self { rounds: 1, one: 500, callers: 640, bulk: 2_000, idle: 5, limit };
+        }
+        Self { rounds: 5, one: 20_000, callers: 64_000, bulk: 60_000, idle: 200, limit }
+    }
+
+    pub(crate) const fn disk(smoke: bool) -> Self {
+        let limit = Duration::from_secs(60);
+        if smoke {
+            return Self { rounds: 1, one: 20, callers: 128, bulk: 1_000, idle: 5, limit };
+        }
+        Self { rounds: 3, one: 500, callers: 6_400, bulk: 20_000, idle: 200, limit }
+    }
+}
+
+/// Rates in jobs per second, times in microseconds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Measured {
+    one: f64,
+    callers: f64,
+    bulk: f64,
+    execute: f64,
+    idle_p50: f64,
+    idle_p99: f64,
+}
+
+/// The measurements by name, and whether more is better.
+const NAMES: [(&str, bool); 6] =
+    [("enqueue_one", true), ("enqueue_64", true), ("enqueue_bulk", true), ("execute", true), ("idle_p50_us", false), ("idle_p99_us", false)];
+
+impl Measured {
+    const fn all(&self) -> [f64; 6] {
+        [self.one, self.callers, self.bulk, self.execute, self.idle_p50, self.idle_p99]
+    }
+}
+
+fn rate(count: usize, began: Instant) -> f64 {
+    number(count) / began.elapsed().as_secs_f64().max(1e-9)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a bench are far below 2^53")]
+const fn number(count: usize) -> f64 {
+    count as f64
+}
+
+pub(crate) async fn measure(subject: Box<dyn Gauge>, scale: &Scale) -> Result<Measured, Fail> {
+    let subject: Arc<dyn Gauge> = subject.into();
+    let mut found = Measured::default();
+    let began = Instant::now();
+    for _ in 0..scale.one {
+        subject.put(1, 0).await?;
+    }
+    found.one = rate(scale.one, began);
+    let each = scale.callers / 64;
+    let began = Instant::now();
+    let mut callers = JoinSet::new();
+    for _ in 0..64 {
+        let subject = Arc::clone(&subject);
+        callers.spawn(async move {
+            for _ in 0..each {
+                subject.put(1, 0).await?;
+            }
+            Ok::<(), Fail>(())
+        });
+    }
+    while let Some(done) = callers.join_next().await {
+        done??;
+    }
+    found.callers = rate(each * 64, began);
+    let began = Instant::now();
+    for _ in 0..scale.bulk / 1_000 {
+        subject.put(1_000, 0).await?;
+    }
+    found.bulk = rate(scale.bulk / 1_000 * 1_000, began);
+    let total = scale.one + each * 64 + scale.bulk / 1_000 * 1_000;
+    reset();
+    let began = Instant::now();
+    subject.start().await?;
+    let ran = wait_for(u64::try_from(total)?, scale.limit).await;
+    // What did not come to its end within the limit counts as far as it came.
+    found.execute = rate(usize::try_from(ran)?.min(total), began);
+    if ran < u64::try_from(total)? {
+        subject.stop().await;
+        return Err(format!("only {ran} of {total} jobs ran within {:?}", scale.limit).into());
+    }
+    sleep(Duration::from_millis(300)).await;
+    reset();
+    for _ in 0..scale.idle {
+        subject.put(1, stamp()).await?;
+        sleep(Duration::from_millis(10)).await;
+    }
+    wait_for(u64::try_from(scale.idle)?, scale.limit).await;
+    let waits = waits();
+    let at = |per_cent: usize| waits.get((waits.len() * per_cent / 100).min(waits.len().saturating_sub(1))).copied().unwrap_or(0);
+    (found.idle_p50, found.idle_p99) = (micros(at(50)), micros(at(99)));
+    subject.stop().await;
+    Ok(found)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times of a bench are far below 2^53 ns")]
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1_000.0
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Prints the table and the ratios of every subject of ours to every other one.
+pub(crate) fn print(store: &str, names: &[&str], rounds: &[Vec<Measured>]) {
+    println!("\ntasks/{store}, 20 workers, no-op jobs, medians of {} rounds", rounds.first().map_or(0, Vec::len));
+    println!("{:<18}{}", "", NAMES.map(|(name, _)| format!("{name:>14}")).concat());
+    let of = |subject: &[Measured], at: usize| {
+        median(subject.iter().map(|one| one.all().get(at).copied().unwrap_or(f64::NAN)).collect())
+    };
+    for (name, subject) in names.iter().zip(rounds) {
+        let cells: Vec<String> = (0..NAMES.len()).map(|at| format!("{:>14.0}", of(subject, at))).collect();
+        println!("{name:<18}{}", cells.concat());
+    }
+    for (ours, ours_rounds) in names.iter().zip(rounds).filter(|(name, _)| name.starts_with("bedplate")) {
+        for (peer, peer_rounds) in names.iter().zip(rounds).filter(|(name, _)| !name.starts_with("bedplate")) {
+            for (at, (case, more)) in NAMES.iter().enumerate() {
+                let (ours_value, peer_value) = (of(ours_rounds, at), of(peer_rounds, at));
+                let ratio = if *more { ours_value / peer_value } else { peer_value / ours_value };
+                if ratio.is_finite() {
+                    println!("RATIO tasks/{store}_{case} ({ours}) vs {peer} {ratio:.2}");
+                }
+            }
+        }
+    }
+}
