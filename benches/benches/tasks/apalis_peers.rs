@@ -57,9 +57,16 @@ pub(crate) async fn memory() -> Result<Box<dyn Gauge>, Fail> {
     let (sender, receiver) = futures_channel::mpsc::unbounded();
     let sink = sender.sink_map_err(MemoryStorageError::from);
     let sink = MemorySink::new(Arc::new(futures_util::lock::Mutex::new(Box::new(sink) as Box<_>)));
-    let storage = MemoryStorage::new_with(sink.clone(), stream::empty().boxed());
-    let other = MemoryStorage::new_with(sink, receiver.boxed());
-    Ok(Box::new(Memory { storage: tokio::sync::Mutex::new(storage), other: Mutex::new(Some(other)), worker: Mutex::default() }))
+    let storage = MemoryStorage::new_with(sink, stream::empty().boxed());
+    // A sink of its own: a worker that shares the submitter's waits for its lock and misses the wake-up.
+    let unused = futures_channel::mpsc::unbounded().0.sink_map_err(MemoryStorageError::from);
+    let unused = MemorySink::new(Arc::new(futures_util::lock::Mutex::new(Box::new(unused) as Box<_>)));
+    let other = MemoryStorage::new_with(unused, receiver.boxed());
+    Ok(Box::new(Memory {
+        storage: tokio::sync::Mutex::new(storage),
+        other: Mutex::new(Some(other)),
+        worker: Mutex::default(),
+    }))
 }
 
 struct Sqlite {

@@ -155,14 +155,14 @@ impl BatchHandle {
 
     /// Streams how far the set has come whenever that changes, at most ten times a second; ends when all have ended, or
     /// the store fails for good.
-    pub fn progress(&self) -> impl Stream<Item = BatchProgress> + Send + use<> {
+    pub fn progress(&self) -> impl Stream<Item = BatchProgress> + Send + Unpin + use<> {
         let progress = BatchProgress { total: self.ids.len(), ..BatchProgress::default() };
         let unfinished: HashSet<TaskId> = self.ids.iter().copied().collect();
         // Jobs that are in the set twice count twice.
         let twice = self.ids.len() - unfinished.len();
         let begin =
             (Arc::clone(&self.core), unfinished, BatchProgress { total: progress.total - twice, ..progress }, None);
-        unfold(begin, |(core, mut unfinished, mut progress, mut told)| async move {
+        Box::pin(unfold(begin, |(core, mut unfinished, mut progress, mut told)| async move {
             loop {
                 for id in unfinished.clone() {
                     let record = core.insist(|| core.store.job(id)).await.ok()?;
@@ -181,7 +181,7 @@ impl BatchHandle {
                 }
                 sleep(LOOK).await;
             }
-        })
+        }))
     }
 
     /// Cancels all that have not ended; returns how many those were.

@@ -122,9 +122,9 @@ impl<J: Job> JobHandle<J> {
     /// more.
     ///
     /// Only the latest report is kept, so that a slow reader misses some. Reports that cannot be read are left out.
-    pub fn progress(&self) -> impl Stream<Item = J::Progress> + Send + use<J> {
+    pub fn progress(&self) -> impl Stream<Item = J::Progress> + Send + Unpin + use<J> {
         let core = Arc::clone(&self.core);
-        unfold((core, self.id, None), |(core, id, seen)| async move {
+        Box::pin(unfold((core, self.id, None), |(core, id, seen)| async move {
             loop {
                 let watch = core.waiters.watch(id);
                 let changed = Arc::clone(&watch.changed);
@@ -143,7 +143,7 @@ impl<J: Job> JobHandle<J> {
                 // A wake-up may be missed, then it is looked for again.
                 drop(timeout(look_again(&core), changed).await);
             }
-        })
+        }))
     }
 }
 

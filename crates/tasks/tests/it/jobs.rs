@@ -198,7 +198,7 @@ async fn a_snoozed_attempt_does_not_count() {
 async fn progress_reaches_the_reader_while_the_job_runs() {
     let (jobs, seen) = start();
     let handle = jobs.submit(probe(Do::Report)).await.unwrap();
-    let mut progress = std::pin::pin!(handle.progress());
+    let mut progress = handle.progress();
     for expected in [10, 50, 100] {
         assert_eq!(progress.next().await, Some(expected));
         assert_eq!(handle.status().await.unwrap().progress, Some(expected));
