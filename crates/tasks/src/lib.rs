@@ -8,6 +8,8 @@ mod encryption;
 mod error;
 mod handle;
 mod id;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod job;
 mod jobs;
 mod observer;
@@ -17,6 +19,7 @@ pub mod queue;
 mod state;
 mod stats;
 pub mod store;
+mod sync;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 use crate::queue::ready::{Priority, ReadyQueue, Ticket};
+use crate::sync::Mutex;
 
 /// A bounded queue in memory: pushing waits for a slot or fails, claiming waits for an item.
 ///
@@ -181,10 +181,12 @@ impl<P> MemoryQueue<P> {
     {
         loop {
             let arrived = self.arrived.notified();
+            // Asked first: what is empty after it was closed stays empty, not the other way round.
+            let closed = self.is_closed();
             if let Some(claimed) = self.try_claim(now()) {
                 return Some(claimed);
             }
-            if self.is_closed() {
+            if closed {
                 // Passes the news on: `notify_waiters` reaches only those who wait already.
                 self.arrived.notify_one();
                 return None;

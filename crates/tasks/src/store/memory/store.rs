@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,6 +17,7 @@ use crate::store::new_job::{Enqueued, NewJob};
 use crate::store::record::{JobRecord, JobState};
 use crate::store::signal::Signal;
 use crate::store::validate;
+use crate::sync::Mutex;
 
 /// The settings of a [`MemoryStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,27 @@
+//! The lock of what is shared in memory: parking_lot's, or one whose interleavings `shuttle` tries.
+
+#[cfg(not(shuttle))]
+pub(crate) use parking_lot::Mutex;
+
+#[cfg(shuttle)]
+pub(crate) use watched::Mutex;
+
+#[cfg(shuttle)]
+mod watched {
+    use shuttle::sync::MutexGuard;
+
+    /// The part of parking_lot's interface that is used here.
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(shuttle::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            // A thread that panicked has failed its test already.
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+    }
+}
