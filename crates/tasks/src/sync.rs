@@ -6,6 +6,15 @@ pub(crate) use parking_lot::Mutex;
 #[cfg(shuttle)]
 pub(crate) use watched::Mutex;
 
+/// Where another thread may come between a look and a wait; nothing but a mark outside of the tests.
+#[cfg(not(shuttle))]
+pub(crate) const fn between() {}
+
+#[cfg(shuttle)]
+pub(crate) fn between() {
+    shuttle::thread::yield_now();
+}
+
 #[cfg(shuttle)]
 mod watched {
     use shuttle::sync::MutexGuard;

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 use crate::queue::ready::{Priority, ReadyQueue, Ticket};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, between};
 
 /// A bounded queue in memory: pushing waits for a slot or fails, claiming waits for an item.
 ///
@@ -191,6 +191,7 @@ impl<P> MemoryQueue<P> {
                 self.arrived.notify_one();
                 return None;
             }
+            between();
             arrived.await;
         }
     }
