@@ -18,7 +18,7 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Two takers, and more items at once than there are takers: none is left while a taker sleeps.
+/// Two items at once leave one ring: whoever sees the second rings again, or the other taker sleeps beside it.
 #[test]
 fn no_item_is_left_while_a_taker_sleeps() {
     shuttle::check_random(
@@ -30,24 +30,21 @@ fn no_item_is_left_while_a_taker_sleeps() {
                     let (queue, taken) = (Arc::clone(&queue), Arc::clone(&taken));
                     thread::spawn(move || {
                         future::block_on(async {
-                            // Each takes two: if a ring is missed, one sleeps for ever, which the scheduler calls a
-                            // deadlock.
-                            for _ in 0..2 {
-                                assert!(queue.claim(now).await.is_some());
-                                taken.fetch_add(1, Ordering::Relaxed);
-                                queue.settle();
-                            }
+                            // If a ring is missed, one sleeps for ever, which the scheduler calls a deadlock.
+                            assert!(queue.claim(now).await.is_some());
+                            taken.fetch_add(1, Ordering::Relaxed);
+                            queue.settle();
                         });
                     })
                 })
                 .collect();
-            for _ in 0..4 {
+            for _ in 0..2 {
                 queue.try_push(now(), Priority::Normal, ()).unwrap();
             }
             for taker in takers {
                 taker.join().unwrap();
             }
-            assert_eq!(taken.load(Ordering::Relaxed), 4);
+            assert_eq!(taken.load(Ordering::Relaxed), 2);
             assert_eq!((queue.stats(now()).ready, queue.stats(now()).claimed), (0, 0));
         },
         SCHEDULES,
