@@ -12,7 +12,7 @@ use shuttle::{future, thread};
 use crate::queue::{MemoryQueue, Priority, QueueConfig};
 use crate::store::{MemoryStore, NewJob};
 
-const SCHEDULES: usize = 2_000;
+const SCHEDULES: usize = 20_000;
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
