@@ -1,4 +1,4 @@
-//! The lock of what is shared in memory: parking_lot's, or one whose interleavings `shuttle` tries.
+//! The lock of what is shared in memory: that of `parking_lot`, or one whose interleavings `shuttle` tries.
 
 #[cfg(not(shuttle))]
 pub(crate) use parking_lot::Mutex;

@@ -9,6 +9,8 @@ mod queue;
 mod shutdown;
 #[cfg(feature = "sqlite")]
 mod sqlite_contract;
+#[cfg(feature = "sqlite")]
+mod sqlite_store;
 mod support;
 mod surface;
 mod testing_help;
