@@ -13,14 +13,20 @@ use crate::store::{End, Failure, FailureKind, Settled, Settlement, StoreError};
 /// At most so many ends go to the store together.
 const BATCH: usize = 512;
 
+/// From so many that come together on, it is worth waiting for more.
+const MANY: usize = 8;
+
 /// Takes the ends of attempts to the store, many at a time, and keeps them until it has taken them.
 pub(crate) async fn settle(core: Arc<Core>, mut acks: UnboundedReceiver<Ack>) {
     let mut batch = Vec::new();
+    // How many ends came together last: when they come one by one, waiting for more only makes a crash dearer.
+    let mut last = 0;
     loop {
         let received = core.stopped.run_until_cancelled(acks.recv_many(&mut batch, BATCH)).await;
         match received {
             Some(0) => return,
-            Some(_) => gather(&core, &mut acks, &mut batch).await,
+            Some(_) if last >= MANY => gather(&core, &mut acks, &mut batch).await,
+            Some(_) => {}
             None => {
                 // The last word: what is there is said once more, without patience.
                 acks.close();
@@ -33,6 +39,7 @@ pub(crate) async fn settle(core: Arc<Core>, mut acks: UnboundedReceiver<Ack>) {
                 return;
             }
         }
+        last = batch.len();
         hand_over(&core, &mut batch).await;
     }
 }

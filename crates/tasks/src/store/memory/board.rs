@@ -491,7 +491,9 @@ impl Board {
                 self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(crashed));
             } else {
                 did.rescued += 1;
-                self.again(now, id, now, |entry| entry.failure = Some(crashed));
+                // It keeps its place: it was due before all that came while it lay with the dead.
+                let due = entry.due;
+                self.again(now, id, due, |entry| entry.failure = Some(crashed));
             }
         }
     }

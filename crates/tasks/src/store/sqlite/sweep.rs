@@ -36,7 +36,8 @@ pub(super) fn rescue(apply: &Apply<'_>) -> Result<(u64, u64), StoreError> {
         } else {
             rescued += 1;
             apply.execute("update jobs set failure = ?1 where seq = ?2", rusqlite::params![json(&failure)?, seq])?;
-            again(apply, &job, apply.now, "attempts = attempts")?;
+            // It keeps its place: it was due before all that came while it lay with the dead.
+            again(apply, &job, job.due, "attempts = attempts")?;
         }
     }
 }
