@@ -6,11 +6,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::entry::Entry;
 use crate::expiry::Tick;
 
 /// Tells the time since some fixed origin; never runs backwards.
@@ -97,9 +98,14 @@ impl Clock for CoarseClock {
     }
 }
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 impl CoarseClock {
+    #[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
+    fn tick(&self) -> Tick {
+        Tick::from_duration(self.exact.now())
+    }
+
     /// As [`Clock::now`], without a detour through seconds.
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     #[inline]
     fn tick(&self) -> Tick {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
@@ -135,11 +141,41 @@ impl Timer {
     #[inline]
     pub(crate) fn now(&self) -> Tick {
         match self {
-            #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
             Self::Coarse(clock) => clock.tick(),
-            #[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
-            Self::Coarse(clock) => Tick::from_duration(clock.now()),
             Self::Given(clock) => Tick::from_duration(clock.now()),
+        }
+    }
+}
+
+/// The time of a look at one entry, read no sooner than it is needed.
+///
+/// A hit waits for the line of its entry to arrive; a clock that is read meanwhile costs next to
+/// nothing, and one that is read before the lock its whole time. So the cache's own clock is read
+/// under the lock, and only for an entry that ends. A given clock is the user's code: it is read
+/// before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Moment<'a> {
+    Read(Tick),
+    Coarse(&'a CoarseClock),
+}
+
+impl<'a> Moment<'a> {
+    #[inline]
+    pub(crate) fn of(timer: &'a Timer, timed: &AtomicBool) -> Self {
+        match timer {
+            Timer::Coarse(clock) => Self::Coarse(clock),
+            Timer::Given(_) if timed.load(Ordering::Relaxed) => Self::Read(timer.now()),
+            Timer::Given(_) => Self::Read(Tick::ORIGIN),
+        }
+    }
+
+    /// Returns the time by which this entry is judged; the origin, if it has no end.
+    #[inline]
+    pub(crate) fn for_entry<V>(self, entry: &Entry<V>) -> Tick {
+        match self {
+            Self::Read(now) => now,
+            Self::Coarse(clock) if entry.can_end() => clock.tick(),
+            Self::Coarse(_) => Tick::ORIGIN,
         }
     }
 }

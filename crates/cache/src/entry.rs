@@ -209,6 +209,12 @@ impl<V> Entry<V> {
         self.extra.as_ref().and_then(|extra| extra.stamp)
     }
 
+    /// Tells whether it has a time to live or to idle.
+    #[inline]
+    pub(crate) fn can_end(&self) -> bool {
+        self.fresh != Deadline::NEVER || self.idle.is_limited()
+    }
+
     /// Tells whether neither its time to live nor its time to idle is over.
     #[inline]
     pub(crate) fn is_fresh(&self, now: Tick) -> bool {

@@ -11,7 +11,7 @@ use foldhash::fast::{FixedState, RandomState};
 use tracing::level_filters::LevelFilter;
 
 use crate::budget::Budget;
-use crate::clock::Timer;
+use crate::clock::{Moment, Timer};
 use crate::config::CacheConfig;
 use crate::counters::{Counter, Counters};
 use crate::engine::Rules;
@@ -196,6 +196,12 @@ where
         self.timer.now()
     }
 
+    /// Prepares to judge an entry by the time.
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment<'_> {
+        Moment::of(&self.timer, &self.timed)
+    }
+
     /// Reads the clock for something that will end.
     #[inline]
     pub(crate) fn read_clock_for_end(&self) -> Tick {
@@ -284,24 +290,27 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let judge = self.judge(self.now());
+        let moment = self.moment();
         let lookup = Lookup::new(hash, key);
         let shard = self.shard(hash);
         let glance = shard.glance(&lookup, |key, entry| {
+            let judge = self.judge(moment.for_entry(entry));
             let held = entry.live(&judge, key)?.clone();
             entry.idle.touch(judge.now);
+            // Counted here, while the processor waits for the entry: behind the lock it would cost its whole time.
+            self.count_hit();
             Some(held)
         });
         match glance {
             Glance::Took(held) => {
-                self.count_hit();
+                self.emit_quietly(CacheEvent::Hit);
                 Some(held.into_value())
             }
             Glance::Absent => {
                 self.tell_miss(Found::Absent);
                 None
             }
-            Glance::Unsure => self.look_up_alone(shard, &lookup, &judge),
+            Glance::Unsure => self.look_up_alone(shard, &lookup, &self.judge(self.now())),
         }
     }
 
@@ -315,6 +324,7 @@ where
         match found {
             Found::Live(held) => {
                 self.count_hit();
+                self.emit_quietly(CacheEvent::Hit);
                 Some(held.into_value())
             }
             missing => {
@@ -327,7 +337,6 @@ where
     #[inline]
     pub(crate) fn count_hit(&self) {
         self.counters.add(Counter::Hits);
-        self.emit_quietly(CacheEvent::Hit);
     }
 
     /// Tells of a lookup that was not served, counts it if nothing was there, and drops what it found

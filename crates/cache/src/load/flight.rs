@@ -142,19 +142,22 @@ where
     V: Clone + Send + Sync + 'static,
 {
     inner.asked(hash);
-    let now = inner.now();
     let (rules, generations) = (inner.rules(), inner.generations());
-    let judge = inner.judge(now);
+    let moment = inner.moment();
     let lookup = Lookup::new(hash, &key);
     let plain = |key: &K, entry: &Entry<V>| {
-        let held = entry.live(&judge, key).filter(|_| !entry.eager(rules).has_passed(now))?.clone();
+        let now = moment.for_entry(entry);
+        let held = entry.live(&inner.judge(now), key).filter(|_| !entry.eager(rules).has_passed(now))?.clone();
         entry.idle.touch(now);
+        inner.count_hit();
         Some(Served { value: Some(held), source: Source::Fresh, age: entry.age(now) })
     };
     if let Glance::Took(served) = inner.shard(hash).glance(&lookup, plain) {
-        inner.count_hit();
+        inner.emit_quietly(CacheEvent::Hit);
         return Entered::Hit { served, refresh: None };
     }
+    let now = inner.now();
+    let judge = inner.judge(now);
     let mut shard = inner.shard(hash).lock();
     let buried = shard.bury(inner.budget(), &judge, &lookup);
     let core = &mut *shard.core;
