@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod advise;
+#[cfg(not(shuttle))]
+mod biased;
 mod budget;
 mod builder;
 mod cache;
@@ -27,6 +29,8 @@ mod outgoing;
 mod policy;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(not(shuttle))]
+mod seat;
 #[cfg(feature = "semantic")]
 pub mod semantic;
 mod shard;

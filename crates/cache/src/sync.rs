@@ -3,9 +3,15 @@
 
 #[cfg(not(shuttle))]
 mod real {
-    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-    pub(crate) use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+    use parking_lot::lock_api;
+
+    use crate::biased::Biased;
+
+    pub(crate) type RwLock<T> = lock_api::RwLock<Biased, T>;
+    pub(crate) type RwLockReadGuard<'a, T> = lock_api::RwLockReadGuard<'a, Biased, T>;
+    pub(crate) type RwLockWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, Biased, T>;
 }
 
 #[cfg(shuttle)]
