@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::entry::Entry;
+use crate::entry::Hot;
 use crate::expiry::Tick;
 
 /// Tells the time since some fixed origin; never runs backwards.
@@ -171,7 +171,7 @@ impl<'a> Moment<'a> {
 
     /// Returns the time by which this entry is judged; the origin, if it has no end.
     #[inline]
-    pub(crate) fn for_entry<V>(self, entry: &Entry<V>) -> Tick {
+    pub(crate) fn for_entry<V>(self, entry: &Hot<V>) -> Tick {
         match self {
             Self::Read(now) => now,
             Self::Coarse(clock) if entry.can_end() => clock.tick(),

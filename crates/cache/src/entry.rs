@@ -1,13 +1,14 @@
 //! What is stored, how it is asked to be stored, and what became of that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{Rules, State, Times};
-use crate::expiry::{Deadline, Idle, Life, Tick, Ttl};
+use crate::expiry::{Deadline, Idle, Life, Mark, Tick, Ttl};
 use crate::held::Held;
 use crate::invalidation::{Generations, Tag};
 use crate::outgoing::Why;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 
 /// How one entry is to be stored, where it differs from its cache.
 ///
@@ -138,28 +139,64 @@ impl<V> Insertion<V> {
     }
 }
 
-/// A stored value with what the cache must know of it; what a hit reads comes first.
+/// A stored value with what the cache must know of it.
+///
+/// In two parts, which a store may keep apart: what every hit reads, small, so that the entries which
+/// are in use fit into the caches of the processor; and the rest.
 #[derive(Debug)]
-#[repr(C)]
 pub(crate) struct Entry<V> {
-    /// `None` if the key is known to be absent.
-    pub(crate) held: Option<Held<V>>,
+    pub(crate) hot: Hot<V>,
+    pub(crate) cold: Cold,
+}
+
+/// What every hit reads. With a value of eight bytes it is three words.
+#[derive(Debug)]
+pub(crate) struct Hot<V> {
+    slot: Slot<V>,
     /// Served as fresh before it.
     pub(crate) fresh: Deadline,
+}
+
+/// The value, with what fits into the padding before it: the policy's mark, and the generation up to
+/// which the entry was found true, zero if it is beyond this count. Nobody needs to compare it before a
+/// newer one is opened.
+#[derive(Debug)]
+enum Slot<V> {
+    InPlace(Mark, AtomicU32, V),
+    Shared(Mark, AtomicU32, Arc<V>),
+    /// The key is known to be absent.
+    Absent(Mark, AtomicU32),
+}
+
+/// What few lookups ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Cold {
     /// The generation in which the value began to be true: for a load that of its start.
-    pub(crate) seq: u64,
-    pub(crate) idle: Idle,
+    seq: u64,
+    /// What few entries have.
+    extra: Option<Box<Extra>>,
     weight: u32,
     pub(crate) life: Life,
-    /// What few entries have.
-    pub(crate) extra: Option<Box<Extra>>,
+    idle: Idle,
+}
+
+/// An entry where it lies.
+#[derive(Debug)]
+pub(crate) struct View<'a, V> {
+    pub(crate) hot: &'a Hot<V>,
+    pub(crate) cold: &'a Cold,
+}
+
+/// An entry where it lies, to be changed.
+#[derive(Debug)]
+pub(crate) struct ViewMut<'a, V> {
+    pub(crate) hot: &'a mut Hot<V>,
+    pub(crate) cold: &'a mut Cold,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) tags: Box<[Tag]>,
-    /// The generation up to which the entry was found true.
-    pub(crate) true_up_to: AtomicU64,
     /// The end of stale-while-revalidate, where it is not the cache's.
     pub(crate) revalidate: Option<Deadline>,
     /// The end of all stale use, where it is not the cache's.
@@ -191,9 +228,90 @@ impl<V> Entry<V> {
         extra: Option<Box<Extra>>,
     ) -> Self {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-        Self { held, fresh, seq: 0, idle, weight, life, extra }
+        let (mark, true_up_to) = (Mark::of(&idle), AtomicU32::new(0));
+        let slot = match held {
+            Some(Held::InPlace(value)) => Slot::InPlace(mark, true_up_to, value),
+            Some(Held::Shared(value)) => Slot::Shared(mark, true_up_to, value),
+            None => Slot::Absent(mark, true_up_to),
+        };
+        Self { hot: Hot { slot, fresh }, cold: Cold { seq: 0, extra, weight, life, idle } }
     }
 
+    #[inline]
+    pub(crate) const fn view(&self) -> View<'_, V> {
+        View { hot: &self.hot, cold: &self.cold }
+    }
+
+    #[inline]
+    pub(crate) const fn view_mut(&mut self) -> ViewMut<'_, V> {
+        ViewMut { hot: &mut self.hot, cold: &mut self.cold }
+    }
+
+    #[inline]
+    pub(crate) const fn weight(&self) -> u64 {
+        self.cold.weight()
+    }
+
+    pub(crate) fn tags(&self) -> &[Tag] {
+        self.cold.tags()
+    }
+
+    /// Sets the generation in which it began to be true.
+    #[inline]
+    pub(crate) fn begin_in(&mut self, seq: u64) {
+        self.view_mut().begin_in(seq);
+    }
+
+    #[inline]
+    pub(crate) fn into_held(self) -> Option<Held<V>> {
+        match self.hot.slot {
+            Slot::InPlace(_, _, value) => Some(Held::InPlace(value)),
+            Slot::Shared(_, _, value) => Some(Held::Shared(value)),
+            Slot::Absent(..) => None,
+        }
+    }
+
+    /// Returns the value where it lies.
+    #[cfg(test)]
+    pub(crate) fn value(&self) -> &V {
+        self.view().value()
+    }
+}
+
+impl<V> Hot<V> {
+    #[inline]
+    pub(crate) const fn mark(&self) -> &Mark {
+        match &self.slot {
+            Slot::InPlace(mark, ..) | Slot::Shared(mark, ..) | Slot::Absent(mark, _) => mark,
+        }
+    }
+
+    #[inline]
+    const fn true_up_to(&self) -> &AtomicU32 {
+        match &self.slot {
+            Slot::InPlace(_, up_to, _) | Slot::Shared(_, up_to, _) | Slot::Absent(_, up_to) => up_to,
+        }
+    }
+
+    /// Notes up to which generation it is true; one that does not fit is none.
+    #[inline]
+    fn is_true_up_to(&self, generation: u64) {
+        self.true_up_to().store(u32::try_from(generation).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) const fn has_value(&self) -> bool {
+        !matches!(self.slot, Slot::Absent(..))
+    }
+
+    /// Tells whether it has a time to live or to idle.
+    #[inline]
+    pub(crate) fn can_end(&self) -> bool {
+        self.fresh != Deadline::NEVER || self.mark().is_limited()
+    }
+}
+
+impl Cold {
     #[inline]
     pub(crate) const fn weight(&self) -> u64 {
         self.weight as u64
@@ -203,49 +321,98 @@ impl<V> Entry<V> {
         self.extra.as_ref().map_or(&[], |extra| &*extra.tags)
     }
 
-    /// Returns when it began to be true, in the order of all nodes.
-    #[cfg(feature = "remote")]
-    pub(crate) fn stamp(&self) -> Option<crate::remote::Stamp> {
-        self.extra.as_ref().and_then(|extra| extra.stamp)
+    pub(crate) fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+}
+
+impl<V> Clone for View<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for View<'_, V> {}
+
+impl<'a, V> View<'a, V> {
+    #[inline]
+    pub(crate) const fn weight(self) -> u64 {
+        self.cold.weight()
     }
 
-    /// Tells whether it has a time to live or to idle.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn tags(self) -> &'a [Tag] {
+        self.cold.tags()
+    }
+
+    /// Returns when it began to be true, in the order of all nodes.
+    #[cfg(feature = "remote")]
+    pub(crate) fn stamp(self) -> Option<crate::remote::Stamp> {
+        self.cold.extra.as_ref().and_then(|extra| extra.stamp)
+    }
+
+    /// Takes the value along, if there is one: a copy that runs none of the user's code.
     #[inline]
-    pub(crate) fn can_end(&self) -> bool {
-        self.fresh != Deadline::NEVER || self.idle.is_limited()
+    pub(crate) fn held(self) -> Option<Held<V>>
+    where
+        V: Clone,
+    {
+        match &self.hot.slot {
+            Slot::InPlace(_, _, value) => Some(Held::InPlace(value.clone())),
+            Slot::Shared(_, _, value) => Some(Held::Shared(Arc::clone(value))),
+            Slot::Absent(..) => None,
+        }
+    }
+
+    /// Tells whether its time to idle is over.
+    #[inline]
+    fn is_idle(self, now: Tick) -> bool {
+        self.hot.mark().is_limited() && self.cold.idle.has_passed(now)
+    }
+
+    /// Starts its idle time anew.
+    #[inline]
+    pub(crate) fn touch(self, now: Tick) {
+        if self.hot.mark().is_limited() {
+            self.cold.idle.touch(now);
+        }
     }
 
     /// Tells whether neither its time to live nor its time to idle is over.
     #[inline]
-    pub(crate) fn is_fresh(&self, now: Tick) -> bool {
-        !self.fresh.has_passed(now) && !self.idle.has_passed(now)
+    pub(crate) fn is_fresh(self, now: Tick) -> bool {
+        !self.hot.fresh.has_passed(now) && !self.is_idle(now)
+    }
+
+    /// Tells whether nothing has to be compared with it.
+    #[inline]
+    pub(crate) fn is_up_to_date<K>(self, generations: &Generations<K>) -> bool {
+        u64::from(self.hot.true_up_to().load(Ordering::Relaxed)) >= generations.newest()
     }
 
     /// Tells whether an invalidation has made it untrue.
     #[inline]
-    pub(crate) fn is_untrue<K>(&self, generations: &Generations<K>, key: &K) -> bool {
-        self.seq < generations.newest() && self.compare(generations, key)
+    pub(crate) fn is_untrue<K>(self, generations: &Generations<K>, key: &K) -> bool {
+        !self.is_up_to_date(generations) && self.compare(generations, key)
     }
 
-    /// Compares with the tombstones, and notes with tags up to which generation it was found true: nobody needs to look
-    /// again before a newer one is opened.
+    /// Compares with the tombstones, and notes up to which generation it was found true.
     #[cold]
-    fn compare<K>(&self, generations: &Generations<K>, key: &K) -> bool {
-        let Some(extra) = self.extra.as_ref().filter(|extra| !extra.tags.is_empty()) else {
-            return generations.overtaken(self.seq, &[], key) != 0;
-        };
-        if extra.true_up_to.load(Ordering::Relaxed) >= generations.newest() {
+    fn compare<K>(self, generations: &Generations<K>, key: &K) -> bool {
+        if self.cold.seq >= generations.newest() {
             return false;
         }
-        let (overtaken, up_to) = generations.compare(self.seq, &extra.tags, key);
-        if overtaken == 0 {
-            extra.true_up_to.store(up_to, Ordering::Relaxed);
+        let (overtaken, up_to) = generations.compare(self.cold.seq, self.cold.tags(), key);
+        // A doubt is no tombstone: what is older is looked at each time until it is stale. Asked after the
+        // comparison, or one that comes in between would be passed over.
+        if overtaken == 0 && self.cold.seq >= generations.suspected() {
+            self.hot.is_true_up_to(up_to);
         }
         overtaken != 0
     }
 
     /// Tells whether and why it can never be served again.
-    pub(crate) fn end<K>(&self, judge: &Judge<'_, K>, key: &K) -> Option<Why> {
+    pub(crate) fn end<K>(self, judge: &Judge<'_, K>, key: &K) -> Option<Why> {
         if self.is_untrue(judge.generations, key) {
             Some(Why::Invalidated)
         } else {
@@ -255,100 +422,120 @@ impl<V> Entry<V> {
 
     /// Tells whether it is not to be trusted any more, though it may be true.
     #[inline]
-    pub(crate) fn is_doubtful<K>(&self, generations: &Generations<K>) -> bool {
-        self.seq < generations.newest() && self.seq < generations.suspected()
-    }
-
-    /// Makes it stale, in the generation of the doubt that it was compared with. Tells whether it is of any
-    /// use yet.
-    pub(crate) fn doubt<K>(&mut self, judge: &Judge<'_, K>, suspected: u64) -> bool {
-        let (Some(window), Some(_)) = (judge.rules.stale_if_error, &self.held) else { return false };
-        self.expire(judge.rules, judge.now, window);
-        self.seq = self.seq.max(suspected);
-        true
+    pub(crate) fn is_doubtful<K>(self, generations: &Generations<K>) -> bool {
+        !self.is_up_to_date(generations) && self.cold.seq < generations.suspected()
     }
 
     /// Tells whether it is not even kept for stale use any more. Nobody asks for what is idle.
-    pub(crate) fn is_past_keeping<K>(&self, judge: &Judge<'_, K>) -> bool {
-        self.idle.has_passed(judge.now) || self.keep(judge.rules).has_passed(judge.now)
+    pub(crate) fn is_past_keeping<K>(self, judge: &Judge<'_, K>) -> bool {
+        self.is_idle(judge.now) || self.keep(judge.rules).has_passed(judge.now)
     }
 
-    /// Returns the value, if it can be served as fresh.
+    /// Tells whether it can be served as fresh.
     #[inline]
-    pub(crate) fn live<K>(&self, judge: &Judge<'_, K>, key: &K) -> Option<&Held<V>> {
-        let is_trusted = || !self.is_doubtful(judge.generations) && !self.is_untrue(judge.generations, key);
-        if self.is_fresh(judge.now) && is_trusted() { self.held.as_ref() } else { None }
+    pub(crate) fn is_live<K>(self, judge: &Judge<'_, K>, key: &K) -> bool {
+        self.hot.has_value() && self.is_fresh(judge.now) && self.is_trusted(judge.generations, key)
+    }
+
+    #[inline]
+    fn is_trusted<K>(self, generations: &Generations<K>, key: &K) -> bool {
+        self.is_up_to_date(generations) || !self.is_doubtful(generations) && !self.is_untrue(generations, key)
     }
 
     /// Returns what the engine decides from.
-    pub(crate) fn state(&self, rules: &Rules) -> State {
+    pub(crate) fn state(self, rules: &Rules) -> State {
         let times = self.times(rules);
-        if self.held.is_some() { State::Value(times) } else { State::Absence(times) }
+        if self.hot.has_value() { State::Value(times) } else { State::Absence(times) }
     }
 
     /// Returns when it was stored, where that is known.
-    pub(crate) fn born(&self) -> Option<Tick> {
-        self.life.beginning(self.fresh)
+    #[inline]
+    pub(crate) fn born(self) -> Option<Tick> {
+        if self.hot.fresh == Deadline::NEVER { None } else { self.cold.life.beginning(self.hot.fresh) }
     }
 
     /// Returns for how long it has been stored, where that is known.
-    pub(crate) fn age(&self, now: Tick) -> Option<Duration> {
+    #[inline]
+    pub(crate) fn age(self, now: Tick) -> Option<Duration> {
         self.born().map(|born| now.since(born))
     }
 
     /// Returns the points at which something changes for this entry.
-    pub(crate) fn times(&self, rules: &Rules) -> Times {
-        let (revalidate, retry) = self.extra.as_ref().map_or((None, None), |extra| (extra.revalidate, extra.retry));
-        let keep = self.keep(rules);
-        let swr = || match (&self.held, rules.stale_while_revalidate) {
-            (Some(_), Some(window)) => self.fresh.plus(window).min(keep),
-            _ => self.fresh,
+    pub(crate) fn times(self, rules: &Rules) -> Times {
+        let extra = self.cold.extra.as_ref();
+        let (revalidate, retry) = extra.map_or((None, None), |extra| (extra.revalidate, extra.retry));
+        let (fresh, keep) = (self.hot.fresh, self.keep(rules));
+        let swr = || match rules.stale_while_revalidate {
+            Some(window) if self.hot.has_value() => fresh.plus(window).min(keep),
+            _ => fresh,
         };
-        Times { eager: self.eager(rules), fresh: self.fresh, revalidate: revalidate.unwrap_or_else(swr), keep, retry }
+        Times { eager: self.eager(rules), fresh, revalidate: revalidate.unwrap_or_else(swr), keep, retry }
     }
 
     /// Returns the point until which it is kept for stale use; the end of `fresh` if there is none.
-    pub(crate) fn keep(&self, rules: &Rules) -> Deadline {
-        match (self.extra.as_ref().and_then(|extra| extra.keep), &self.held) {
-            (Some(keep), _) => keep,
-            (None, Some(_)) => self.fresh.plus(rules.stale_use()),
-            (None, None) => self.fresh,
+    pub(crate) fn keep(self, rules: &Rules) -> Deadline {
+        match self.cold.extra.as_ref().and_then(|extra| extra.keep) {
+            Some(keep) => keep,
+            None if self.hot.has_value() => self.hot.fresh.plus(rules.stale_use()),
+            None => self.hot.fresh,
         }
     }
 
     /// Returns the point from which on a read refreshes the entry although it is fresh.
     #[inline]
-    pub(crate) fn eager(&self, rules: &Rules) -> Deadline {
+    pub(crate) fn eager(self, rules: &Rules) -> Deadline {
+        let fresh = self.hot.fresh;
         match rules.eager_refresh {
-            Some(share) if self.held.is_some() => {
-                self.born().map_or(self.fresh, |born| self.fresh.share_since(born, share))
+            Some(share) if self.hot.has_value() => {
+                self.born().map_or(fresh, |born| fresh.share_since(born, share))
             }
-            _ => self.fresh,
+            _ => fresh,
         }
+    }
+
+    /// Returns the value where it lies.
+    #[cfg(test)]
+    pub(crate) fn value(self) -> &'a V {
+        match &self.hot.slot {
+            Slot::InPlace(_, _, value) => value,
+            Slot::Shared(_, _, value) => value,
+            Slot::Absent(..) => panic!("no value"),
+        }
+    }
+}
+
+impl<V> ViewMut<'_, V> {
+    pub(crate) const fn view(&self) -> View<'_, V> {
+        View { hot: self.hot, cold: self.cold }
+    }
+
+    #[inline]
+    fn begin_in(&mut self, seq: u64) {
+        self.cold.seq = seq;
+        self.hot.is_true_up_to(seq);
+    }
+
+    /// Makes it stale, in the generation of the doubt that it was compared with. Tells whether it is of any
+    /// use yet.
+    pub(crate) fn doubt<K>(&mut self, judge: &Judge<'_, K>, suspected: u64) -> bool {
+        let Some(window) = judge.rules.stale_if_error.filter(|_| self.hot.has_value()) else { return false };
+        self.expire(judge.rules, judge.now, window);
+        self.begin_in(self.cold.seq.max(suspected));
+        true
     }
 
     /// Ends its time to live now; it is kept for stale use for a while, and never longer than it was
     /// anyway.
     pub(crate) fn expire(&mut self, rules: &Rules, now: Tick, window: Duration) {
-        let (end, keep) = (now.deadline(), self.keep(rules));
-        if !self.fresh.has_passed(now) {
-            self.life = self.born().map_or(Life::UNKNOWN, |born| Life::new(now.since(born)));
-            self.fresh = end;
+        let (end, keep) = (now.deadline(), self.view().keep(rules));
+        if !self.hot.fresh.has_passed(now) {
+            self.cold.life = self.view().born().map_or(Life::UNKNOWN, |born| Life::new(now.since(born)));
+            self.hot.fresh = end;
         }
-        let extra = self.extra_mut();
+        let extra = self.cold.extra_mut();
         extra.keep = Some(keep.min(end.plus(window)));
         extra.revalidate = Some(end);
         extra.retry = None;
-    }
-
-    pub(crate) fn extra_mut(&mut self) -> &mut Extra {
-        self.extra.get_or_insert_default()
-    }
-
-    /// Returns the value where it lies.
-    #[cfg(test)]
-    pub(crate) fn value(&self) -> &V {
-        self.held.as_ref().expect("a value").value()
     }
 }
 

@@ -112,18 +112,15 @@ impl Life {
 /// In seven bytes, since every entry carries it: time is counted in steps of 4 ms, and the
 /// difference is taken around the end of the count. So a limit may be no longer than half of it; an
 /// entry that nobody has asked for in 104 days, and that was not swept either, looks new again.
-///
-/// The byte that is left to fill a word is the policy's.
 #[derive(Debug)]
-#[repr(C)]
 pub(crate) struct Idle {
     /// Written by readers, which share the lock.
     touched: AtomicU32,
     limit: IdleLimit,
-    pub(crate) mark: Mark,
 }
 
-/// What S3-FIFO notes of an entry: its queue, and its hits since it came there, up to three.
+/// What S3-FIFO notes of an entry: its queue, and its hits since it came there, up to three; and
+/// whether there is a limit to its idle time, so that who asks need not look where that lies.
 #[derive(Debug)]
 pub(crate) struct Mark(AtomicU8);
 
@@ -138,10 +135,25 @@ impl Mark {
     pub(crate) const MOST_HITS: u8 = 3;
     const MAIN: u8 = 4;
 
-    pub(crate) const fn new(queue: Which, hits: u8) -> Self {
+    const LIMITED: u8 = 8;
+
+    /// Of an entry that is about to come.
+    #[inline]
+    pub(crate) fn of(idle: &Idle) -> Self {
+        Self(AtomicU8::new(if idle.is_limited() { Self::LIMITED } else { 0 }))
+    }
+
+    /// Puts the entry into a queue, with so many hits; the lock is held alone.
+    #[inline]
+    pub(crate) fn put(&self, queue: Which, hits: u8) {
         let queue = if matches!(queue, Which::Main) { Self::MAIN } else { 0 };
-        let hits = if hits < Self::MOST_HITS { hits } else { Self::MOST_HITS };
-        Self(AtomicU8::new(queue | hits))
+        let limited = self.0.load(Ordering::Relaxed) & Self::LIMITED;
+        self.0.store(limited | queue | hits.min(Self::MOST_HITS), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & Self::LIMITED != 0
     }
 
     /// Counts a hit. Two readers that add at once may lose one of the two, which is worth less than
@@ -196,15 +208,27 @@ impl IdleLimit {
     }
 }
 
+impl Default for Idle {
+    fn default() -> Self {
+        Self { touched: AtomicU32::new(0), limit: IdleLimit::NONE }
+    }
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
 impl Idle {
     pub(crate) fn new(now: Tick, limit: Option<Duration>) -> Self {
         let limit = limit.map_or(IdleLimit::NONE, IdleLimit::new);
-        Self { touched: AtomicU32::new(now.steps()), limit, mark: Mark::new(Which::Small, 0) }
+        Self { touched: AtomicU32::new(now.steps()), limit }
     }
 
     /// Tells whether there is a limit.
     #[inline]
-    pub(crate) fn is_limited(&self) -> bool {
+    fn is_limited(&self) -> bool {
         self.limit != IdleLimit::NONE
     }
 
@@ -365,10 +389,14 @@ mod tests {
     #[test]
     fn a_mark_counts_to_three_and_keeps_its_queue() {
         for queue in [Which::Small, Which::Main] {
-            let mark = Mark::new(queue, 0);
-            let counted: Vec<u8> = (0..5).map(|_| (mark.hits(), mark.hit()).0).collect();
-            assert_eq!((counted, mark.queue()), (vec![0, 1, 2, 3, 3], queue));
-            assert_eq!(Mark::new(queue, 9).hits(), 3);
+            for limit in [None, Some(Duration::from_secs(1))] {
+                let mark = Mark::of(&Idle::new(Tick::ORIGIN, limit));
+                mark.put(queue, 0);
+                let counted: Vec<u8> = (0..5).map(|_| (mark.hits(), mark.hit()).0).collect();
+                assert_eq!((counted, mark.queue()), (vec![0, 1, 2, 3, 3], queue));
+                mark.put(queue, 9);
+                assert_eq!((mark.hits(), mark.is_limited()), (3, limit.is_some()));
+            }
         }
     }
 

@@ -294,9 +294,9 @@ where
         let lookup = Lookup::new(hash, key);
         let shard = self.shard(hash);
         let glance = shard.glance(&lookup, |key, entry| {
-            let judge = self.judge(moment.for_entry(entry));
-            let held = entry.live(&judge, key)?.clone();
-            entry.idle.touch(judge.now);
+            let judge = self.judge(moment.for_entry(entry.hot));
+            let held = if entry.is_live(&judge, key) { entry.held() } else { None }?;
+            entry.touch(judge.now);
             // Counted here, while the processor waits for the entry: behind the lock it would cost its whole time.
             self.count_hit();
             Some(held)
@@ -368,7 +368,7 @@ where
         let hash = self.hash(key);
         let judge = self.judge(self.now());
         let core = self.shard(hash).read();
-        core.entries.examine(&Lookup::new(hash, key), |key, entry| entry.live(&judge, key).is_some()).unwrap_or(false)
+        core.entries.examine(&Lookup::new(hash, key), |key, entry| entry.is_live(&judge, key)).unwrap_or(false)
     }
 
     #[inline]
@@ -383,7 +383,7 @@ where
         let mut shard = self.shard(hash).lock();
         // A load that began before this insert would bring an older value.
         let overtaken = shard.core.flights.detach(hash, &key);
-        entry.seq = self.generations.current();
+        entry.begin_in(self.generations.current());
         let displaced = shard.put(&self.budget, hash, key, entry, now, &mut out);
         let ended = displaced.as_ref().and_then(|gone| self.ended(gone, now));
         if let Some(why) = ended {
@@ -396,7 +396,7 @@ where
         self.release(out);
         self.settle(hash);
         match (displaced, ended) {
-            (Some((_, old)), None) => match old.held {
+            (Some((_, old)), None) => match old.into_held() {
                 Some(previous) => Insertion::Replaced { previous: previous.into_value() },
                 None => Insertion::Inserted,
             },
@@ -410,6 +410,7 @@ where
 
     /// Tells whether and why an entry that was taken out no longer had a live value.
     fn ended(&self, (key, entry): &(K, Entry<V>), now: Tick) -> Option<Why> {
+        let entry = entry.view();
         entry.end(&self.judge(now), key).or_else(|| (!entry.is_fresh(now)).then_some(Why::Expired))
     }
 
@@ -450,7 +451,7 @@ where
         drop(overtaken);
         let (_, entry) = gone?;
         self.emit(ended.unwrap_or(Why::Removed).event(entry.weight()));
-        if ended.is_some() { None } else { entry.held.map(Held::into_value) }
+        if ended.is_some() { None } else { entry.into_held().map(Held::into_value) }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -141,7 +141,7 @@ where
         let limit = inner.budget().max_entry();
         let absent = held.is_none();
         let (mut entry, now) = inner.entry_of(self.hash, held, weight, directives.options);
-        entry.seq = self.seq;
+        entry.begin_in(self.seq);
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
         let slot = shard.core.flights.take(self.hash, &self.landing);
@@ -223,8 +223,9 @@ where
         let stale = match (source, core.entries.peek_mut(&lookup)) {
             (Some(source), Some(entry)) => {
                 let backoff = inner.rules().error_backoff;
-                entry.extra_mut().retry = Some(Deadline::after(now, backoff));
-                Some(Served { value: entry.held.clone(), source, age: entry.age(now) })
+                entry.cold.extra_mut().retry = Some(Deadline::after(now, backoff));
+                let entry = entry.view();
+                Some(Served { value: entry.held(), source, age: entry.age(now) })
             }
             _ => None,
         };
@@ -242,7 +243,7 @@ where
             return;
         }
         let (mut entry, now) = inner.entry_of(self.hash, Some(inner.hold(value)), weight, options);
-        entry.seq = self.seq;
+        entry.begin_in(self.seq);
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
         let entitled = shard.core.flights.has(self.hash, &self.landing);

@@ -17,7 +17,7 @@ use super::fetched::Source;
 use super::finish::Flight;
 use super::landing::Landing;
 use crate::engine::{State, Step, Wants, on_call, on_wait};
-use crate::entry::Entry;
+use crate::entry::View;
 use crate::held::Held;
 use crate::inner::Inner;
 use crate::observer::{CacheEvent, MissCause};
@@ -145,10 +145,11 @@ where
     let (rules, generations) = (inner.rules(), inner.generations());
     let moment = inner.moment();
     let lookup = Lookup::new(hash, &key);
-    let plain = |key: &K, entry: &Entry<V>| {
-        let now = moment.for_entry(entry);
-        let held = entry.live(&inner.judge(now), key).filter(|_| !entry.eager(rules).has_passed(now))?.clone();
-        entry.idle.touch(now);
+    let plain = |key: &K, entry: View<'_, V>| {
+        let now = moment.for_entry(entry.hot);
+        let serves = entry.is_live(&inner.judge(now), key) && !entry.eager(rules).has_passed(now);
+        let held = if serves { entry.held() } else { None }?;
+        entry.touch(now);
         inner.count_hit();
         Some(Served { value: Some(held), source: Source::Fresh, age: entry.age(now) })
     };
@@ -163,7 +164,7 @@ where
     let core = &mut *shard.core;
     let entry = core.entries.hit(&lookup);
     if let Some(entry) = entry {
-        entry.idle.touch(now);
+        entry.touch(now);
     }
     let state = entry.map_or(State::Nothing, |entry| entry.state(rules));
     let step = match on_call(now, state, wants, core.flights.find(hash, &key).is_some()) {
@@ -171,7 +172,7 @@ where
         step => step,
     };
     let serve = |source| {
-        let (value, age) = entry.map_or((None, None), |entry| (entry.held.clone(), entry.age(now)));
+        let (value, age) = entry.map_or((None, None), |entry| (entry.held(), entry.age(now)));
         Served { value, source, age }
     };
     let missed = buried.as_ref().map_or_else(|| cause(state), |buried| buried.0.cause());
@@ -319,6 +320,6 @@ where
             return None;
         }
         let source = on_wait(now, entry.state(inner.rules()))?;
-        Some(Served { value: entry.held.clone(), source, age: entry.age(now) })
+        Some(Served { value: entry.held(), source, age: entry.age(now) })
     })?
 }
