@@ -94,7 +94,7 @@ where
     /// background.
     pub fn insert_with(&self, key: K, value: V, mut options: EntryOptions) -> Insertion<V> {
         let word = self.inner.compose(&key, &value, &mut options);
-        let insertion = self.inner.insert(key, value, options);
+        let insertion = self.inner.insert(key, value, &mut options);
         self.inner.tell_others(word);
         insertion
     }

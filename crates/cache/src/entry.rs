@@ -180,6 +180,14 @@ pub(crate) struct Cold {
     idle: Idle,
 }
 
+/// What is left of an entry that gave way: only to be told of and dropped.
+#[derive(Debug)]
+pub(crate) struct Remains<V> {
+    weight: u32,
+    held: Option<Held<V>>,
+    _extra: Option<Box<Extra>>,
+}
+
 /// An entry where it lies.
 #[derive(Debug)]
 pub(crate) struct View<'a, V> {
@@ -264,11 +272,7 @@ impl<V> Entry<V> {
 
     #[inline]
     pub(crate) fn into_held(self) -> Option<Held<V>> {
-        match self.hot.slot {
-            Slot::InPlace(_, _, value) => Some(Held::InPlace(value)),
-            Slot::Shared(_, _, value) => Some(Held::Shared(value)),
-            Slot::Absent(..) => None,
-        }
+        self.hot.into_held()
     }
 
     /// Returns the value where it lies.
@@ -279,6 +283,15 @@ impl<V> Entry<V> {
 }
 
 impl<V> Hot<V> {
+    #[inline]
+    fn into_held(self) -> Option<Held<V>> {
+        match self.slot {
+            Slot::InPlace(_, _, value) => Some(Held::InPlace(value)),
+            Slot::Shared(_, _, value) => Some(Held::Shared(value)),
+            Slot::Absent(..) => None,
+        }
+    }
+
     #[inline]
     pub(crate) const fn mark(&self) -> &Mark {
         match &self.slot {
@@ -304,10 +317,45 @@ impl<V> Hot<V> {
         !matches!(self.slot, Slot::Absent(..))
     }
 
+    /// Returns the value where it lies.
+    #[cfg(test)]
+    pub(crate) fn value(&self) -> &V {
+        match &self.slot {
+            Slot::InPlace(_, _, value) => value,
+            Slot::Shared(_, _, value) => value,
+            Slot::Absent(..) => panic!("no value"),
+        }
+    }
+
     /// Tells whether it has a time to live or to idle.
     #[inline]
     pub(crate) fn can_end(&self) -> bool {
         self.fresh != Deadline::NEVER || self.mark().is_limited()
+    }
+}
+
+impl<V> Remains<V> {
+    #[inline]
+    pub(crate) fn new(hot: Hot<V>, cold: &mut Cold) -> Self {
+        Self { weight: cold.weight, held: hot.into_held(), _extra: cold.extra.take() }
+    }
+
+    #[inline]
+    pub(crate) const fn weight(&self) -> u64 {
+        self.weight as u64
+    }
+
+    #[cfg(test)]
+    pub(crate) fn value(&self) -> &V {
+        self.held.as_ref().expect("a value").value()
+    }
+}
+
+impl<V> From<Entry<V>> for Remains<V> {
+    #[inline]
+    fn from(entry: Entry<V>) -> Self {
+        let Entry { hot, mut cold } = entry;
+        Self::new(hot, &mut cold)
     }
 }
 
@@ -335,11 +383,6 @@ impl<V> Clone for View<'_, V> {
 impl<V> Copy for View<'_, V> {}
 
 impl<'a, V> View<'a, V> {
-    #[inline]
-    pub(crate) const fn weight(self) -> u64 {
-        self.cold.weight()
-    }
-
     #[cfg(feature = "snapshot")]
     pub(crate) fn tags(self) -> &'a [Tag] {
         self.cold.tags()
@@ -496,11 +539,7 @@ impl<'a, V> View<'a, V> {
     /// Returns the value where it lies.
     #[cfg(test)]
     pub(crate) fn value(self) -> &'a V {
-        match &self.hot.slot {
-            Slot::InPlace(_, _, value) => value,
-            Slot::Shared(_, _, value) => value,
-            Slot::Absent(..) => panic!("no value"),
-        }
+        self.hot.value()
     }
 }
 

@@ -227,7 +227,7 @@ where
         hash: u64,
         held: Option<Held<V>>,
         weight: u64,
-        options: EntryOptions,
+        options: &mut EntryOptions,
     ) -> (Entry<V>, Tick) {
         let ttl = if held.is_some() { options.ttl.resolve(self.config.ttl) } else { self.rules.negative_ttl };
         let idle = options.idle.resolve(self.config.time_to_idle);
@@ -244,15 +244,20 @@ where
         let extra = if options.tags.is_empty() && !has_windows {
             None
         } else {
-            Some(Box::new(self.extra(options.tags, fresh, if has_windows { windows } else { (None, None) })))
+            Some(self.extra(&mut options.tags, fresh, if has_windows { windows } else { (None, None) }))
         };
         // Made in one go from what is in registers: to change it afterwards costs another move.
         (Entry::new(held, weight, fresh, Idle::new(now, idle), life, extra), now)
     }
 
     #[cold]
-    fn extra(&self, tags: Vec<Tag>, fresh: Deadline, windows: (Option<Duration>, Option<Duration>)) -> Extra {
-        let mut extra = Extra { tags: tags.into(), ..Extra::default() };
+    fn extra(
+        &self,
+        tags: &mut Vec<Tag>,
+        fresh: Deadline,
+        windows: (Option<Duration>, Option<Duration>),
+    ) -> Box<Extra> {
+        let mut extra = Box::new(Extra { tags: std::mem::take(tags).into(), ..Extra::default() });
         if windows != (None, None) {
             let revalidate = windows.0.or(self.rules.stale_while_revalidate);
             let on_error = windows.1.or(self.rules.stale_if_error);
@@ -372,7 +377,7 @@ where
     }
 
     #[inline]
-    pub(crate) fn insert(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
+    pub(crate) fn insert(&self, key: K, value: V, options: &mut EntryOptions) -> Insertion<V> {
         let hash = self.hash(&key);
         let weight = self.weigh(&key, Some(&value), &options.tags);
         if weight > self.budget.max_entry() {

@@ -13,7 +13,7 @@ use crate::held::Held;
 use crate::load::FlightTable;
 use crate::observer::MissCause;
 use crate::outgoing::{Outgoing, Why};
-use crate::policy::{Entries, EvictionPolicy, Lookup, Policy as _, Shared};
+use crate::policy::{Entries, EvictionPolicy, Lookup, Policy as _, Shared, Victim};
 use crate::stats::CacheStats;
 use crate::sync::{AtomicU64, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -247,7 +247,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
     /// Lets one entry give way, but never the last: that is the newest. Leaves weights to the
     /// caller.
     #[inline]
-    fn evict_one(&mut self, now: Tick) -> Option<(K, Entry<V>)> {
+    fn evict_one(&mut self, now: Tick) -> Option<Victim<K, V>> {
         if self.core.entries.len() < 2 {
             return None;
         }

@@ -135,12 +135,12 @@ where
         lead: Arc<Lead<K>>,
         held: Option<Held<V>>,
         weight: u64,
-        directives: Directives,
+        mut directives: Directives,
     ) -> (u64, LoadOutcome, bool) {
         let inner = &*self.inner;
         let limit = inner.budget().max_entry();
         let absent = held.is_none();
-        let (mut entry, now) = inner.entry_of(self.hash, held, weight, directives.options);
+        let (mut entry, now) = inner.entry_of(self.hash, held, weight, &mut directives.options);
         entry.begin_in(self.seq);
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
@@ -236,13 +236,13 @@ where
 
     /// Keeps a value that is stale already for the case that this load fails.
     #[cfg(feature = "remote")]
-    pub(crate) fn stash(&self, key: K, value: V, options: crate::entry::EntryOptions) {
+    pub(crate) fn stash(&self, key: K, value: V, mut options: crate::entry::EntryOptions) {
         let inner = &*self.inner;
         let weight = inner.weigh(&key, Some(&value), &options.tags);
         if weight > inner.budget().max_entry() {
             return;
         }
-        let (mut entry, now) = inner.entry_of(self.hash, Some(inner.hold(value)), weight, options);
+        let (mut entry, now) = inner.entry_of(self.hash, Some(inner.hold(value)), weight, &mut options);
         entry.begin_in(self.seq);
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();

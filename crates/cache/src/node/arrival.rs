@@ -63,7 +63,7 @@ where
         hash: u64,
         held: Option<Held<V>>,
         weight: u64,
-        options: EntryOptions,
+        options: &mut EntryOptions,
     ) -> (Entry<V>, Tick) {
         let arrival = options.arrival;
         let (mut entry, now) = self.entry(hash, held, weight, options);

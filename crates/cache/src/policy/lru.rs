@@ -91,9 +91,9 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
         if now > Tick::ORIGIN
             && let Some(node) = self.stale(now)
         {
-            return self.map.pop_entry::<dyn Numbered + '_>(&node).map(|(keyed, entry)| (keyed.key, entry));
+            return self.map.pop_entry::<dyn Numbered + '_>(&node).map(|(keyed, entry)| (keyed.key, entry.into()));
         }
-        self.map.pop_lru().map(|(keyed, entry)| (keyed.key, entry))
+        self.map.pop_lru().map(|(keyed, entry)| (keyed.key, entry.into()))
     }
 
     fn extract(
@@ -101,7 +101,7 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
         from: usize,
         most: usize,
         mut fits: impl FnMut(&K, View<'_, V>) -> bool,
-        mut each: impl FnMut(Victim<K, V>),
+        mut each: impl FnMut((K, Entry<V>)),
     ) -> Option<usize> {
         // `LruCache::retain` would drop keys and values here and now, under the lock.
         let part = self.map.iter().skip(from).take(most);

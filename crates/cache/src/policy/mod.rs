@@ -16,7 +16,7 @@ use std::borrow::Borrow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Entry, View, ViewMut};
+use crate::entry::{Entry, Remains, View, ViewMut};
 use crate::expiry::Tick;
 use lru::Lru;
 use s3fifo::S3Fifo;
@@ -35,8 +35,8 @@ pub enum EvictionPolicy {
     Lru,
 }
 
-/// A key with its entry, on its way out.
-pub(crate) type Victim<K, V> = (K, Entry<V>);
+/// A key with what is left of its entry, on its way out.
+pub(crate) type Victim<K, V> = (K, Remains<V>);
 
 /// The entries of one shard in the order of an eviction policy.
 pub(crate) trait Policy<K: Eq, V> {
@@ -61,13 +61,13 @@ pub(crate) trait Policy<K: Eq, V> {
         K: Borrow<Q>;
 
     /// Stores an entry and returns what it displaced under the same key.
-    fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<Victim<K, V>>;
+    fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)>;
 
     /// Orders the entries after an insert that needed no room.
     fn settle_in(&mut self) {}
 
     /// Takes an entry out by its key.
-    fn remove<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<Victim<K, V>>
+    fn remove<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<(K, Entry<V>)>
     where
         K: Borrow<Q>;
 
@@ -82,7 +82,7 @@ pub(crate) trait Policy<K: Eq, V> {
         from: usize,
         most: usize,
         fits: impl FnMut(&K, View<'_, V>) -> bool,
-        each: impl FnMut(Victim<K, V>),
+        each: impl FnMut((K, Entry<V>)),
     ) -> Option<usize>;
 
     /// Shows every entry without a trace, the one that would stay longest first.
@@ -174,7 +174,7 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
     }
 
     #[inline]
-    fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<Victim<K, V>> {
+    fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
         of_policy!(self, entries => entries.insert(hash, key, entry))
     }
 
@@ -183,7 +183,7 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
         of_policy!(self, entries => entries.settle_in());
     }
 
-    fn remove<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<Victim<K, V>>
+    fn remove<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<(K, Entry<V>)>
     where
         K: Borrow<Q>,
     {
@@ -200,7 +200,7 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
         from: usize,
         most: usize,
         fits: impl FnMut(&K, View<'_, V>) -> bool,
-        each: impl FnMut(Victim<K, V>),
+        each: impl FnMut((K, Entry<V>)),
     ) -> Option<usize> {
         of_policy!(self, entries => entries.extract(from, most, fits, each))
     }

@@ -19,7 +19,7 @@ use super::ghosts::Ghosts;
 use super::keyed::Lookup;
 use super::slab::{Place, Slab};
 use super::{Policy, Victim};
-use crate::entry::{Cold, Entry, Hot, View, ViewMut};
+use crate::entry::{Cold, Entry, Hot, Remains, View, ViewMut};
 use crate::expiry::{Deadline, Tick, Which};
 
 pub(crate) struct S3Fifo<K, V> {
@@ -219,6 +219,15 @@ impl<K: Eq, V> S3Fifo<K, V> {
     /// Takes a node out altogether.
     #[inline]
     fn take(&mut self, at: Place) -> Option<(K, Entry<V>)> {
+        self.leave(at)?;
+        let node = self.nodes.remove(at)?;
+        let cold = mem::take(&mut self.nodes.aside_mut(at)?.cold);
+        Some((node.key, Entry { hot: node.hot, cold }))
+    }
+
+    /// Makes that nothing leads to a node any more.
+    #[inline]
+    fn leave(&mut self, at: Place) -> Option<()> {
         let hash = self.nodes.aside(at)?.hash;
         self.unlink(at);
         if let Ok(found) = self.table.find_entry(hash, |other| *other == at) {
@@ -227,9 +236,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         if self.newest == at {
             self.newest = Place::NONE;
         }
-        let node = self.nodes.remove(at)?;
-        let cold = mem::take(&mut self.nodes.aside_mut(at)?.cold);
-        Some((node.key, Entry { hot: node.hot, cold }))
+        Some(())
     }
 
     fn hits(&self, at: Place) -> u8 {
@@ -410,7 +417,9 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     fn evict(&mut self, now: Tick) -> Option<Victim<K, V>> {
         let stale = if self.soonest.has_passed(now) { self.stale(now) } else { None };
         let at = stale.or_else(|| self.victim())?;
-        self.take(at)
+        self.leave(at)?;
+        let Node { key, hot } = self.nodes.remove(at)?;
+        Some((key, Remains::new(hot, &mut self.nodes.aside_mut(at)?.cold)))
     }
 
     fn extract(
