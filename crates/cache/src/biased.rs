@@ -12,15 +12,18 @@
 
 #![expect(unsafe_code, reason = "the two promises of `RawRwLock`: whoever unlocks has locked, and a lock excludes")]
 
+#[cfg(not(shuttle))]
 use std::thread;
+#[cfg(not(shuttle))]
 use std::time::Duration;
 
 use parking_lot::lock_api::RawRwLock;
 
-use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use self::table::{notes, own_note, seats};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, CommonLock, Ordering};
 
 /// The lock of a shard, without what it guards.
-pub(crate) struct Biased<L = parking_lot::RawRwLock> {
+pub(crate) struct Biased<L = CommonLock> {
     /// Whether readers may do with a note. Changed to true under the common lock shared, to false
     /// under the lock alone.
     favored: AtomicBool,
@@ -102,17 +105,6 @@ impl<L: RawRwLock> Biased<L> {
     }
 }
 
-/// Waits for a reader, which is done in no time unless its thread was interrupted.
-fn wait(looks: u32) {
-    if looks < 64 {
-        std::hint::spin_loop();
-    } else if looks < 1024 {
-        thread::yield_now();
-    } else {
-        thread::park_timeout(Duration::from_micros(50));
-    }
-}
-
 /// How a reader has locked, as its guard remembers it.
 pub(crate) enum Reading<L: RawRwLock> {
     ByNote(&'static Note),
@@ -180,13 +172,29 @@ unsafe impl<L: RawRwLock> RawRwLock for Biased<L> {
     }
 }
 
-use table::{notes, own_note};
-use crate::seat::seats;
+/// Waits for a reader, which is done in no time unless its thread was interrupted.
+#[cfg(not(shuttle))]
+fn wait(looks: u32) {
+    if looks < 64 {
+        std::hint::spin_loop();
+    } else if looks < 1024 {
+        thread::yield_now();
+    } else {
+        thread::park_timeout(Duration::from_micros(50));
+    }
+}
+
+#[cfg(shuttle)]
+fn wait(_: u32) {
+    shuttle::thread::yield_now();
+}
 
 /// A note for each of the first threads; those beyond use the common lock.
+#[cfg(not(shuttle))]
 mod table {
     use super::{AtomicUsize, Note};
-    use crate::seat::{seat, seats};
+    use crate::seat::seat;
+    pub(super) use crate::seat::seats;
 
     #[inline]
     pub(super) fn own_note() -> Option<&'static Note> {
@@ -201,7 +209,137 @@ mod table {
     static NOTES: [Note; 256] = [const { Note(AtomicUsize::new(0)) }; 256];
 }
 
+/// The same for the threads of a scheduler, which run on one of the system's.
+#[cfg(shuttle)]
+mod table {
+    use super::{AtomicUsize, Note};
+
+    pub(super) fn own_note() -> Option<&'static Note> {
+        NOTES.get(usize::from(shuttle::current::me()))
+    }
+
+    pub(super) fn notes() -> impl Iterator<Item = &'static Note> {
+        NOTES.iter()
+    }
+
+    pub(super) const fn seats() -> usize {
+        0
+    }
+
+    shuttle::lazy_static! {
+        static ref NOTES: [Note; 4] = [const { Note(AtomicUsize::new(0)) }; 4];
+    }
+}
+
 /// Reads without a write after which readers are favored, on top of those for each thread whose note a
 /// writer then has to look at.
-const FAVORED_AFTER: u32 = 64;
+const FAVORED_AFTER: u32 = if cfg!(shuttle) { 1 } else { 64 };
 const PER_SEAT: u32 = 16;
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::mpsc;
+
+    use parking_lot::lock_api::RwLock;
+
+    use super::*;
+
+    type Lock<T> = RwLock<Biased, T>;
+
+    /// Reads until readers are favored.
+    fn favored<T>(value: T) -> Lock<T> {
+        let lock = Lock::new(value);
+        // Other tests take seats meanwhile.
+        while !is_favored(&lock) {
+            drop(lock.read());
+        }
+        lock
+    }
+
+    fn is_favored<T>(lock: &Lock<T>) -> bool {
+        // SAFETY: It is only looked at.
+        unsafe { lock.raw() }.favored.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn readers_are_favored_until_somebody_writes() {
+        let lock = favored(1);
+        let by_note = lock.read();
+        // SAFETY: It is only looked at.
+        assert!(!unsafe { lock.raw() }.common.is_locked(), "the common lock was taken");
+        assert!(lock.is_locked());
+        drop(by_note);
+        assert!(!lock.is_locked());
+        *lock.write() += 1;
+        assert!(!is_favored(&lock));
+        assert_eq!(*lock.read(), 2);
+    }
+
+    #[test]
+    fn a_thread_that_reads_twice_uses_its_note_once() {
+        let (one, other) = (favored(1), favored(2));
+        let (a, b, c) = (one.read(), other.read(), one.read());
+        assert_eq!(*a + *b + *c, 4);
+        drop(a);
+        assert!(one.is_locked() && other.is_locked());
+        drop((b, c));
+        assert!(!one.is_locked() && !other.is_locked());
+    }
+
+    #[test]
+    fn a_writer_waits_for_who_reads_by_a_note() {
+        let lock = Arc::new(favored(1));
+        let reading = lock.read();
+        let (begun, begins) = mpsc::channel();
+        let writer = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || {
+                begun.send(()).unwrap();
+                *lock.write() = 2;
+            })
+        };
+        begins.recv().unwrap();
+        // The favor ends at once; the writer is still kept out.
+        while is_favored(&lock) {
+            thread::yield_now();
+        }
+        assert!(lock.is_locked_exclusive(), "the common lock is the writer's");
+        assert_eq!(*reading, 1);
+        drop(reading);
+        writer.join().unwrap();
+        assert_eq!(*lock.read(), 2);
+    }
+
+    #[test]
+    fn nobody_sees_half_of_a_write() {
+        let (readers, writes) = if cfg!(miri) { (2, 20) } else { (3, 20_000) };
+        let lock = favored([0_u64; 2]);
+        let seen = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..readers {
+                scope.spawn(|| {
+                    loop {
+                        let [first, second] = *lock.read();
+                        assert_eq!(first, second);
+                        seen.fetch_add(1, Ordering::Relaxed);
+                        if first == writes {
+                            break;
+                        }
+                    }
+                });
+            }
+            for n in 1..=writes {
+                if n % 16 == 0 {
+                    // Long enough without a write for the favor to come back, if anybody reads.
+                    (0..200).for_each(|_| drop(lock.read()));
+                }
+                let mut pair = lock.write();
+                pair[0] = n;
+                pair[1] = n;
+            }
+        });
+        assert_eq!(*lock.read(), [writes; 2]);
+    }
+}

@@ -109,8 +109,10 @@ impl CoarseClock {
     #[inline]
     fn tick(&self) -> Tick {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-        let nanos = now.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.unsigned_abs());
-        Tick::from_nanos(nanos.saturating_sub(self.origin_nanos))
+        // The kernel gives no negative time, and none before the origin: every instruction less is one less
+        // for each hit.
+        let nanos = now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned());
+        Tick::from_nanos(nanos.wrapping_sub(self.origin_nanos))
     }
 }
 

@@ -184,6 +184,7 @@ pub(crate) struct Cold {
 #[derive(Debug)]
 pub(crate) struct Remains<V> {
     weight: u32,
+    #[cfg_attr(not(test), expect(dead_code, reason = "kept to be dropped"))]
     held: Option<Held<V>>,
     _extra: Option<Box<Extra>>,
 }
@@ -382,12 +383,7 @@ impl<V> Clone for View<'_, V> {
 
 impl<V> Copy for View<'_, V> {}
 
-impl<'a, V> View<'a, V> {
-    #[cfg(feature = "snapshot")]
-    pub(crate) fn tags(self) -> &'a [Tag] {
-        self.cold.tags()
-    }
-
+impl<V> View<'_, V> {
     /// Returns when it began to be true, in the order of all nodes.
     #[cfg(feature = "remote")]
     pub(crate) fn stamp(self) -> Option<crate::remote::Stamp> {
@@ -529,15 +525,22 @@ impl<'a, V> View<'a, V> {
     pub(crate) fn eager(self, rules: &Rules) -> Deadline {
         let fresh = self.hot.fresh;
         match rules.eager_refresh {
-            Some(share) if self.hot.has_value() => {
-                self.born().map_or(fresh, |born| fresh.share_since(born, share))
-            }
+            Some(share) if self.hot.has_value() => self.born().map_or(fresh, |born| fresh.share_since(born, share)),
             _ => fresh,
         }
     }
+}
 
+#[cfg(feature = "snapshot")]
+impl<'a, V> View<'a, V> {
+    pub(crate) fn tags(self) -> &'a [Tag] {
+        self.cold.tags()
+    }
+}
+
+#[cfg(test)]
+impl<'a, V> View<'a, V> {
     /// Returns the value where it lies.
-    #[cfg(test)]
     pub(crate) fn value(self) -> &'a V {
         self.hot.value()
     }

@@ -11,11 +11,11 @@ pub(crate) struct Tick(u64);
 impl Tick {
     pub(crate) const ORIGIN: Self = Self(0);
 
-    /// The greatest count stands for "never".
+    /// The greatest count, which no machine lives to see, stands for "never".
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     #[inline]
     pub(crate) const fn from_nanos(since_origin: u64) -> Self {
-        Self(if since_origin == u64::MAX { u64::MAX - 1 } else { since_origin })
+        Self(since_origin)
     }
 
     #[inline]

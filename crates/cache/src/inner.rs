@@ -244,20 +244,16 @@ where
         let extra = if options.tags.is_empty() && !has_windows {
             None
         } else {
-            Some(self.extra(&mut options.tags, fresh, if has_windows { windows } else { (None, None) }))
+            let windows = if has_windows { windows } else { (None, None) };
+            Some(Box::new(self.extra(&mut options.tags, fresh, windows)))
         };
         // Made in one go from what is in registers: to change it afterwards costs another move.
         (Entry::new(held, weight, fresh, Idle::new(now, idle), life, extra), now)
     }
 
     #[cold]
-    fn extra(
-        &self,
-        tags: &mut Vec<Tag>,
-        fresh: Deadline,
-        windows: (Option<Duration>, Option<Duration>),
-    ) -> Box<Extra> {
-        let mut extra = Box::new(Extra { tags: std::mem::take(tags).into(), ..Extra::default() });
+    fn extra(&self, tags: &mut Vec<Tag>, fresh: Deadline, windows: (Option<Duration>, Option<Duration>)) -> Extra {
+        let mut extra = Extra { tags: std::mem::take(tags).into(), ..Extra::default() };
         if windows != (None, None) {
             let revalidate = windows.0.or(self.rules.stale_while_revalidate);
             let on_error = windows.1.or(self.rules.stale_if_error);

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 pub mod advise;
-#[cfg(not(shuttle))]
 mod biased;
 mod budget;
 mod builder;
