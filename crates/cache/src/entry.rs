@@ -210,6 +210,8 @@ pub(crate) struct Extra {
     pub(crate) revalidate: Option<Deadline>,
     /// The end of all stale use, where it is not the cache's.
     pub(crate) keep: Option<Deadline>,
+    /// For how long it is given after its end when loads fail, where that is not the cache's to say.
+    pub(crate) on_error: Option<Duration>,
     /// No refresh begins before it, since the last one failed.
     pub(crate) retry: Option<Deadline>,
     /// When it began to be true, in the order of all nodes.
@@ -560,15 +562,19 @@ impl<V> ViewMut<'_, V> {
     /// Makes it stale, in the generation of the doubt that it was compared with. Tells whether it is of any
     /// use yet.
     pub(crate) fn doubt<K>(&mut self, judge: &Judge<'_, K>, suspected: u64) -> bool {
-        let Some(window) = judge.rules.stale_if_error.filter(|_| self.hot.has_value()) else { return false };
-        self.expire(judge.rules, judge.now, window);
-        self.begin_in(self.cold.seq.max(suspected));
-        true
+        let is_kept = self.expire(judge.rules, judge.now);
+        if is_kept {
+            self.begin_in(self.cold.seq.max(suspected));
+        }
+        is_kept
     }
 
-    /// Ends its time to live now; it is kept for stale use for a while, and never longer than it was
-    /// anyway.
-    pub(crate) fn expire(&mut self, rules: &Rules, now: Tick, window: Duration) {
+    /// Ends its time to live now; it is kept for the case of an error, and never longer than it was
+    /// anyway. Tells whether it is of any use yet.
+    pub(crate) fn expire(&mut self, rules: &Rules, now: Tick) -> bool {
+        let own = self.cold.extra.as_ref().and_then(|extra| extra.on_error);
+        let window = own.or(rules.stale_if_error).filter(|window| self.hot.has_value() && !window.is_zero());
+        let Some(window) = window else { return false };
         let (end, keep) = (now.deadline(), self.view().keep(rules));
         if !self.hot.fresh.has_passed(now) {
             self.cold.life = self.view().born().map_or(Life::UNKNOWN, |born| Life::new(now.since(born)));
@@ -578,6 +584,7 @@ impl<V> ViewMut<'_, V> {
         extra.keep = Some(keep.min(end.plus(window)));
         extra.revalidate = Some(end);
         extra.retry = None;
+        true
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) struct Deadline(u64);
 impl Deadline {
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
+    #[inline]
     pub(crate) fn after(now: Tick, ttl: Duration) -> Self {
         // A time to live that reaches past the end of the clock is none.
         Self(u64::try_from(ttl.as_nanos()).map_or(u64::MAX, |nanos| now.0.saturating_add(nanos)))
@@ -61,6 +62,7 @@ impl Deadline {
 
     /// Returns the point this much later.
     #[must_use]
+    #[inline]
     pub(crate) fn plus(self, by: Duration) -> Self {
         Self(u64::try_from(by.as_nanos()).map_or(u64::MAX, |nanos| self.0.saturating_add(nanos)))
     }
@@ -95,11 +97,13 @@ impl Life {
     /// Of an entry without an end; the clock was not read for it.
     pub(crate) const UNKNOWN: Self = Self(f32::INFINITY);
 
+    #[inline]
     pub(crate) fn new(life: Duration) -> Self {
         Self(life.as_secs_f32())
     }
 
     /// Returns the beginning of a life with this end, if there is one.
+    #[inline]
     pub(crate) fn beginning(self, end: Deadline) -> Option<Tick> {
         let life = Duration::try_from_secs_f32(self.0).ok()?;
         let nanos = u64::try_from(life.as_nanos()).ok()?;
@@ -221,6 +225,7 @@ impl Default for Life {
 }
 
 impl Idle {
+    #[inline]
     pub(crate) fn new(now: Tick, limit: Option<Duration>) -> Self {
         let limit = limit.map_or(IdleLimit::NONE, IdleLimit::new);
         Self { touched: AtomicU32::new(now.steps()), limit }
@@ -271,6 +276,7 @@ impl Jitter {
 
     /// Shortens a time to live by up to so many percent, as `noise` says; short ones stay as they
     /// are.
+    #[inline]
     pub(crate) fn shorten(self, ttl: Duration, noise: u64) -> Duration {
         if self.percent == 0 || ttl <= JITTERED_FROM {
             return ttl;
@@ -278,8 +284,10 @@ impl Jitter {
         // The finisher of splitmix64, and of its result 32 bits.
         let mixed = (noise ^ (noise >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let part = u128::from(mixed >> 32) * u128::from(self.percent);
-        let cut = (ttl.as_nanos() / 100).saturating_mul(part) >> 32;
+        let part = (mixed >> 32) * u64::from(self.percent);
+        // In 64 bits where it fits, which is for the first 584 years: a division in 128 is slow.
+        let percent = u64::try_from(ttl.as_nanos()).map_or(u64::MAX / 100, |nanos| nanos / 100);
+        let cut = (u128::from(percent) * u128::from(part)) >> 32;
         ttl.saturating_sub(Duration::from_nanos(u64::try_from(cut).unwrap_or(u64::MAX)))
     }
 }
@@ -299,6 +307,7 @@ pub(crate) enum Ttl {
 
 impl Ttl {
     /// Resolves against the cache's own time to live.
+    #[inline]
     pub(crate) fn resolve(self, of_cache: Option<Duration>) -> Option<Duration> {
         match self {
             Self::Inherit => of_cache,

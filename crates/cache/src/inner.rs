@@ -258,6 +258,7 @@ where
             let revalidate = windows.0.or(self.rules.stale_while_revalidate);
             let on_error = windows.1.or(self.rules.stale_if_error);
             extra.keep = Some(fresh.plus(revalidate.max(on_error).unwrap_or_default()));
+            extra.on_error = windows.1;
             extra.revalidate = windows.0.map(|window| fresh.plus(window));
         }
         extra

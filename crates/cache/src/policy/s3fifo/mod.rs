@@ -161,6 +161,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         }
     }
 
+    #[inline]
     fn link(&mut self, at: Place, which: Which) {
         let head = self.queue(which).head;
         let Some(node) = self.nodes.get(at) else { return };
@@ -181,6 +182,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         queue.len += 1;
     }
 
+    #[inline]
     fn unlink(&mut self, at: Place) {
         let (Some(node), Some(links)) = (self.nodes.get(at), self.nodes.aside(at)) else { return };
         let (which, weight, prev, next) = (node.hot.mark().queue(), links.cold.weight(), links.prev, links.next);
@@ -401,6 +403,7 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         None
     }
 
+    #[inline]
     fn settle_in(&mut self) {
         self.overflow();
     }
