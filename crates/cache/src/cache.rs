@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::builder::CacheBuilder;
 use crate::config::CacheConfig;
-use crate::entry::{EntryOptions, Insertion};
 use crate::inner::Inner;
 use crate::invalidation::Invalidation;
+use crate::options::{EntryOptions, Insertion};
 use crate::stats::CacheStats;
 
 /// A cache in this process, shared by all clones of the handle.

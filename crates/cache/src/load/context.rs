@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::entry::EntryOptions;
 use crate::expiry::Ttl;
 use crate::invalidation::Tag;
+use crate::options::EntryOptions;
 
 /// Lets a loader say how its value is to be stored; the last word counts.
 ///

@@ -3,10 +3,11 @@
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::entry::{Entry, EntryOptions};
+use crate::entry::Entry;
 use crate::expiry::{Deadline, Life, Tick};
 use crate::held::Held;
 use crate::inner::Inner;
+use crate::options::EntryOptions;
 use crate::remote::Stamp;
 
 /// Where and when a value that is stored now began to be true.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{Arrival, Remaining};
 use crate::cache::Cache;
-use crate::entry::EntryOptions;
 use crate::inner::Inner;
 use crate::invalidation::{Tag, TextKey};
+use crate::options::EntryOptions;
 use crate::policy::{Lookup, Policy as _};
 use crate::remote::{SystemWallClock, WallClock as _, Wire};
 use crate::snapshot::{SnapshotEntry, SnapshotError, SnapshotReader, SnapshotRecord, SnapshotWriter};
