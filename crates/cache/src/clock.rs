@@ -151,9 +151,8 @@ impl Timer {
 
 /// The time of a look at one entry, read no sooner than it is needed.
 ///
-/// A hit waits for the line of its entry to arrive; a clock that is read meanwhile costs next to
-/// nothing, and one that is read before the lock its whole time. So the cache's own clock is read
-/// under the lock, and only for an entry that ends. A given clock is the user's code: it is read
+/// The cache's own clock is read under the lock, and only for an entry that ends: in a cache that has
+/// both kinds, a hit on the others costs no clock. A given clock is the user's code: it is read
 /// before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Moment<'a> {

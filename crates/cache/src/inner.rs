@@ -300,7 +300,6 @@ where
             let judge = self.judge(moment.for_entry(entry.hot));
             let held = if entry.is_live(&judge, key) { entry.held() } else { None }?;
             entry.touch(judge.now);
-            // Counted here, while the processor waits for the entry: behind the lock it would cost its whole time.
             self.count_hit();
             Some(held)
         });
