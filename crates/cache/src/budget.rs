@@ -28,6 +28,7 @@ impl Budget {
         self.max
     }
 
+    #[inline]
     pub(crate) const fn max_entry(&self) -> u64 {
         self.max_entry
     }
@@ -37,14 +38,17 @@ impl Budget {
         self.share
     }
 
+    #[inline]
     pub(crate) const fn floor(&self) -> u64 {
         self.floor
     }
 
+    #[inline]
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Acquire)
     }
 
+    #[inline]
     pub(crate) fn is_exceeded(&self) -> bool {
         self.used() > self.max
     }
@@ -67,6 +71,7 @@ impl Budget {
         }
     }
 
+    #[inline]
     pub(crate) fn give_back(&self, weight: u64) {
         self.used.fetch_sub(weight, Ordering::AcqRel);
     }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::builder::CacheBuilder;
 use crate::config::CacheConfig;
-use crate::entry::{EntryOptions, Insertion};
 use crate::inner::Inner;
 use crate::invalidation::Invalidation;
+use crate::options::{EntryOptions, Insertion};
 use crate::stats::CacheStats;
 
 /// A cache in this process, shared by all clones of the handle.
@@ -94,7 +94,7 @@ where
     /// background.
     pub fn insert_with(&self, key: K, value: V, mut options: EntryOptions) -> Insertion<V> {
         let word = self.inner.compose(&key, &value, &mut options);
-        let insertion = self.inner.insert(key, value, options);
+        let insertion = self.inner.insert(key, value, &mut options);
         self.inner.tell_others(word);
         insertion
     }

@@ -6,11 +6,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::entry::Hot;
 use crate::expiry::Tick;
 
 /// Tells the time since some fixed origin; never runs backwards.
@@ -97,14 +98,21 @@ impl Clock for CoarseClock {
     }
 }
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 impl CoarseClock {
+    #[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
+    fn tick(&self) -> Tick {
+        Tick::from_duration(self.exact.now())
+    }
+
     /// As [`Clock::now`], without a detour through seconds.
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     #[inline]
     fn tick(&self) -> Tick {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-        let nanos = now.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.unsigned_abs());
-        Tick::from_nanos(nanos.saturating_sub(self.origin_nanos))
+        // The kernel gives no negative time, and none before the origin: every instruction less is one less
+        // for each hit.
+        let nanos = now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned());
+        Tick::from_nanos(nanos.wrapping_sub(self.origin_nanos))
     }
 }
 
@@ -135,11 +143,40 @@ impl Timer {
     #[inline]
     pub(crate) fn now(&self) -> Tick {
         match self {
-            #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
             Self::Coarse(clock) => clock.tick(),
-            #[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
-            Self::Coarse(clock) => Tick::from_duration(clock.now()),
             Self::Given(clock) => Tick::from_duration(clock.now()),
+        }
+    }
+}
+
+/// The time of a look at one entry, read no sooner than it is needed.
+///
+/// The cache's own clock is read under the lock, and only for an entry that ends: in a cache that has
+/// both kinds, a hit on the others costs no clock. A given clock is the user's code: it is read
+/// before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Moment<'a> {
+    Read(Tick),
+    Coarse(&'a CoarseClock),
+}
+
+impl<'a> Moment<'a> {
+    #[inline]
+    pub(crate) fn of(timer: &'a Timer, timed: &AtomicBool) -> Self {
+        match timer {
+            Timer::Coarse(clock) => Self::Coarse(clock),
+            Timer::Given(_) if timed.load(Ordering::Relaxed) => Self::Read(timer.now()),
+            Timer::Given(_) => Self::Read(Tick::ORIGIN),
+        }
+    }
+
+    /// Returns the time by which this entry is judged; the origin, if it has no end.
+    #[inline]
+    pub(crate) fn for_entry<V>(self, entry: &Hot<V>) -> Tick {
+        match self {
+            Self::Read(now) => now,
+            Self::Coarse(clock) if entry.can_end() => clock.tick(),
+            Self::Coarse(_) => Tick::ORIGIN,
         }
     }
 }

@@ -6,11 +6,7 @@
 //! last one and add with a lock.
 
 #[cfg(not(shuttle))]
-use std::cell::Cell;
-
-#[cfg(not(shuttle))]
-use parking_lot::Mutex;
-
+use crate::seat::seat;
 use crate::sync::{AtomicU64, Ordering};
 
 #[derive(Debug)]
@@ -75,75 +71,10 @@ impl Counters {
     }
 }
 
-#[cfg(not(shuttle))]
-use seats::seat;
-
 /// The number of this thread. The scheduler runs all of its threads on one of the system's.
 #[cfg(shuttle)]
 fn seat() -> usize {
     usize::from(shuttle::current::me())
-}
-
-/// Numbers for threads.
-#[cfg(not(shuttle))]
-mod seats {
-    use super::{Cell, Mutex};
-
-    thread_local! {
-        // Constant and without `Drop`, so that reading it is one load.
-        static SEAT: Cell<usize> = const { Cell::new(UNSEATED) };
-        static RELEASE: Release = const { Release };
-    }
-
-    /// Gives the thread's seat back at its end.
-    struct Release;
-
-    impl Drop for Release {
-        fn drop(&mut self) {
-            // What this thread counts after here, in the `Drop` of other thread-locals, goes to the
-            // shared line.
-            let seat = SEAT.replace(STANDING);
-            if seat < STANDING {
-                SEATS.lock().free.push(seat);
-            }
-        }
-    }
-
-    /// The number of this thread, given to no other one while it lives.
-    #[inline]
-    pub(super) fn seat() -> usize {
-        let seat = SEAT.get();
-        if seat == UNSEATED { take_seat() } else { seat }
-    }
-
-    #[cold]
-    fn take_seat() -> usize {
-        // If the end of the thread cannot be seen any more it gets no seat.
-        let seat = RELEASE.try_with(|_| SEATS.lock().take()).unwrap_or(STANDING);
-        SEAT.set(seat);
-        seat
-    }
-
-    struct Seats {
-        /// The lock orders the last addition of the one who leaves before the first of the one who
-        /// follows.
-        free: Vec<usize>,
-        next: usize,
-    }
-
-    impl Seats {
-        fn take(&mut self) -> usize {
-            self.free.pop().unwrap_or_else(|| {
-                let seat = self.next;
-                self.next += 1;
-                seat
-            })
-        }
-    }
-
-    static SEATS: Mutex<Seats> = Mutex::new(Seats { free: Vec::new(), next: 0 });
-    const UNSEATED: usize = usize::MAX;
-    const STANDING: usize = usize::MAX - 1;
 }
 
 #[cfg(all(test, not(shuttle)))]
@@ -162,13 +93,5 @@ mod tests {
             });
         }
         assert_eq!((counters.sum(Counter::Hits), counters.sum(Counter::Absent)), (3 * threads * each, 0));
-    }
-
-    #[test]
-    fn a_thread_keeps_its_seat_and_no_two_have_the_same() {
-        let mine = seat();
-        assert_eq!(seat(), mine);
-        let other = std::thread::scope(|scope| scope.spawn(seat).join().unwrap());
-        assert_ne!(other, mine);
     }
 }

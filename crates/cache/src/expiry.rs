@@ -11,11 +11,11 @@ pub(crate) struct Tick(u64);
 impl Tick {
     pub(crate) const ORIGIN: Self = Self(0);
 
-    /// The greatest count stands for "never".
+    /// The greatest count, which no machine lives to see, stands for "never".
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     #[inline]
     pub(crate) const fn from_nanos(since_origin: u64) -> Self {
-        Self(if since_origin == u64::MAX { u64::MAX - 1 } else { since_origin })
+        Self(since_origin)
     }
 
     #[inline]
@@ -54,6 +54,7 @@ pub(crate) struct Deadline(u64);
 impl Deadline {
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
+    #[inline]
     pub(crate) fn after(now: Tick, ttl: Duration) -> Self {
         // A time to live that reaches past the end of the clock is none.
         Self(u64::try_from(ttl.as_nanos()).map_or(u64::MAX, |nanos| now.0.saturating_add(nanos)))
@@ -61,6 +62,7 @@ impl Deadline {
 
     /// Returns the point this much later.
     #[must_use]
+    #[inline]
     pub(crate) fn plus(self, by: Duration) -> Self {
         Self(u64::try_from(by.as_nanos()).map_or(u64::MAX, |nanos| self.0.saturating_add(nanos)))
     }
@@ -95,11 +97,13 @@ impl Life {
     /// Of an entry without an end; the clock was not read for it.
     pub(crate) const UNKNOWN: Self = Self(f32::INFINITY);
 
+    #[inline]
     pub(crate) fn new(life: Duration) -> Self {
         Self(life.as_secs_f32())
     }
 
     /// Returns the beginning of a life with this end, if there is one.
+    #[inline]
     pub(crate) fn beginning(self, end: Deadline) -> Option<Tick> {
         let life = Duration::try_from_secs_f32(self.0).ok()?;
         let nanos = u64::try_from(life.as_nanos()).ok()?;
@@ -112,18 +116,15 @@ impl Life {
 /// In seven bytes, since every entry carries it: time is counted in steps of 4 ms, and the
 /// difference is taken around the end of the count. So a limit may be no longer than half of it; an
 /// entry that nobody has asked for in 104 days, and that was not swept either, looks new again.
-///
-/// The byte that is left to fill a word is the policy's.
 #[derive(Debug)]
-#[repr(C)]
 pub(crate) struct Idle {
     /// Written by readers, which share the lock.
     touched: AtomicU32,
     limit: IdleLimit,
-    pub(crate) mark: Mark,
 }
 
-/// What S3-FIFO notes of an entry: its queue, and its hits since it came there, up to three.
+/// What S3-FIFO notes of an entry: its queue, and its hits since it came there, up to three; and
+/// whether there is a limit to its idle time, so that who asks need not look where that lies.
 #[derive(Debug)]
 pub(crate) struct Mark(AtomicU8);
 
@@ -138,10 +139,25 @@ impl Mark {
     pub(crate) const MOST_HITS: u8 = 3;
     const MAIN: u8 = 4;
 
-    pub(crate) const fn new(queue: Which, hits: u8) -> Self {
+    const LIMITED: u8 = 8;
+
+    /// Of an entry that is about to come.
+    #[inline]
+    pub(crate) fn of(idle: &Idle) -> Self {
+        Self(AtomicU8::new(if idle.is_limited() { Self::LIMITED } else { 0 }))
+    }
+
+    /// Puts the entry into a queue, with so many hits; the lock is held alone.
+    #[inline]
+    pub(crate) fn put(&self, queue: Which, hits: u8) {
         let queue = if matches!(queue, Which::Main) { Self::MAIN } else { 0 };
-        let hits = if hits < Self::MOST_HITS { hits } else { Self::MOST_HITS };
-        Self(AtomicU8::new(queue | hits))
+        let limited = self.0.load(Ordering::Relaxed) & Self::LIMITED;
+        self.0.store(limited | queue | hits.min(Self::MOST_HITS), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & Self::LIMITED != 0
     }
 
     /// Counts a hit. Two readers that add at once may lose one of the two, which is worth less than
@@ -196,15 +212,28 @@ impl IdleLimit {
     }
 }
 
+impl Default for Idle {
+    fn default() -> Self {
+        Self { touched: AtomicU32::new(0), limit: IdleLimit::NONE }
+    }
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
 impl Idle {
+    #[inline]
     pub(crate) fn new(now: Tick, limit: Option<Duration>) -> Self {
         let limit = limit.map_or(IdleLimit::NONE, IdleLimit::new);
-        Self { touched: AtomicU32::new(now.steps()), limit, mark: Mark::new(Which::Small, 0) }
+        Self { touched: AtomicU32::new(now.steps()), limit }
     }
 
     /// Tells whether there is a limit.
     #[inline]
-    pub(crate) fn is_limited(&self) -> bool {
+    fn is_limited(&self) -> bool {
         self.limit != IdleLimit::NONE
     }
 
@@ -247,6 +276,7 @@ impl Jitter {
 
     /// Shortens a time to live by up to so many percent, as `noise` says; short ones stay as they
     /// are.
+    #[inline]
     pub(crate) fn shorten(self, ttl: Duration, noise: u64) -> Duration {
         if self.percent == 0 || ttl <= JITTERED_FROM {
             return ttl;
@@ -254,8 +284,10 @@ impl Jitter {
         // The finisher of splitmix64, and of its result 32 bits.
         let mixed = (noise ^ (noise >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let part = u128::from(mixed >> 32) * u128::from(self.percent);
-        let cut = (ttl.as_nanos() / 100).saturating_mul(part) >> 32;
+        let part = (mixed >> 32) * u64::from(self.percent);
+        // In 64 bits where it fits, which is for the first 584 years: a division in 128 is slow.
+        let percent = u64::try_from(ttl.as_nanos()).map_or(u64::MAX / 100, |nanos| nanos / 100);
+        let cut = (u128::from(percent) * u128::from(part)) >> 32;
         ttl.saturating_sub(Duration::from_nanos(u64::try_from(cut).unwrap_or(u64::MAX)))
     }
 }
@@ -275,6 +307,7 @@ pub(crate) enum Ttl {
 
 impl Ttl {
     /// Resolves against the cache's own time to live.
+    #[inline]
     pub(crate) fn resolve(self, of_cache: Option<Duration>) -> Option<Duration> {
         match self {
             Self::Inherit => of_cache,
@@ -365,10 +398,14 @@ mod tests {
     #[test]
     fn a_mark_counts_to_three_and_keeps_its_queue() {
         for queue in [Which::Small, Which::Main] {
-            let mark = Mark::new(queue, 0);
-            let counted: Vec<u8> = (0..5).map(|_| (mark.hits(), mark.hit()).0).collect();
-            assert_eq!((counted, mark.queue()), (vec![0, 1, 2, 3, 3], queue));
-            assert_eq!(Mark::new(queue, 9).hits(), 3);
+            for limit in [None, Some(Duration::from_secs(1))] {
+                let mark = Mark::of(&Idle::new(Tick::ORIGIN, limit));
+                mark.put(queue, 0);
+                let counted: Vec<u8> = (0..5).map(|_| (mark.hits(), mark.hit()).0).collect();
+                assert_eq!((counted, mark.queue()), (vec![0, 1, 2, 3, 3], queue));
+                mark.put(queue, 9);
+                assert_eq!((mark.hits(), mark.is_limited()), (3, limit.is_some()));
+            }
         }
     }
 

@@ -11,11 +11,11 @@ use foldhash::fast::{FixedState, RandomState};
 use tracing::level_filters::LevelFilter;
 
 use crate::budget::Budget;
-use crate::clock::Timer;
+use crate::clock::{Moment, Timer};
 use crate::config::CacheConfig;
 use crate::counters::{Counter, Counters};
 use crate::engine::Rules;
-use crate::entry::{Entry, EntryOptions, Extra, Insertion, Judge};
+use crate::entry::{Entry, Extra, Judge};
 use crate::expiry::{Deadline, Idle, Jitter, Life, Tick};
 use crate::held::{Held, Keeping};
 use crate::invalidation::{Generations, Invalidation, InvalidationSink, Tag};
@@ -23,6 +23,7 @@ use crate::latency::LatencyRecorder;
 use crate::load::Source;
 use crate::node::Attached;
 use crate::observer::{CacheEvent, MissCause, Observer};
+use crate::options::{EntryOptions, Insertion};
 use crate::outgoing::{Outgoing, Why};
 use crate::policy::{Lookup, Policy as _};
 use crate::shard::{Buried, Found, Glance, NODE_BYTES, Shard};
@@ -196,6 +197,12 @@ where
         self.timer.now()
     }
 
+    /// Prepares to judge an entry by the time.
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment<'_> {
+        Moment::of(&self.timer, &self.timed)
+    }
+
     /// Reads the clock for something that will end.
     #[inline]
     pub(crate) fn read_clock_for_end(&self) -> Tick {
@@ -221,7 +228,7 @@ where
         hash: u64,
         held: Option<Held<V>>,
         weight: u64,
-        options: EntryOptions,
+        options: &mut EntryOptions,
     ) -> (Entry<V>, Tick) {
         let ttl = if held.is_some() { options.ttl.resolve(self.config.ttl) } else { self.rules.negative_ttl };
         let idle = options.idle.resolve(self.config.time_to_idle);
@@ -238,19 +245,21 @@ where
         let extra = if options.tags.is_empty() && !has_windows {
             None
         } else {
-            Some(Box::new(self.extra(options.tags, fresh, if has_windows { windows } else { (None, None) })))
+            let windows = if has_windows { windows } else { (None, None) };
+            Some(Box::new(self.extra(&mut options.tags, fresh, windows)))
         };
         // Made in one go from what is in registers: to change it afterwards costs another move.
         (Entry::new(held, weight, fresh, Idle::new(now, idle), life, extra), now)
     }
 
     #[cold]
-    fn extra(&self, tags: Vec<Tag>, fresh: Deadline, windows: (Option<Duration>, Option<Duration>)) -> Extra {
-        let mut extra = Extra { tags: tags.into(), ..Extra::default() };
+    fn extra(&self, tags: &mut Vec<Tag>, fresh: Deadline, windows: (Option<Duration>, Option<Duration>)) -> Extra {
+        let mut extra = Extra { tags: std::mem::take(tags).into(), ..Extra::default() };
         if windows != (None, None) {
             let revalidate = windows.0.or(self.rules.stale_while_revalidate);
             let on_error = windows.1.or(self.rules.stale_if_error);
             extra.keep = Some(fresh.plus(revalidate.max(on_error).unwrap_or_default()));
+            extra.on_error = windows.1;
             extra.revalidate = windows.0.map(|window| fresh.plus(window));
         }
         extra
@@ -284,24 +293,26 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let judge = self.judge(self.now());
+        let moment = self.moment();
         let lookup = Lookup::new(hash, key);
         let shard = self.shard(hash);
         let glance = shard.glance(&lookup, |key, entry| {
-            let held = entry.live(&judge, key)?.clone();
-            entry.idle.touch(judge.now);
+            let judge = self.judge(moment.for_entry(entry.hot));
+            let held = if entry.is_live(&judge, key) { entry.held() } else { None }?;
+            entry.touch(judge.now);
+            self.count_hit();
             Some(held)
         });
         match glance {
             Glance::Took(held) => {
-                self.count_hit();
+                self.emit_quietly(CacheEvent::Hit);
                 Some(held.into_value())
             }
             Glance::Absent => {
                 self.tell_miss(Found::Absent);
                 None
             }
-            Glance::Unsure => self.look_up_alone(shard, &lookup, &judge),
+            Glance::Unsure => self.look_up_alone(shard, &lookup, &self.judge(self.now())),
         }
     }
 
@@ -315,6 +326,7 @@ where
         match found {
             Found::Live(held) => {
                 self.count_hit();
+                self.emit_quietly(CacheEvent::Hit);
                 Some(held.into_value())
             }
             missing => {
@@ -327,7 +339,6 @@ where
     #[inline]
     pub(crate) fn count_hit(&self) {
         self.counters.add(Counter::Hits);
-        self.emit_quietly(CacheEvent::Hit);
     }
 
     /// Tells of a lookup that was not served, counts it if nothing was there, and drops what it found
@@ -359,11 +370,11 @@ where
         let hash = self.hash(key);
         let judge = self.judge(self.now());
         let core = self.shard(hash).read();
-        core.entries.examine(&Lookup::new(hash, key), |key, entry| entry.live(&judge, key).is_some()).unwrap_or(false)
+        core.entries.examine(&Lookup::new(hash, key), |key, entry| entry.is_live(&judge, key)).unwrap_or(false)
     }
 
     #[inline]
-    pub(crate) fn insert(&self, key: K, value: V, options: EntryOptions) -> Insertion<V> {
+    pub(crate) fn insert(&self, key: K, value: V, options: &mut EntryOptions) -> Insertion<V> {
         let hash = self.hash(&key);
         let weight = self.weigh(&key, Some(&value), &options.tags);
         if weight > self.budget.max_entry() {
@@ -374,7 +385,7 @@ where
         let mut shard = self.shard(hash).lock();
         // A load that began before this insert would bring an older value.
         let overtaken = shard.core.flights.detach(hash, &key);
-        entry.seq = self.generations.current();
+        entry.begin_in(self.generations.current());
         let displaced = shard.put(&self.budget, hash, key, entry, now, &mut out);
         let ended = displaced.as_ref().and_then(|gone| self.ended(gone, now));
         if let Some(why) = ended {
@@ -387,7 +398,7 @@ where
         self.release(out);
         self.settle(hash);
         match (displaced, ended) {
-            (Some((_, old)), None) => match old.held {
+            (Some((_, old)), None) => match old.into_held() {
                 Some(previous) => Insertion::Replaced { previous: previous.into_value() },
                 None => Insertion::Inserted,
             },
@@ -401,6 +412,7 @@ where
 
     /// Tells whether and why an entry that was taken out no longer had a live value.
     fn ended(&self, (key, entry): &(K, Entry<V>), now: Tick) -> Option<Why> {
+        let entry = entry.view();
         entry.end(&self.judge(now), key).or_else(|| (!entry.is_fresh(now)).then_some(Why::Expired))
     }
 
@@ -441,7 +453,7 @@ where
         drop(overtaken);
         let (_, entry) = gone?;
         self.emit(ended.unwrap_or(Why::Removed).event(entry.weight()));
-        if ended.is_some() { None } else { entry.held.map(Held::into_value) }
+        if ended.is_some() { None } else { entry.into_held().map(Held::into_value) }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -122,3 +122,40 @@ fn a_writer_sees_what_it_wrote() {
         ROUNDS,
     );
 }
+
+#[test]
+fn who_reads_by_a_note_and_who_writes_keep_one_another_out() {
+    shuttle::check_random(
+        || {
+            let lock = Arc::new(crate::sync::RwLock::new(()));
+            let pair = Arc::new([const { std::sync::atomic::AtomicU64::new(0) }; 2]);
+            // Each half by itself, with a chance for others in between.
+            let turn = shuttle::thread::yield_now;
+            let threads: Vec<_> = (0..3u64)
+                .map(|thread| {
+                    let (lock, pair) = (Arc::clone(&lock), Arc::clone(&pair));
+                    thread::spawn(move || {
+                        for n in 1..=4 {
+                            if thread == 0 {
+                                let written = lock.write();
+                                pair[0].store(n, std::sync::atomic::Ordering::Relaxed);
+                                turn();
+                                pair[1].store(n, std::sync::atomic::Ordering::Relaxed);
+                                drop(written);
+                            } else {
+                                let read = lock.read();
+                                let first = pair[0].load(std::sync::atomic::Ordering::Relaxed);
+                                turn();
+                                assert_eq!(first, pair[1].load(std::sync::atomic::Ordering::Relaxed));
+                                drop(read);
+                            }
+                        }
+                    })
+                })
+                .collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert!(!lock.is_locked());
+        },
+        ROUNDS,
+    );
+}

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod advise;
+mod biased;
 mod budget;
 mod builder;
 mod cache;
@@ -23,10 +24,13 @@ mod load;
 pub mod memo;
 mod node;
 mod observer;
+mod options;
 mod outgoing;
 mod policy;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(not(shuttle))]
+mod seat;
 #[cfg(feature = "semantic")]
 pub mod semantic;
 mod shard;
@@ -44,7 +48,6 @@ pub use builder::CacheBuilder;
 pub use cache::Cache;
 pub use clock::{Clock, CoarseClock, ManualClock, TokioClock};
 pub use config::CacheConfig;
-pub use entry::{EntryOptions, Insertion};
 pub use error::{ConfigError, LoadError};
 pub use invalidation::{CacheKey, Glob, GlobError, Invalidation, InvalidationSink, Tag, TextKey};
 pub use latency::LatencyHistogram;
@@ -55,6 +58,7 @@ pub use node::{Flushed, NodeConfig, WriteMode};
 #[cfg(feature = "snapshot")]
 pub use node::{SnapshotTaken, WarmStart};
 pub use observer::{CacheEvent, LoadOutcome, MissCause, Observer};
+pub use options::{EntryOptions, Insertion};
 pub use policy::EvictionPolicy;
 pub use stats::CacheStats;
 pub use weigh::{ByWeight, Weigh, Weigher};

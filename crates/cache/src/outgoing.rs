@@ -4,7 +4,7 @@
 //! evicted, expired or replaced is gathered here while the lock is held, and told and dropped
 //! after. Most operations let at most one entry go: that one needs no allocation.
 
-use crate::entry::Entry;
+use crate::entry::Remains;
 use crate::observer::{CacheEvent, MissCause};
 
 #[derive(Debug)]
@@ -16,9 +16,8 @@ pub(crate) struct Outgoing<K, V> {
 #[derive(Debug)]
 struct Gone<K, V> {
     why: Why,
-    weight: u64,
-    /// Only kept to be dropped.
-    _entry: (K, Entry<V>),
+    _key: K,
+    remains: Remains<V>,
 }
 
 /// Why an entry left.
@@ -58,8 +57,8 @@ impl<K, V> Outgoing<K, V> {
     }
 
     #[inline]
-    pub(crate) fn push(&mut self, why: Why, entry: (K, Entry<V>)) {
-        let gone = Gone { why, weight: entry.1.weight(), _entry: entry };
+    pub(crate) fn push(&mut self, why: Why, (key, remains): (K, impl Into<Remains<V>>)) {
+        let gone = Gone { why, _key: key, remains: remains.into() };
         if self.first.is_none() {
             self.first = Some(gone);
         } else {
@@ -71,11 +70,11 @@ impl<K, V> Outgoing<K, V> {
         usize::from(self.first.is_some()) + self.rest.len()
     }
 
-    /// Tells of each entry, in the order in which they left, and drops it.
+    /// Tells of each entry, in the order in which they left, and drops them where they lie.
     #[inline]
     pub(crate) fn release(self, mut tell: impl FnMut(CacheEvent)) {
-        for gone in self.first.into_iter().chain(self.rest) {
-            tell(gone.why.event(gone.weight));
+        for gone in self.first.iter().chain(&self.rest) {
+            tell(gone.why.event(gone.remains.weight()));
         }
     }
 }

@@ -7,13 +7,13 @@
 use std::borrow::Borrow;
 
 use crate::budget::Budget;
-use crate::entry::{Entry, Judge};
+use crate::entry::{Entry, Judge, View};
 use crate::expiry::Tick;
 use crate::held::Held;
 use crate::load::FlightTable;
 use crate::observer::MissCause;
 use crate::outgoing::{Outgoing, Why};
-use crate::policy::{Entries, EvictionPolicy, Lookup, Policy as _, Shared};
+use crate::policy::{Entries, EvictionPolicy, Lookup, Policy as _, Shared, Victim};
 use crate::stats::CacheStats;
 use crate::sync::{AtomicU64, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -101,7 +101,7 @@ impl<K: Eq, V> Shard<K, V> {
     pub(crate) fn glance<Q, T>(
         &self,
         lookup: &Lookup<'_, Q>,
-        take: impl FnOnce(&K, &Entry<V>) -> Option<T>,
+        take: impl FnOnce(&K, View<'_, V>) -> Option<T>,
     ) -> Glance<T>
     where
         K: Borrow<Q>,
@@ -133,13 +133,11 @@ impl<K: Eq, V> Locked<'_, K, V> {
         V: Clone,
     {
         match self.core.entries.hit(lookup) {
-            Some(Entry { held: Some(held), seq, idle, fresh, .. })
-                if *seq >= judge.generations.newest()
-                    && !fresh.has_passed(judge.now)
-                    && !idle.has_passed(judge.now) =>
-            {
-                idle.touch(judge.now);
-                return Found::Live(held.clone());
+            Some(entry) if entry.is_up_to_date(judge.generations) && entry.is_fresh(judge.now) => {
+                if let Some(held) = entry.held() {
+                    entry.touch(judge.now);
+                    return Found::Live(held);
+                }
             }
             Some(_) => {}
             None => return Found::Absent,
@@ -149,17 +147,15 @@ impl<K: Eq, V> Locked<'_, K, V> {
             return Found::Gone(buried);
         }
         let core = &mut *self.core;
-        match core.entries.peek(lookup) {
-            Some(Entry { held: Some(held), fresh, idle, .. }) => {
-                idle.touch(judge.now);
-                if fresh.has_passed(judge.now) {
-                    core.counts.miss(MissCause::Expired);
-                    return Found::Stale;
-                }
-                Found::Live(held.clone())
-            }
-            _ => Found::Absent,
+        let Some((entry, held)) = core.entries.peek(lookup).and_then(|entry| Some((entry, entry.held()?))) else {
+            return Found::Absent;
+        };
+        entry.touch(judge.now);
+        if entry.hot.fresh.has_passed(judge.now) {
+            core.counts.miss(MissCause::Expired);
+            return Found::Stale;
         }
+        Found::Live(held)
     }
 
     /// Takes an entry out that can never be served again: invalidated, or past its keeping.
@@ -175,7 +171,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
     {
         // Read before the entry is compared: what is invalidated in between is newer than this.
         let suspected = judge.generations.suspected();
-        let look = |key: &K, entry: &Entry<V>| (entry.end(judge, key), entry.is_doubtful(judge.generations));
+        let look = |key: &K, entry: View<'_, V>| (entry.end(judge, key), entry.is_doubtful(judge.generations));
         let (end, is_doubtful) = self.core.entries.examine(lookup, look)?;
         if end.is_none() && is_doubtful {
             return self.doubt(budget, judge, lookup, suspected);
@@ -199,7 +195,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let entry = self.core.entries.peek_mut(lookup)?;
+        let mut entry = self.core.entries.peek_mut(lookup)?;
         if entry.doubt(judge, suspected) {
             return None;
         }
@@ -251,7 +247,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
     /// Lets one entry give way, but never the last: that is the newest. Leaves weights to the
     /// caller.
     #[inline]
-    fn evict_one(&mut self, now: Tick) -> Option<(K, Entry<V>)> {
+    fn evict_one(&mut self, now: Tick) -> Option<Victim<K, V>> {
         if self.core.entries.len() < 2 {
             return None;
         }
@@ -307,7 +303,7 @@ impl<K: Eq, V> Locked<'_, K, V> {
                 weight += gone.1.weight();
                 // Most that are past their keeping were not invalidated as well; and if so, either
                 // is true of them.
-                let why = if gone.1.is_past_keeping(judge) { Why::Expired } else { Why::Invalidated };
+                let why = if gone.1.view().is_past_keeping(judge) { Why::Expired } else { Why::Invalidated };
                 match why {
                     Why::Expired => expired += 1,
                     _ => invalidated += 1,

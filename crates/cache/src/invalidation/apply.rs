@@ -166,15 +166,10 @@ where
         let overtaken = shard.core.flights.detach(hash, key);
         let buried = shard.bury(self.budget(), &self.judge(now), &lookup);
         let was_live =
-            shard.core.entries.peek(&lookup).is_some_and(|entry| entry.held.is_some() && entry.is_fresh(now));
-        match (self.rules().stale_if_error, shard.core.entries.peek_mut(&lookup)) {
-            (Some(window), Some(entry)) if entry.held.is_some() => entry.expire(self.rules(), now, window),
-            (_, Some(_)) => {
-                if let Some(gone) = shard.take(self.budget(), &lookup) {
-                    out.push(Why::Removed, gone);
-                }
-            }
-            (_, None) => {}
+            shard.core.entries.peek(&lookup).is_some_and(|entry| entry.hot.has_value() && entry.is_fresh(now));
+        let is_kept = shard.core.entries.peek_mut(&lookup).is_some_and(|mut entry| entry.expire(self.rules(), now));
+        if !is_kept && let Some(gone) = shard.take(self.budget(), &lookup) {
+            out.push(Why::Removed, gone);
         }
         drop(shard);
         drop(overtaken);

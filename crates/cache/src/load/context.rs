@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::entry::EntryOptions;
 use crate::expiry::Ttl;
 use crate::invalidation::Tag;
+use crate::options::EntryOptions;
 
 /// Lets a loader say how its value is to be stored; the last word counts.
 ///
@@ -50,8 +50,9 @@ impl LoadContext {
         Self { directives: Arc::new(Mutex::new(directives)) }
     }
 
-    pub(crate) fn directives(&self) -> Directives {
-        self.directives.lock().clone()
+    /// Returns what was said. A loader that has ended keeps its context rarely, so mostly nothing is copied.
+    pub(crate) fn into_directives(self) -> Directives {
+        Arc::try_unwrap(self.directives).map_or_else(|kept| kept.lock().clone(), Mutex::into_inner)
     }
 
     /// Serves the value for this long after it was loaded, whatever the cache's time to live.

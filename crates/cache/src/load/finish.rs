@@ -135,13 +135,13 @@ where
         lead: Arc<Lead<K>>,
         held: Option<Held<V>>,
         weight: u64,
-        directives: Directives,
+        mut directives: Directives,
     ) -> (u64, LoadOutcome, bool) {
         let inner = &*self.inner;
         let limit = inner.budget().max_entry();
         let absent = held.is_none();
-        let (mut entry, now) = inner.entry_of(self.hash, held, weight, directives.options);
-        entry.seq = self.seq;
+        let (mut entry, now) = inner.entry_of(self.hash, held, weight, &mut directives.options);
+        entry.begin_in(self.seq);
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
         let slot = shard.core.flights.take(self.hash, &self.landing);
@@ -223,8 +223,9 @@ where
         let stale = match (source, core.entries.peek_mut(&lookup)) {
             (Some(source), Some(entry)) => {
                 let backoff = inner.rules().error_backoff;
-                entry.extra_mut().retry = Some(Deadline::after(now, backoff));
-                Some(Served { value: entry.held.clone(), source, age: entry.age(now) })
+                entry.cold.extra_mut().retry = Some(Deadline::after(now, backoff));
+                let entry = entry.view();
+                Some(Served { value: entry.held(), source, age: entry.age(now) })
             }
             _ => None,
         };
@@ -235,14 +236,14 @@ where
 
     /// Keeps a value that is stale already for the case that this load fails.
     #[cfg(feature = "remote")]
-    pub(crate) fn stash(&self, key: K, value: V, options: crate::entry::EntryOptions) {
+    pub(crate) fn stash(&self, key: K, value: V, mut options: crate::options::EntryOptions) {
         let inner = &*self.inner;
         let weight = inner.weigh(&key, Some(&value), &options.tags);
         if weight > inner.budget().max_entry() {
             return;
         }
-        let (mut entry, now) = inner.entry_of(self.hash, Some(inner.hold(value)), weight, options);
-        entry.seq = self.seq;
+        let (mut entry, now) = inner.entry_of(self.hash, Some(inner.hold(value)), weight, &mut options);
+        entry.begin_in(self.seq);
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
         let entitled = shard.core.flights.has(self.hash, &self.landing);

@@ -17,7 +17,7 @@ use super::fetched::Source;
 use super::finish::Flight;
 use super::landing::Landing;
 use crate::engine::{State, Step, Wants, on_call, on_wait};
-use crate::entry::Entry;
+use crate::entry::View;
 use crate::held::Held;
 use crate::inner::Inner;
 use crate::observer::{CacheEvent, MissCause};
@@ -142,25 +142,29 @@ where
     V: Clone + Send + Sync + 'static,
 {
     inner.asked(hash);
-    let now = inner.now();
     let (rules, generations) = (inner.rules(), inner.generations());
-    let judge = inner.judge(now);
+    let moment = inner.moment();
     let lookup = Lookup::new(hash, &key);
-    let plain = |key: &K, entry: &Entry<V>| {
-        let held = entry.live(&judge, key).filter(|_| !entry.eager(rules).has_passed(now))?.clone();
-        entry.idle.touch(now);
+    let plain = |key: &K, entry: View<'_, V>| {
+        let now = moment.for_entry(entry.hot);
+        let serves = entry.is_live(&inner.judge(now), key) && !entry.eager(rules).has_passed(now);
+        let held = if serves { entry.held() } else { None }?;
+        entry.touch(now);
+        inner.count_hit();
         Some(Served { value: Some(held), source: Source::Fresh, age: entry.age(now) })
     };
     if let Glance::Took(served) = inner.shard(hash).glance(&lookup, plain) {
-        inner.count_hit();
+        inner.emit_quietly(CacheEvent::Hit);
         return Entered::Hit { served, refresh: None };
     }
+    let now = inner.now();
+    let judge = inner.judge(now);
     let mut shard = inner.shard(hash).lock();
     let buried = shard.bury(inner.budget(), &judge, &lookup);
     let core = &mut *shard.core;
     let entry = core.entries.hit(&lookup);
     if let Some(entry) = entry {
-        entry.idle.touch(now);
+        entry.touch(now);
     }
     let state = entry.map_or(State::Nothing, |entry| entry.state(rules));
     let step = match on_call(now, state, wants, core.flights.find(hash, &key).is_some()) {
@@ -168,7 +172,7 @@ where
         step => step,
     };
     let serve = |source| {
-        let (value, age) = entry.map_or((None, None), |entry| (entry.held.clone(), entry.age(now)));
+        let (value, age) = entry.map_or((None, None), |entry| (entry.held(), entry.age(now)));
         Served { value, source, age }
     };
     let missed = buried.as_ref().map_or_else(|| cause(state), |buried| buried.0.cause());
@@ -316,6 +320,6 @@ where
             return None;
         }
         let source = on_wait(now, entry.state(inner.rules()))?;
-        Some(Served { value: entry.held.clone(), source, age: entry.age(now) })
+        Some(Served { value: entry.held(), source, age: entry.age(now) })
     })?
 }

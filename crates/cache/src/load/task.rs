@@ -31,7 +31,7 @@ where
     let for_loader = context.clone();
     // The call of the loader is part of what may panic, not only its future.
     let result = catch(async move { loader(for_loader).await }).await;
-    flight.finish(flatten(result), context.directives());
+    flight.finish(flatten(result), context.into_directives());
 }
 
 /// Runs a loader of many keys to its end, and ends all their flights with it.
@@ -52,7 +52,7 @@ pub(super) async fn run_many<K, V, E, Fut>(
     let context = LoadContext::new();
     let for_loader = context.clone();
     let brought = flatten(catch(async move { load(keys, for_loader).await }).await);
-    let directives = context.directives();
+    let directives = context.into_directives();
     for (flight, result) in share(flights, brought) {
         flight.finish(result, directives.clone());
     }
@@ -100,7 +100,7 @@ where
     let for_loader = context.clone();
     // The loader is gone after a panic, so nobody sees it broken.
     let result = catch_unwind(AssertUnwindSafe(|| loader(for_loader))).map_err(|panic| panic_message(&*panic));
-    flight.finish(flatten(result), context.directives());
+    flight.finish(flatten(result), context.into_directives());
 }
 
 pub(crate) fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) -> Result<T, Failure> {

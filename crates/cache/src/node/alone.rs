@@ -6,11 +6,12 @@ use std::convert::Infallible;
 use std::hash::Hash;
 
 use super::Attached;
-use crate::entry::{Entry, EntryOptions};
+use crate::entry::Entry;
 use crate::expiry::Tick;
 use crate::held::Held;
 use crate::inner::Inner;
 use crate::invalidation::Invalidation;
+use crate::options::EntryOptions;
 
 impl<K, V> Attached<K, V> {
     pub(crate) const fn remote_hits(&self) -> u64 {
@@ -33,7 +34,7 @@ where
         hash: u64,
         held: Option<Held<V>>,
         weight: u64,
-        options: EntryOptions,
+        options: &mut EntryOptions,
     ) -> (Entry<V>, Tick) {
         self.entry(hash, held, weight, options)
     }

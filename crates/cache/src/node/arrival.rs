@@ -3,10 +3,11 @@
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::entry::{Entry, EntryOptions};
+use crate::entry::Entry;
 use crate::expiry::{Deadline, Life, Tick};
 use crate::held::Held;
 use crate::inner::Inner;
+use crate::options::EntryOptions;
 use crate::remote::Stamp;
 
 /// Where and when a value that is stored now began to be true.
@@ -42,16 +43,16 @@ where
     pub(crate) fn arrive(&self, entry: &mut Entry<V>, now: Tick, arrival: Option<Arrival>) -> Tick {
         let Some(Arrival { stamp, remaining, .. }) = arrival else { return now };
         if stamp.is_some() {
-            entry.extra_mut().stamp = stamp;
+            entry.cold.extra_mut().stamp = stamp;
         }
         let Some(Remaining { fresh, keep }) = remaining else { return now };
         let now = self.read_clock_for_end();
         let end = |left: Option<Duration>| left.map_or(Deadline::NEVER, |left| Deadline::after(now, left));
-        entry.fresh = end(fresh);
-        entry.life = fresh.map_or(Life::UNKNOWN, Life::new);
+        entry.hot.fresh = end(fresh);
+        entry.cold.life = fresh.map_or(Life::UNKNOWN, Life::new);
         if self.attached().stamps() {
-            let fresh = entry.fresh;
-            entry.extra_mut().keep = Some(end(keep).max(fresh));
+            let fresh = entry.hot.fresh;
+            entry.cold.extra_mut().keep = Some(end(keep).max(fresh));
         }
         now
     }
@@ -63,7 +64,7 @@ where
         hash: u64,
         held: Option<Held<V>>,
         weight: u64,
-        options: EntryOptions,
+        options: &mut EntryOptions,
     ) -> (Entry<V>, Tick) {
         let arrival = options.arrival;
         let (mut entry, now) = self.entry(hash, held, weight, options);

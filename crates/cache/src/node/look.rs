@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::{Arrival, Remaining, RemoteNode};
 use crate::engine::Wants;
-use crate::entry::EntryOptions;
 use crate::inner::Inner;
 use crate::invalidation::Tag;
 use crate::load::Directives;
 use crate::observer::CacheEvent;
+use crate::options::EntryOptions;
 use crate::policy::{Lookup, Policy as _};
 use crate::remote::{EnvelopeKind, EnvelopeMeta, Loaded, Opened, Stamp};
 

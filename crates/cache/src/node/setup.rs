@@ -91,6 +91,9 @@ impl<K, V: 'static> NodeSetup<K, V> {
             return Ok(None);
         };
         self.config.validate()?;
+        if let Some(flight) = &self.flight {
+            flight.config().validate()?;
+        }
         let Ok(runtime) = Handle::try_current() else {
             let expected = "a current tokio runtime when the cache is built, for the tasks of a node";
             return Err(ConfigError::new("remote", cache, expected));

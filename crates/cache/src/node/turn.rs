@@ -42,8 +42,8 @@ where
     let for_loader = context.clone();
     let result = flatten(catch(async move { loader(for_loader).await }).await);
     match turn {
-        Some(turn) => turn.finish(flight, result, context.directives()).await,
-        None => drop_verdict(flight.finish(result, context.directives())),
+        Some(turn) => turn.finish(flight, result, context.into_directives()).await,
+        None => drop_verdict(flight.finish(result, context.into_directives())),
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn run_many<K, V, E, Fut>(
     let context = LoadContext::new();
     let for_loader = context.clone();
     let brought = flatten(catch(async move { load(keys, for_loader).await }).await);
-    let directives = context.directives();
+    let directives = context.into_directives();
     for (flight, result) in share(flights, brought) {
         match &turn {
             Some(turn) => turn.finish_elsewhere(flight, result, directives.clone()),
@@ -86,8 +86,8 @@ where
     let for_loader = context.clone();
     let result = catch_unwind(AssertUnwindSafe(|| loader(for_loader))).map_err(|panic| panic_message(&*panic));
     match turn {
-        Some(turn) => turn.finish_elsewhere(flight, flatten(result), context.directives()),
-        None => drop_verdict(flight.finish(flatten(result), context.directives())),
+        Some(turn) => turn.finish_elsewhere(flight, flatten(result), context.into_directives()),
+        None => drop_verdict(flight.finish(flatten(result), context.into_directives())),
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{Arrival, Remaining};
 use crate::cache::Cache;
-use crate::entry::EntryOptions;
 use crate::inner::Inner;
 use crate::invalidation::{Tag, TextKey};
+use crate::options::EntryOptions;
 use crate::policy::{Lookup, Policy as _};
 use crate::remote::{SystemWallClock, WallClock as _, Wire};
 use crate::snapshot::{SnapshotEntry, SnapshotError, SnapshotReader, SnapshotRecord, SnapshotWriter};
@@ -162,7 +162,7 @@ where
         // The hottest last, so that they are the newest and the last to give way.
         for (key, value, mut options, fresh) in coming.into_iter().rev() {
             options.arrival = Some(inner.arrival_of(fresh));
-            self.inner.insert(key, value, options);
+            self.inner.insert(key, value, &mut options);
         }
         Ok(warm)
     }
@@ -188,7 +188,7 @@ where
             let core = shard.read();
             let mut rank = 0_usize;
             core.entries.each(|key, entry| {
-                if entry.live(&judge, key).is_some() {
+                if entry.is_live(&judge, key) {
                     ranked.push((rank, key.text().into_owned()));
                     rank += 1;
                 }
@@ -204,8 +204,8 @@ where
         let judge = self.judge(self.now());
         let core = self.shard(hash).read();
         let copied = core.entries.examine(&Lookup::new(hash, key), |key, entry| {
-            let held = entry.live(&judge, key)?.clone();
-            Some((held, entry.fresh.left(judge.now), entry.tags().to_vec()))
+            let held = if entry.is_live(&judge, key) { entry.held() } else { None }?;
+            Some((held, entry.hot.fresh.left(judge.now), entry.tags().to_vec()))
         });
         drop(core);
         // The clone of the value is the user's code.

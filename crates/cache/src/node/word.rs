@@ -8,10 +8,10 @@ use bytes::Bytes;
 
 use super::patterns::Pattern;
 use super::{Arrival, RemoteNode, WriteMode};
-use crate::entry::EntryOptions;
 use crate::inner::Inner;
 use crate::invalidation::{Invalidation, Tag};
 use crate::observer::CacheEvent;
+use crate::options::EntryOptions;
 use crate::remote::{Change, CodecError, EnvelopeKind, EnvelopeMeta, Prepared, Stamp, Wire};
 
 /// A word that this node heeds already and that the others are to be told.

@@ -12,30 +12,37 @@ pub(super) struct Ghosts {
 impl Ghosts {
     /// Makes room for as many keys as there are entries. What was remembered is forgotten when the
     /// room grows, which happens while a cache fills and has hardly anything to remember.
+    #[inline]
     pub(super) fn fit(&mut self, entries: usize) {
         let wanted = entries.max(LEAST).next_power_of_two() / WAYS;
         if self.buckets.len() < wanted {
-            self.buckets = vec![[EMPTY; WAYS]; wanted];
+            self.grow(wanted);
         }
     }
 
+    #[cold]
+    fn grow(&mut self, wanted: usize) {
+        self.buckets = vec![[EMPTY; WAYS]; wanted];
+    }
+
+    #[inline]
     pub(super) fn remember(&mut self, hash: u64) {
         let fingerprint = fingerprint(hash);
         if let Some(bucket) = self.bucket(hash) {
-            bucket.rotate_right(1);
-            if let Some(first) = bucket.first_mut() {
-                *first = fingerprint;
-            }
+            let [first, second, third, _] = *bucket;
+            *bucket = [fingerprint, first, second, third];
         }
     }
 
     /// Tells whether a key is remembered, and forgets it.
+    #[inline]
     pub(super) fn recall(&mut self, hash: u64) -> bool {
         let fingerprint = fingerprint(hash);
         let found = self.bucket(hash).and_then(|bucket| bucket.iter_mut().find(|stored| **stored == fingerprint));
         found.map(|stored| *stored = EMPTY).is_some()
     }
 
+    #[inline]
     fn bucket(&mut self, hash: u64) -> Option<&mut [u32; WAYS]> {
         let at = (hash >> 8) as usize & self.buckets.len().wrapping_sub(1);
         self.buckets.get_mut(at)

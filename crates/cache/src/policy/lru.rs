@@ -8,7 +8,7 @@ use lru::LruCache;
 
 use super::keyed::{BuildFinished, HashedKey, Keyed, Lookup, NodeRef, Numbered, Visit, Visited};
 use super::{Policy, Victim};
-use crate::entry::Entry;
+use crate::entry::{Entry, View, ViewMut};
 use crate::expiry::Tick;
 
 /// The entry that was not used for longest goes first.
@@ -35,34 +35,34 @@ impl<K: Eq, V> Lru<K, V> {
     fn stale(&self, now: Tick) -> Option<NodeRef> {
         let looked_at = LOOKED_AT.min(self.map.len().saturating_sub(1));
         let mut oldest = self.map.iter().rev().take(looked_at);
-        oldest.find(|(_, entry)| !entry.is_fresh(now)).map(|(keyed, _)| keyed.number())
+        oldest.find(|(_, entry)| !entry.view().is_fresh(now)).map(|(keyed, _)| keyed.number())
     }
 }
 
 impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
     #[inline]
-    fn hit<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&Entry<V>>
+    fn hit<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<View<'_, V>>
     where
         K: Borrow<Q>,
     {
-        self.map.get::<dyn HashedKey<Q> + '_>(lookup)
+        self.map.get::<dyn HashedKey<Q> + '_>(lookup).map(Entry::view)
     }
 
-    fn peek<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<&Entry<V>>
+    fn peek<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<View<'_, V>>
     where
         K: Borrow<Q>,
     {
-        self.map.peek::<dyn HashedKey<Q> + '_>(lookup)
+        self.map.peek::<dyn HashedKey<Q> + '_>(lookup).map(Entry::view)
     }
 
-    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<ViewMut<'_, V>>
     where
         K: Borrow<Q>,
     {
-        self.map.peek_mut::<dyn HashedKey<Q> + '_>(lookup)
+        self.map.peek_mut::<dyn HashedKey<Q> + '_>(lookup).map(Entry::view_mut)
     }
 
-    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, &Entry<V>) -> T) -> Option<T>
+    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, View<'_, V>) -> T) -> Option<T>
     where
         K: Borrow<Q>,
     {
@@ -91,22 +91,22 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
         if now > Tick::ORIGIN
             && let Some(node) = self.stale(now)
         {
-            return self.map.pop_entry::<dyn Numbered + '_>(&node).map(|(keyed, entry)| (keyed.key, entry));
+            return self.map.pop_entry::<dyn Numbered + '_>(&node).map(|(keyed, entry)| (keyed.key, entry.into()));
         }
-        self.map.pop_lru().map(|(keyed, entry)| (keyed.key, entry))
+        self.map.pop_lru().map(|(keyed, entry)| (keyed.key, entry.into()))
     }
 
     fn extract(
         &mut self,
         from: usize,
         most: usize,
-        mut fits: impl FnMut(&K, &Entry<V>) -> bool,
-        mut each: impl FnMut(Victim<K, V>),
+        mut fits: impl FnMut(&K, View<'_, V>) -> bool,
+        mut each: impl FnMut((K, Entry<V>)),
     ) -> Option<usize> {
         // `LruCache::retain` would drop keys and values here and now, under the lock.
         let part = self.map.iter().skip(from).take(most);
         let leaving: Vec<NodeRef> =
-            part.filter(|(keyed, entry)| fits(&keyed.key, entry)).map(|(keyed, _)| keyed.number()).collect();
+            part.filter(|(keyed, entry)| fits(&keyed.key, entry.view())).map(|(keyed, _)| keyed.number()).collect();
         let length = self.map.len();
         let end = from.saturating_add(most);
         let more = end < length;
@@ -121,9 +121,9 @@ impl<K: Eq, V> Policy<K, V> for Lru<K, V> {
     }
 
     #[cfg(feature = "snapshot")]
-    fn each(&self, mut show: impl FnMut(&K, &Entry<V>)) {
+    fn each(&self, mut show: impl FnMut(&K, View<'_, V>)) {
         for (keyed, entry) in &self.map {
-            show(&keyed.key, entry);
+            show(&keyed.key, entry.view());
         }
     }
 

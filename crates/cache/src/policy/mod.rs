@@ -16,7 +16,7 @@ use std::borrow::Borrow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Remains, View, ViewMut};
 use crate::expiry::Tick;
 use lru::Lru;
 use s3fifo::S3Fifo;
@@ -35,39 +35,39 @@ pub enum EvictionPolicy {
     Lru,
 }
 
-/// A key with its entry, on its way out.
-pub(crate) type Victim<K, V> = (K, Entry<V>);
+/// A key with what is left of its entry, on its way out.
+pub(crate) type Victim<K, V> = (K, Remains<V>);
 
 /// The entries of one shard in the order of an eviction policy.
 pub(crate) trait Policy<K: Eq, V> {
     /// Finds an entry and counts the access.
-    fn hit<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&Entry<V>>
+    fn hit<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<View<'_, V>>
     where
         K: Borrow<Q>;
 
     /// Finds an entry without a trace.
-    fn peek<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<&Entry<V>>
+    fn peek<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<View<'_, V>>
     where
         K: Borrow<Q>;
 
     /// Finds an entry to change its times, without a trace.
-    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<ViewMut<'_, V>>
     where
         K: Borrow<Q>;
 
     /// Looks at an entry with its stored key, without a trace.
-    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, &Entry<V>) -> T) -> Option<T>
+    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, View<'_, V>) -> T) -> Option<T>
     where
         K: Borrow<Q>;
 
     /// Stores an entry and returns what it displaced under the same key.
-    fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<Victim<K, V>>;
+    fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)>;
 
     /// Orders the entries after an insert that needed no room.
     fn settle_in(&mut self) {}
 
     /// Takes an entry out by its key.
-    fn remove<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<Victim<K, V>>
+    fn remove<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<(K, Entry<V>)>
     where
         K: Borrow<Q>;
 
@@ -81,13 +81,13 @@ pub(crate) trait Policy<K: Eq, V> {
         &mut self,
         from: usize,
         most: usize,
-        fits: impl FnMut(&K, &Entry<V>) -> bool,
-        each: impl FnMut(Victim<K, V>),
+        fits: impl FnMut(&K, View<'_, V>) -> bool,
+        each: impl FnMut((K, Entry<V>)),
     ) -> Option<usize>;
 
     /// Shows every entry without a trace, the one that would stay longest first.
     #[cfg(feature = "snapshot")]
-    fn each(&self, show: impl FnMut(&K, &Entry<V>));
+    fn each(&self, show: impl FnMut(&K, View<'_, V>));
 
     /// Returns how many entries there are.
     fn len(&self) -> usize;
@@ -128,7 +128,7 @@ impl<K: Eq, V> Entries<K, V> {
 /// What a lookup under a shared lock came to.
 #[derive(Debug)]
 pub(crate) enum Shared<'a, K, V> {
-    Found(&'a K, &'a Entry<V>),
+    Found(&'a K, View<'a, V>),
     Absent,
     NeedsTheLock,
 }
@@ -144,7 +144,7 @@ macro_rules! of_policy {
 
 impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
     #[inline]
-    fn hit<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&Entry<V>>
+    fn hit<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<View<'_, V>>
     where
         K: Borrow<Q>,
     {
@@ -152,21 +152,21 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
     }
 
     #[inline]
-    fn peek<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<&Entry<V>>
+    fn peek<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<View<'_, V>>
     where
         K: Borrow<Q>,
     {
         of_policy!(self, entries => entries.peek(lookup))
     }
 
-    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<ViewMut<'_, V>>
     where
         K: Borrow<Q>,
     {
         of_policy!(self, entries => entries.peek_mut(lookup))
     }
 
-    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, &Entry<V>) -> T) -> Option<T>
+    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, View<'_, V>) -> T) -> Option<T>
     where
         K: Borrow<Q>,
     {
@@ -174,7 +174,7 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
     }
 
     #[inline]
-    fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<Victim<K, V>> {
+    fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
         of_policy!(self, entries => entries.insert(hash, key, entry))
     }
 
@@ -183,7 +183,7 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
         of_policy!(self, entries => entries.settle_in());
     }
 
-    fn remove<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<Victim<K, V>>
+    fn remove<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<(K, Entry<V>)>
     where
         K: Borrow<Q>,
     {
@@ -199,14 +199,14 @@ impl<K: Eq, V> Policy<K, V> for Entries<K, V> {
         &mut self,
         from: usize,
         most: usize,
-        fits: impl FnMut(&K, &Entry<V>) -> bool,
-        each: impl FnMut(Victim<K, V>),
+        fits: impl FnMut(&K, View<'_, V>) -> bool,
+        each: impl FnMut((K, Entry<V>)),
     ) -> Option<usize> {
         of_policy!(self, entries => entries.extract(from, most, fits, each))
     }
 
     #[cfg(feature = "snapshot")]
-    fn each(&self, show: impl FnMut(&K, &Entry<V>)) {
+    fn each(&self, show: impl FnMut(&K, View<'_, V>)) {
         of_policy!(self, entries => entries.each(show));
     }
 

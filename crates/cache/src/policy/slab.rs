@@ -79,6 +79,14 @@ impl<T, A> Slab<T, A> {
         self.asides.get_mut(at.index())
     }
 
+    /// Returns the node of a place with what lies aside of it.
+    pub(super) fn both_mut(&mut self, at: Place) -> Option<(&mut T, &mut A)> {
+        match self.rows.get_mut(at.index() / ROW)?.0.get_mut(at.index() % ROW)? {
+            Cell::Taken(node) => Some((node, self.asides.get_mut(at.index())?)),
+            Cell::Free { .. } => None,
+        }
+    }
+
     /// Finds a free place; none after four thousand million nodes.
     #[inline]
     pub(super) fn vacant(&mut self) -> Option<Place>

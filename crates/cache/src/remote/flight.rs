@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use super::{LockToken, RemoteLock};
+use crate::error::ConfigError;
 
 /// How a distributed flight waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,28 @@ impl Default for FlightConfig {
     }
 }
 
+impl FlightConfig {
+    /// Refuses what would ask the lock without a pause, or wait for less than a leader may take.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if self.lease.is_zero() {
+            return Err(ConfigError::new("lease", "0", "more than zero: the time of a load, and some more"));
+        }
+        if self.first_pause.is_zero() {
+            return Err(ConfigError::new("first_pause", "0", "more than zero, or followers never pause"));
+        }
+        if self.max_pause < self.first_pause {
+            let expected = format!("at least first_pause ({:?})", self.first_pause);
+            return Err(ConfigError::new("max_pause", format!("{:?}", self.max_pause), expected));
+        }
+        if self.patience < self.lease {
+            let expected =
+                format!("at least lease ({:?}), or followers give up while a leader may yet load", self.lease);
+            return Err(ConfigError::new("patience", format!("{:?}", self.patience), expected));
+        }
+        Ok(())
+    }
+}
+
 /// Takes turns between nodes.
 #[derive(Debug, Clone)]
 pub struct DistributedFlight {
@@ -60,6 +83,10 @@ pub enum Turn<T> {
 }
 
 impl DistributedFlight {
+    pub(crate) const fn config(&self) -> &FlightConfig {
+        &self.config
+    }
+
     /// Makes turns by this lock.
     pub fn new(lock: impl RemoteLock, config: FlightConfig) -> Self {
         Self { lock: Arc::new(lock), config }

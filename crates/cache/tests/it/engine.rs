@@ -341,6 +341,22 @@ async fn expire_keeps_the_value_for_failures_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn expire_asks_the_entry_before_the_cache() {
+    let (plain, origin) = with(|builder| builder);
+    plain.insert_with(1, 1, EntryOptions::new().stale_if_error(secs(60)));
+    assert!(plain.expire(&1));
+    advance(secs(59)).await;
+    assert_eq!(origin.ask(&plain, Mood::Bad).await.unwrap(), (1, Source::StaleOnError));
+    advance(secs(1)).await;
+    assert_eq!((plain.maintain(), plain.len()), (1, 0), "kept for its own window");
+
+    let (keeping, _) = with(|builder| builder.stale_if_error(secs(60)));
+    keeping.insert_with(1, 1, EntryOptions::new().stale_if_error(Duration::ZERO));
+    assert!(keeping.expire(&1));
+    assert_eq!(keeping.len(), 0, "it is not to be given when loads fail");
+}
+
+#[tokio::test(start_paused = true)]
 async fn stale_entries_go_when_their_keeping_ends() {
     let (cache, origin) = with(|builder| builder.stale_if_error(secs(20)));
     origin.ask(&cache, Mood::Good).await.unwrap();

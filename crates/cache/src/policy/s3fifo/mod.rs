@@ -19,8 +19,8 @@ use super::ghosts::Ghosts;
 use super::keyed::Lookup;
 use super::slab::{Place, Slab};
 use super::{Policy, Victim};
-use crate::entry::Entry;
-use crate::expiry::{Deadline, Mark, Tick, Which};
+use crate::entry::{Cold, Entry, Hot, Remains, View, ViewMut};
+use crate::expiry::{Deadline, Tick, Which};
 
 pub(crate) struct S3Fifo<K, V> {
     table: HashTable<Place>,
@@ -41,29 +41,30 @@ pub(crate) struct S3Fifo<K, V> {
     soonest_seen: Deadline,
 }
 
-/// What a hit reads. With a key and a value of eight bytes this is one line of memory.
+/// What a hit reads. With a key and a value of eight bytes two of these are one line of memory.
 #[repr(C)]
 struct Node<K, V> {
     key: K,
-    entry: Entry<V>,
+    hot: Hot<V>,
 }
 
-/// What lies aside of a node: only a writer reads it.
+/// What lies aside of a node: hardly anyone but a writer reads it.
 #[derive(Debug)]
 struct Links {
     hash: u64,
     prev: Place,
     next: Place,
+    cold: Cold,
 }
 
 impl Default for Links {
     fn default() -> Self {
-        Self { hash: 0, prev: Place::NONE, next: Place::NONE }
+        Self { hash: 0, prev: Place::NONE, next: Place::NONE, cold: Cold::default() }
     }
 }
 
 #[cfg(all(target_pointer_width = "64", not(shuttle)))]
-const _: () = assert!(size_of::<Node<u64, u64>>() == 64 && size_of::<Links>() == 16);
+const _: () = assert!(size_of::<Node<u64, u64>>() == 32 && size_of::<Links>() == 48);
 
 /// A queue from the newest, its head, to the oldest.
 #[derive(Debug)]
@@ -104,30 +105,36 @@ impl<K: Eq, V> S3Fifo<K, V> {
 
     /// Finds an entry and counts the access, which needs no lock of its own.
     #[inline]
-    pub(crate) fn hit_shared<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<(&K, &Entry<V>)>
+    pub(crate) fn hit_shared<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<(&K, View<'_, V>)>
     where
         K: Borrow<Q>,
     {
-        let node = self.node(lookup)?;
-        node.entry.idle.mark.hit();
-        Some((&node.key, &node.entry))
+        let (key, view) = self.found(lookup)?;
+        view.hot.mark().hit();
+        Some((key, view))
     }
 
     #[inline]
-    fn node<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<&Node<K, V>>
+    fn found<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<(&K, View<'_, V>)>
     where
         K: Borrow<Q>,
     {
         // A stored hash would be on another line than the key: to compare it first costs more.
         let mut found = None;
-        self.table.find(lookup.hash(), |&at| match self.nodes.get(at) {
+        let at = self.table.find(lookup.hash(), |&at| match self.nodes.get(at) {
             Some(node) if node.key.borrow() == lookup.key() => {
                 found = Some(node);
                 true
             }
             _ => false,
         })?;
-        found
+        let (node, links) = (found?, self.nodes.aside(*at)?);
+        Some((&node.key, View { hot: &node.hot, cold: &links.cold }))
+    }
+
+    fn view(&self, at: Place) -> Option<(&K, View<'_, V>)> {
+        let (node, links) = (self.nodes.get(at)?, self.nodes.aside(at)?);
+        Some((&node.key, View { hot: &node.hot, cold: &links.cold }))
     }
 
     fn place<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<Place>
@@ -154,15 +161,15 @@ impl<K: Eq, V> S3Fifo<K, V> {
         }
     }
 
+    #[inline]
     fn link(&mut self, at: Place, which: Which) {
         let head = self.queue(which).head;
-        let Some(node) = self.nodes.get_mut(at) else { return };
-        node.entry.idle.mark = Mark::new(which, 0);
-        let weight = node.entry.weight();
-        if let Some(links) = self.nodes.aside_mut(at) {
-            links.prev = Place::NONE;
-            links.next = head;
-        }
+        let Some(node) = self.nodes.get(at) else { return };
+        node.hot.mark().put(which, 0);
+        let Some(links) = self.nodes.aside_mut(at) else { return };
+        links.prev = Place::NONE;
+        links.next = head;
+        let weight = links.cold.weight();
         if let Some(second) = self.nodes.aside_mut(head) {
             second.prev = at;
         }
@@ -175,9 +182,10 @@ impl<K: Eq, V> S3Fifo<K, V> {
         queue.len += 1;
     }
 
+    #[inline]
     fn unlink(&mut self, at: Place) {
-        let (Some(node), Some(&Links { prev, next, .. })) = (self.nodes.get(at), self.nodes.aside(at)) else { return };
-        let (which, weight) = (node.entry.idle.mark.queue(), node.entry.weight());
+        let (Some(node), Some(links)) = (self.nodes.get(at), self.nodes.aside(at)) else { return };
+        let (which, weight, prev, next) = (node.hot.mark().queue(), links.cold.weight(), links.prev, links.next);
         if let Some(links) = self.nodes.aside_mut(prev) {
             links.next = next;
         }
@@ -196,20 +204,32 @@ impl<K: Eq, V> S3Fifo<K, V> {
     }
 
     /// Puts an entry in the place of another with the same key; that counts as an access.
-    fn replace(&mut self, at: Place, key: K, mut entry: Entry<V>) -> Option<(K, Entry<V>)> {
+    fn replace(&mut self, at: Place, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
+        let weight = entry.weight();
         let node = self.nodes.get_mut(at)?;
-        let (weight, which) = (entry.weight(), node.entry.idle.mark.queue());
-        entry.idle.mark = Mark::new(which, node.entry.idle.mark.hits() + 1);
-        let old = (mem::replace(&mut node.key, key), mem::replace(&mut node.entry, entry));
+        let mark = node.hot.mark();
+        let which = mark.queue();
+        entry.hot.mark().put(which, mark.hits() + 1);
+        let (key, hot) = (mem::replace(&mut node.key, key), mem::replace(&mut node.hot, entry.hot));
+        let cold = mem::replace(&mut self.nodes.aside_mut(at)?.cold, entry.cold);
         let queue = self.queue(which);
-        queue.weight = queue.weight - old.1.weight() + weight;
+        queue.weight = queue.weight - cold.weight() + weight;
         self.newest = at;
-        Some(old)
+        Some((key, Entry { hot, cold }))
     }
 
     /// Takes a node out altogether.
     #[inline]
     fn take(&mut self, at: Place) -> Option<(K, Entry<V>)> {
+        self.leave(at)?;
+        let node = self.nodes.remove(at)?;
+        let cold = mem::take(&mut self.nodes.aside_mut(at)?.cold);
+        Some((node.key, Entry { hot: node.hot, cold }))
+    }
+
+    /// Makes that nothing leads to a node any more.
+    #[inline]
+    fn leave(&mut self, at: Place) -> Option<()> {
         let hash = self.nodes.aside(at)?.hash;
         self.unlink(at);
         if let Ok(found) = self.table.find_entry(hash, |other| *other == at) {
@@ -218,12 +238,11 @@ impl<K: Eq, V> S3Fifo<K, V> {
         if self.newest == at {
             self.newest = Place::NONE;
         }
-        let node = self.nodes.remove(at)?;
-        Some((node.key, node.entry))
+        Some(())
     }
 
     fn hits(&self, at: Place) -> u8 {
-        self.nodes.get(at).map_or(0, |node| node.entry.idle.mark.hits())
+        self.nodes.get(at).map_or(0, |node| node.hot.mark().hits())
     }
 
     /// Lets the oldest of the small queue pass into the main one while there is room for all.
@@ -245,8 +264,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
             }
             self.unlink(at);
             self.link(at, Which::Main);
-            if let Some(node) = self.nodes.get_mut(at) {
-                node.entry.idle.mark = Mark::new(Which::Main, hits.saturating_sub(1));
+            if let Some(node) = self.nodes.get(at) {
+                node.hot.mark().put(Which::Main, hits.saturating_sub(1));
             }
         }
         None
@@ -308,9 +327,9 @@ impl<K: Eq, V> S3Fifo<K, V> {
                 self.soonest = mem::replace(&mut self.soonest_seen, Deadline::NEVER);
             }
             if let Some(at) = self.nodes.place(self.cursor)
-                && let Some(node) = self.nodes.get(at)
+                && let Some((_, entry)) = self.view(at)
             {
-                let (is_fresh, end) = (node.entry.is_fresh(now), earliest_end(&node.entry));
+                let (is_fresh, end) = (entry.is_fresh(now), earliest_end(entry.hot));
                 if !is_fresh && at != self.newest {
                     return Some(at);
                 }
@@ -322,14 +341,14 @@ impl<K: Eq, V> S3Fifo<K, V> {
 }
 
 /// When an entry ends, at the earliest.
-fn earliest_end<V>(entry: &Entry<V>) -> Deadline {
+fn earliest_end<V>(hot: &Hot<V>) -> Deadline {
     // Readers put the end of an idle time off, so it is not reckoned with: it may always be over.
-    if entry.idle.is_limited() { Tick::ORIGIN.deadline() } else { entry.fresh }
+    if hot.mark().is_limited() { Tick::ORIGIN.deadline() } else { hot.fresh }
 }
 
 impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     #[inline]
-    fn hit<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&Entry<V>>
+    fn hit<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<View<'_, V>>
     where
         K: Borrow<Q>,
     {
@@ -337,32 +356,33 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     }
 
     #[inline]
-    fn peek<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<&Entry<V>>
+    fn peek<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<View<'_, V>>
     where
         K: Borrow<Q>,
     {
-        self.node(lookup).map(|node| &node.entry)
+        self.found(lookup).map(|(_, entry)| entry)
     }
 
-    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<&mut Entry<V>>
+    fn peek_mut<Q: Eq + ?Sized>(&mut self, lookup: &Lookup<'_, Q>) -> Option<ViewMut<'_, V>>
     where
         K: Borrow<Q>,
     {
         let at = self.place(lookup)?;
         self.note_end(Tick::ORIGIN.deadline());
-        self.nodes.get_mut(at).map(|node| &mut node.entry)
+        let (node, links) = self.nodes.both_mut(at)?;
+        Some(ViewMut { hot: &mut node.hot, cold: &mut links.cold })
     }
 
-    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, &Entry<V>) -> T) -> Option<T>
+    fn examine<Q: Eq + ?Sized, T>(&self, lookup: &Lookup<'_, Q>, look: impl Fn(&K, View<'_, V>) -> T) -> Option<T>
     where
         K: Borrow<Q>,
     {
-        self.node(lookup).map(|node| look(&node.key, &node.entry))
+        self.found(lookup).map(|(key, entry)| look(key, entry))
     }
 
     #[inline]
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
-        self.note_end(earliest_end(&entry));
+        self.note_end(earliest_end(&entry.hot));
         let nodes = &self.nodes;
         let is_it = |at: &Place| nodes.get(*at).is_some_and(|node| node.key == key);
         let slot = match self.table.entry(hash, is_it, |at| nodes.aside(*at).map_or(0, |links| links.hash)) {
@@ -374,8 +394,8 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         };
         let Some(at) = self.nodes.vacant() else { return Some((key, entry)) };
         slot.insert(at);
-        let links = Links { hash, ..Links::default() };
-        self.nodes.fill(at, Node { key, entry }, links);
+        let Entry { hot, cold } = entry;
+        self.nodes.fill(at, Node { key, hot }, Links { hash, prev: Place::NONE, next: Place::NONE, cold });
         self.ghosts.fit(self.table.len());
         let which = if self.ghosts.recall(hash) { Which::Main } else { Which::Small };
         self.link(at, which);
@@ -383,6 +403,7 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         None
     }
 
+    #[inline]
     fn settle_in(&mut self) {
         self.overflow();
     }
@@ -399,20 +420,22 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     fn evict(&mut self, now: Tick) -> Option<Victim<K, V>> {
         let stale = if self.soonest.has_passed(now) { self.stale(now) } else { None };
         let at = stale.or_else(|| self.victim())?;
-        self.take(at)
+        self.leave(at)?;
+        let Node { key, hot } = self.nodes.remove(at)?;
+        Some((key, Remains::new(hot, &mut self.nodes.aside_mut(at)?.cold)))
     }
 
     fn extract(
         &mut self,
         from: usize,
         most: usize,
-        mut fits: impl FnMut(&K, &Entry<V>) -> bool,
+        mut fits: impl FnMut(&K, View<'_, V>) -> bool,
         mut each: impl FnMut((K, Entry<V>)),
     ) -> Option<usize> {
         let end = from.saturating_add(most).min(self.nodes.places());
         for number in from..end {
             if let Some(at) = self.nodes.place(number)
-                && self.nodes.get(at).is_some_and(|node| fits(&node.key, &node.entry))
+                && self.view(at).is_some_and(|(key, entry)| fits(key, entry))
                 && let Some(gone) = self.take(at)
             {
                 each(gone);
@@ -422,19 +445,19 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     }
 
     #[cfg(feature = "snapshot")]
-    fn each(&self, mut show: impl FnMut(&K, &Entry<V>)) {
+    fn each(&self, mut show: impl FnMut(&K, View<'_, V>)) {
         let mut nodes = Vec::with_capacity(self.len());
         for queue in [&self.main, &self.small] {
             let mut at = queue.head;
-            while let Some(node) = self.nodes.get(at) {
+            while let Some(node) = self.view(at) {
                 nodes.push(node);
                 at = self.nodes.aside(at).map_or(Place::NONE, |links| links.next);
             }
         }
         // Stable: among those of as many hits, the main queue before the small one, each from its newest.
-        nodes.sort_by_key(|node| std::cmp::Reverse(node.entry.idle.mark.hits()));
-        for node in nodes {
-            show(&node.key, &node.entry);
+        nodes.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.hot.mark().hits()));
+        for (key, entry) in nodes {
+            show(key, entry);
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::expiry::Mark;
 use crate::policy::testing::{entry, timed};
 
 fn spread(key: u32) -> u64 {
@@ -240,6 +241,6 @@ fn nobody_searches_before_the_first_end_nor_overlooks_one() {
     gone.extend(policy.evict(at(8)).map(|(key, _)| key));
     assert_eq!(policy.cursor, cursor, "the next end is known");
     let key = (0..100).rev().find(|key| !gone.contains(key) && *key != 99).unwrap();
-    policy.peek_mut(&Lookup::new(spread(key), &key)).unwrap().fresh = at(9).deadline();
+    policy.peek_mut(&Lookup::new(spread(key), &key)).unwrap().hot.fresh = at(9).deadline();
     assert!((0..7).any(|_| policy.evict(at(10)).is_some_and(|(gone, _)| gone == key)));
 }

@@ -299,6 +299,21 @@ fn a_node_without_a_runtime_and_turns_without_a_tier_are_refused() {
     assert_eq!(refused.build().unwrap_err().field(), "single_flight");
 }
 
+#[tokio::test]
+async fn turns_that_never_pause_or_give_up_too_early_are_refused() {
+    let field = |change: fn(&mut FlightConfig)| {
+        let mut config = FlightConfig::default();
+        change(&mut config);
+        let builder = Cache::<u64, u64>::builder("n").remote(MemoryTier::new(), JsonCodec::new());
+        builder.single_flight(MemoryTier::new(), config).build().err().map(|error| error.field())
+    };
+    assert_eq!(field(|_| ()), None);
+    assert_eq!(field(|config| config.lease = Duration::ZERO), Some("lease"));
+    assert_eq!(field(|config| config.first_pause = Duration::ZERO), Some("first_pause"));
+    assert_eq!(field(|config| config.max_pause = Duration::from_millis(9)), Some("max_pause"));
+    assert_eq!(field(|config| config.patience = Duration::from_secs(9)), Some("patience"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_codec_that_refuses_or_panics_harms_nobody() {
     #[derive(Debug)]
