@@ -53,7 +53,7 @@ impl Gauge for Memory {
     }
 }
 
-pub(crate) async fn memory() -> Result<Box<dyn Gauge>, Fail> {
+pub(crate) fn memory() -> Box<dyn Gauge> {
     let (sender, receiver) = futures_channel::mpsc::unbounded();
     let sink = sender.sink_map_err(MemoryStorageError::from);
     let sink = MemorySink::new(Arc::new(futures_util::lock::Mutex::new(Box::new(sink) as Box<_>)));
@@ -62,11 +62,11 @@ pub(crate) async fn memory() -> Result<Box<dyn Gauge>, Fail> {
     let unused = futures_channel::mpsc::unbounded().0.sink_map_err(MemoryStorageError::from);
     let unused = MemorySink::new(Arc::new(futures_util::lock::Mutex::new(Box::new(unused) as Box<_>)));
     let other = MemoryStorage::new_with(unused, receiver.boxed());
-    Ok(Box::new(Memory {
+    Box::new(Memory {
         storage: tokio::sync::Mutex::new(storage),
         other: Mutex::new(Some(other)),
         worker: Mutex::default(),
-    }))
+    })
 }
 
 struct Sqlite {

@@ -73,8 +73,8 @@ impl Gauge for Channel {
     }
 }
 
-pub(crate) async fn channel() -> Result<Box<dyn Gauge>, Fail> {
+pub(crate) fn channel() -> Box<dyn Gauge> {
     let (send, receive) = mpsc::unbounded_channel();
     let receive = Arc::new(tokio::sync::Mutex::new(receive));
-    Ok(Box::new(Channel { send, receive, states: Arc::default(), next: AtomicU64::new(0), workers: Mutex::default() }))
+    Box::new(Channel { send, receive, states: Arc::default(), next: AtomicU64::new(0), workers: Mutex::default() })
 }

@@ -16,6 +16,7 @@ mod ours;
 mod taskito_peer;
 
 use std::error::Error;
+use std::future::ready;
 use std::process::ExitCode;
 
 use gauge::Gauge;
@@ -42,10 +43,10 @@ async fn run() -> Result<(), Fail> {
     let wanted = |store: &str| only.is_none_or(|only| store.contains(only.as_str()));
     if wanted("memory") {
         let subjects: Vec<Make> = vec![
-            ("bedplate pool", || Box::pin(ours::pool())),
-            ("bedplate jobs", || Box::pin(ours::memory())),
-            ("channel", || Box::pin(channel::channel())),
-            ("apalis", || Box::pin(apalis_peers::memory())),
+            ("bedplate pool", || Box::pin(ready(ours::pool()))),
+            ("bedplate jobs", || Box::pin(ready(ours::memory()))),
+            ("channel", || Box::pin(ready(Ok(channel::channel())))),
+            ("apalis", || Box::pin(ready(Ok(apalis_peers::memory())))),
         ];
         compare("memory", &subjects, &Scale::memory(smoke)).await?;
     }
@@ -54,7 +55,7 @@ async fn run() -> Result<(), Fail> {
             ("bedplate full", || Box::pin(ours::sqlite_full())),
             ("bedplate normal", || Box::pin(ours::sqlite_normal())),
             ("apalis", || Box::pin(apalis_peers::sqlite())),
-            ("taskito", || Box::pin(taskito_peer::sqlite())),
+            ("taskito", || Box::pin(ready(taskito_peer::sqlite()))),
         ];
         compare("sqlite", &subjects, &Scale::disk(smoke)).await?;
     }

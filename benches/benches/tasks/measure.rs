@@ -19,7 +19,7 @@ pub(crate) struct Scale {
 
 impl Scale {
     pub(crate) const fn memory(smoke: bool) -> Self {
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         if smoke {
             return Self { rounds: 1, one: 500, callers: 640, bulk: 2_000, idle: 5, limit };
         }
@@ -27,7 +27,7 @@ impl Scale {
     }
 
     pub(crate) const fn disk(smoke: bool) -> Self {
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         if smoke {
             return Self { rounds: 1, one: 20, callers: 128, bulk: 1_000, idle: 5, limit };
         }

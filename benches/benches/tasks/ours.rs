@@ -75,7 +75,7 @@ impl Gauge for Typed {
     }
 }
 
-pub(crate) async fn memory() -> Result<Box<dyn Gauge>, Fail> {
+pub(crate) fn memory() -> Result<Box<dyn Gauge>, Fail> {
     let store = MemoryStore::new(MemoryConfig::default().capacity(1_000_000).remember(1_000_000))?;
     Ok(Box::new(Typed::new(Jobs::builder(store).workers(0).start()?, None)))
 }
@@ -143,7 +143,7 @@ impl Gauge for Pool {
     }
 }
 
-pub(crate) async fn pool() -> Result<Box<dyn Gauge>, Fail> {
+pub(crate) fn pool() -> Result<Box<dyn Gauge>, Fail> {
     let pool = TaskPool::builder("bench").workers(20).queue(1_000_000).build()?;
     Ok(Box::new(Pool { pool, gate: std::sync::Arc::default() }))
 }

@@ -65,7 +65,7 @@ impl Gauge for Taskito {
     }
 }
 
-pub(crate) async fn sqlite() -> Result<Box<dyn Gauge>, Fail> {
+pub(crate) fn sqlite() -> Result<Box<dyn Gauge>, Fail> {
     let folder = crate::gauge::folder()?;
     let path = folder.path().join("jobs.db");
     let path = path.to_str().ok_or("the path is no text")?;
