@@ -10,6 +10,9 @@ for file in examples/*.rs; do
   cargo run -q --release --example "$name"
 done
 
+printf -- '-- tasks_chaos\n'
+cargo run -q --release --example tasks_chaos -- --store sqlite --jobs 500 --seconds 6
+
 printf -- '-- server\n'
 cargo build -q --release --example server
 port=${BEDPLATE_EXAMPLE_PORT:-18080}
