@@ -1,26 +1,43 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 mod clock;
 mod context;
+mod doctor;
+mod environment;
 mod error;
 mod ids;
 mod layer;
 mod logs;
 mod metrics;
 mod observability;
+mod redact;
 mod span_context;
+mod trace;
 
 #[cfg(feature = "macros")]
 pub use bedplate_observability_macros::trace_function;
+pub use builder::ObservabilityBuilder;
 pub use context::{RequestContext, current_trace_id};
+#[cfg(feature = "tokio")]
+pub use context::{spawn_linked, spawn_traced};
+pub use doctor::{Doctor, Finding, Setting, Source};
 pub use error::{ConfigError, InstallError};
 pub use ids::{ParseIdError, SpanId, TraceFlags, TraceId};
 pub use layer::TelemetryLayer;
 pub use logs::{LogReport, LogStats, Logs};
-pub use metrics::{Aggregate, Metric, MetricKind, Metrics, Operations, Sample};
-pub use observability::{Observability, ObservabilityBuilder};
+pub use metrics::{
+    Aggregate, DurationHistogram, Exemplar, HistogramBucket, Metric, MetricKind, Metrics, Operations, Sample,
+};
+pub use observability::{Observability, Report};
+pub use redact::Redact;
 pub use span_context::{SpanContext, SpanExt, current_span_context};
+pub use trace::{
+    ActiveTrace, ActiveTraces, AttributeValue, ExportBatch, ExportError, ExportReport, Exporter, FinishedSpan,
+    FinishedTrace, KeepReason, OpenSpan, Query, Recorder, Resource, SamplingThreshold, SpanEvent, SpanKind, SpanStatus,
+    TraceStats, Traces,
+};
 
 /// What [`trace_function`] expands to; no part of the public interface.
 #[cfg(feature = "macros")]

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tracing::{Dispatch, Span};
-use tracing_subscriber::registry::LookupSpan as _;
+use tracing::Span;
 
 use crate::ids::{SpanId, TraceFlags, TraceId};
-use crate::layer::SpanRecord;
+use crate::layer;
 
 /// Names a span to whoever continues its trace: its trace, itself, the flags, and the vendors' `tracestate`.
 ///
@@ -141,41 +140,14 @@ pub trait SpanExt {
 
 impl SpanExt for Span {
     fn set_parent(&self, parent: &SpanContext) -> bool {
-        with_record(self, |record| {
-            record.trace_id = parent.trace_id;
-            record.parent = Some(parent.span_id);
-            record.flags = parent.flags;
-            record.state = parent.shared_state();
-        })
-        .is_some()
+        layer::change_parent(self, parent)
     }
 
     fn add_link(&self, link: SpanContext) -> bool {
-        with_record(self, |record| {
-            let fits = record.links.len() < MAX_LINKS;
-            if fits {
-                record.links.push(link);
-            }
-            fits
-        })
-        .unwrap_or(false)
+        layer::add_link(self, link)
     }
 
     fn context(&self) -> Option<SpanContext> {
-        self.with_subscriber(|(id, dispatch): (&tracing::span::Id, &Dispatch)| {
-            let registry = dispatch.downcast_ref::<tracing_subscriber::Registry>()?;
-            let span = registry.span(id)?;
-            span.scope().find_map(|span| span.extensions().get::<SpanRecord>().map(SpanRecord::context))
-        })?
+        layer::context_of(self)
     }
-}
-
-/// As many links as OpenTelemetry's own limit for a span.
-const MAX_LINKS: usize = 128;
-
-fn with_record<T>(span: &Span, change: impl FnOnce(&mut SpanRecord) -> T) -> Option<T> {
-    span.with_subscriber(|(id, dispatch): (&tracing::span::Id, &Dispatch)| {
-        let registry = dispatch.downcast_ref::<tracing_subscriber::Registry>()?;
-        registry.span(id)?.extensions_mut().get_mut::<SpanRecord>().map(change)
-    })?
 }
