@@ -97,16 +97,16 @@ impl ObservabilityBuilder {
     ///
     /// # Errors
     /// [`ConfigError`] names a variable that holds nonsense.
-    pub fn from_env(self) -> Result<Self, ConfigError> {
-        self.from_vars(environment::process)
+    pub fn with_env(self) -> Result<Self, ConfigError> {
+        self.with_vars(environment::process)
     }
 
-    /// Takes over what these variables say, as [`from_env`](Self::from_env) does: for tests, and for other places that
+    /// Takes over what these variables say, as [`with_env`](Self::with_env) does: for tests, and for other places that
     /// settings come from.
     ///
     /// # Errors
     /// [`ConfigError`] names a variable that holds nonsense.
-    pub fn from_vars(mut self, var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+    pub fn with_vars(mut self, var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let found = Environment::read(var)?;
         for (name, value) in found.resource {
             if name == "service.name" {
@@ -218,7 +218,8 @@ impl ObservabilityBuilder {
         let (own, limits) = (&traces.settings, &traces.settings.limits);
         let none = || "none".to_owned();
         let baseline = if own.rules.all { "all".to_owned() } else { format!("{} of all", traces.baseline) };
-        let resource: Vec<String> = self.resource.attributes.iter().map(|(name, own)| format!("{name}={own}")).collect();
+        let resource: Vec<String> =
+            self.resource.attributes.iter().map(|(name, own)| format!("{name}={own}")).collect();
         let exporters: Vec<&str> = traces.exporters.iter().map(|exporter| exporter.name()).collect();
         let all = [
             ("service.name", self.service.to_string()),
@@ -244,7 +245,9 @@ impl ObservabilityBuilder {
             ("traces.value_bytes", limits.value_bytes.to_string()),
             ("traces.exporters", if exporters.is_empty() { none() } else { exporters.join(" ") }),
         ];
-        all.into_iter().map(|(name, value)| Setting { name: name.to_owned(), value, source: self.source(name) }).collect()
+        all.into_iter()
+            .map(|(name, value)| Setting { name: name.to_owned(), value, source: self.source(name) })
+            .collect()
     }
 }
 

@@ -95,7 +95,8 @@ fn resource(value: &str) -> Result<Vec<(String, AttributeValue)>, ConfigError> {
     pairs
         .map(|pair| {
             let (name, own) = pair.split_once('=').ok_or_else(|| wrong(RESOURCE, pair, expected))?;
-            let decoded = decode(own.trim()).ok_or_else(|| wrong(RESOURCE, pair, "values of valid percent-encoding"))?;
+            let decoded =
+                decode(own.trim()).ok_or_else(|| wrong(RESOURCE, pair, "values of valid percent-encoding"))?;
             let name = name.trim();
             if name.is_empty() {
                 return Err(wrong(RESOURCE, pair, expected));

@@ -98,7 +98,9 @@ impl Redact {
 impl Default for Redact {
     /// Redacts the fields `password`, `secret`, `token`, `api_key`, `authorization` and `cookie`.
     fn default() -> Self {
-        ["password", "secret", "token", "api_key", "authorization", "cookie"].into_iter().fold(Self::none(), Self::field)
+        ["password", "secret", "token", "api_key", "authorization", "cookie"]
+            .into_iter()
+            .fold(Self::none(), Self::field)
     }
 }
 

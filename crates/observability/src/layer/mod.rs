@@ -102,35 +102,18 @@ where
             outer.head
         });
         let start = engine.clock.nanos();
-        let head = match inherited {
-            Some(outer) => Head {
-                trace_id: outer.trace_id,
-                span_id: SpanId::random(),
-                parent: Some(outer.span_id),
-                local_root: false,
-                remote_parent: false,
-                flags: outer.flags,
-                metadata,
-                start,
-            },
-            None => {
-                let trace_id = TraceId::random();
-                // Only what every process decides alike may be told to others before the trace is over.
-                let rules = &engine.settings.rules;
-                let sampled = rules.all || rules.baseline.keeps(trace_id);
-                let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::NONE };
-                Head {
-                    trace_id,
-                    span_id: SpanId::random(),
-                    parent: None,
-                    local_root: true,
-                    remote_parent: false,
-                    flags: flags.with(TraceFlags::RANDOM),
-                    metadata,
-                    start,
-                }
-            }
+        let (trace_id, parent, flags) = if let Some(outer) = inherited {
+            (outer.trace_id, Some(outer.span_id), outer.flags)
+        } else {
+            let trace_id = TraceId::random();
+            // Only what every process decides alike may be told to others before the trace is over.
+            let rules = &engine.settings.rules;
+            let sampled = rules.all || rules.baseline.keeps(trace_id);
+            let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::NONE };
+            (trace_id, None, flags.with(TraceFlags::RANDOM))
         };
+        let (span_id, local_root) = (SpanId::random(), parent.is_none());
+        let head = Head { trace_id, span_id, parent, local_root, remote_parent: false, flags, metadata, start };
         record.head = Some(head);
         if !attributes.is_empty() {
             let SpanRecord { fields, said, .. } = &mut *record;
@@ -219,8 +202,7 @@ where
                 if waiting {
                     if let Some(Slot(record)) = span.extensions_mut().get_mut::<Slot>() {
                         waiting = false;
-                        let count = 0;
-                        let row = EventRow { at, metadata, message, first: count, count, dropped: 0 };
+                        let row = EventRow { at, metadata, message, first: 0, count: 0, dropped: 0 };
                         record.add_event(row, &scratch.fields, limits);
                         if *metadata.level() == tracing::Level::ERROR {
                             record.said.error_event = true;
@@ -252,11 +234,8 @@ where
         let now = engine.clock.nanos();
         if let (Some(series), Some(head)) = (record.series.take(), record.head) {
             let at = from_unix_nanos(engine.clock.anchor().saturating_add(now));
-            let how = Ended {
-                failed: record.failed(),
-                cancelled: record.said.cancelled,
-                trace: Some((head.trace_id, at)),
-            };
+            let how =
+                Ended { failed: record.failed(), cancelled: record.said.cancelled, trace: Some((head.trace_id, at)) };
             series.left();
             series.ended(Duration::from_nanos(now.saturating_sub(head.start)), how);
         }

@@ -28,7 +28,9 @@ pub struct Logs {
 pub(crate) enum Form {
     #[default]
     Json,
-    Pretty { color: bool },
+    Pretty {
+        color: bool,
+    },
 }
 
 impl Logs {

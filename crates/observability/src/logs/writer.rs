@@ -49,6 +49,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the thread")]
 struct State {
     bytes: Vec<u8>,
     /// Lines in `bytes`, and in the thread's hands.
@@ -218,4 +219,4 @@ const ENOUGH: usize = 64 * 1024;
 /// What a burst grew is not kept.
 const LARGE: usize = 1024 * 1024;
 /// A deadline beyond it is as good.
-const LONG: Duration = Duration::from_secs(365 * 24 * 3_600);
+const LONG: Duration = Duration::from_hours(365 * 24);

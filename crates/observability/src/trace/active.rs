@@ -119,6 +119,6 @@ fn show(buffer: &TraceBuffer, now: u64, anchor: u64) -> ActiveTrace {
         since: from_unix_nanos(anchor.saturating_add(buffer.began)),
         age: Duration::from_nanos(now.saturating_sub(buffer.began)),
         open,
-        finished: state.rows.spans.len(),
+        finished: state.rows().map_or(0, |rows| rows.spans.len()),
     }
 }

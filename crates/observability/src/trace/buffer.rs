@@ -24,15 +24,25 @@ pub(crate) struct TraceBuffer {
 
 #[derive(Debug)]
 pub(crate) struct TraceState {
-    pub(crate) rows: Arc<Rows>,
+    /// What has ended since the last decision.
+    pub(crate) rows: Option<Arc<Rows>>,
+    anchor: u64,
     pub(crate) open: Vec<OpenRow>,
     /// Open spans that the list above had no room for.
     pub(crate) open_unlisted: u32,
     pub(crate) open_roots: u32,
     pub(crate) last_root_closed: u64,
-    pub(crate) decided: Option<Option<KeepReason>>,
+    pub(crate) decided: Decided,
     /// No more spans may join: it left the table.
     pub(crate) gone: bool,
+}
+
+/// What was decided of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decided {
+    Open,
+    Kept(KeepReason),
+    NotKept,
 }
 
 /// An open span, for the view of what is going on.
@@ -63,6 +73,7 @@ pub(crate) struct Rows {
 
 /// What the decision to keep looks at, gathered as spans close.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Gathered {
     pub(crate) failed: bool,
     pub(crate) keep: bool,
@@ -91,14 +102,15 @@ pub(crate) struct SpanRow {
 
 impl TraceBuffer {
     pub(crate) fn new(id: TraceId, began: u64, anchor: u64) -> Self {
-        let (rows, open) = take(id, anchor);
+        let open = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.open.pop()).ok().flatten().unwrap_or_default();
         let state = TraceState {
-            rows,
+            rows: None,
+            anchor,
             open,
             open_unlisted: 0,
             open_roots: 0,
             last_root_closed: 0,
-            decided: None,
+            decided: Decided::Open,
             gone: false,
         };
         Self { id, began, state: Mutex::new(state) }
@@ -135,16 +147,23 @@ impl TraceState {
         }
     }
 
-    /// Takes the finished rows out and leaves empty ones.
-    pub(crate) fn take_rows(&mut self) -> Arc<Rows> {
-        let rows = take_rows(self.rows.trace_id, self.rows.anchor);
-        std::mem::replace(&mut self.rows, rows)
+    pub(crate) fn rows(&self) -> Option<&Rows> {
+        self.rows.as_deref().filter(|rows| !rows.spans.is_empty())
+    }
+
+    /// Where the next span that closes is added.
+    pub(crate) fn rows_mut(&mut self, id: TraceId) -> Option<&mut Rows> {
+        let anchor = self.anchor;
+        Arc::get_mut(self.rows.get_or_insert_with(|| take_rows(id, anchor)))
     }
 }
 
 impl Drop for TraceState {
     fn drop(&mut self) {
         let open = std::mem::take(&mut self.open);
+        if let Some(rows) = self.rows.take() {
+            give_back(rows);
+        }
         let _kept = POOL.try_with(|pool| {
             if let Ok(mut pool) = pool.try_borrow_mut()
                 && pool.open.len() < POOLED
@@ -252,15 +271,10 @@ pub(crate) fn give_back(mut rows: Arc<Rows>) {
     }
 }
 
-fn take(id: TraceId, anchor: u64) -> (Arc<Rows>, Vec<OpenRow>) {
-    let open = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.open.pop()).ok().flatten().unwrap_or_default();
-    (take_rows(Some(id), anchor), open)
-}
-
-fn take_rows(id: Option<TraceId>, anchor: u64) -> Arc<Rows> {
+fn take_rows(id: TraceId, anchor: u64) -> Arc<Rows> {
     let mut rows = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.rows.pop()).ok().flatten().unwrap_or_default();
     if let Some(own) = Arc::get_mut(&mut rows) {
-        own.trace_id = id;
+        own.trace_id = Some(id);
         own.anchor = anchor;
     }
     rows

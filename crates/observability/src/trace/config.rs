@@ -58,7 +58,7 @@ impl Traces {
             first_errors: 3,
             grace: Duration::from_secs(2),
             max_active: 10_000,
-            max_age: Duration::from_secs(3_600),
+            max_age: Duration::from_hours(1),
             recorder_bytes: 32 << 20,
             record_all: true,
         };
@@ -201,9 +201,9 @@ impl Traces {
         let baseline = self.baseline;
         check((0.0..=1.0).contains(&baseline), "traces.baseline", baseline.to_string(), "a share from 0.0 to 1.0")?;
         check((10..=1_000_000).contains(&slow_after), "traces.slow_after", slow_after.to_string(), "10 to 1000000")?;
-        check(grace <= Duration::from_secs(60), "traces.grace", format!("{grace:?}"), "up to 60 s")?;
+        check(grace <= Duration::from_mins(1), "traces.grace", format!("{grace:?}"), "up to 60 s")?;
         check((16..=1_000_000).contains(&max_active), "traces.max_active", max_active.to_string(), "16 to 1000000")?;
-        let age = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3_600);
+        let age = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
         check(age.contains(&max_age), "traces.max_age", format!("{max_age:?}"), "1 s to 7 days")?;
         let bytes = 64 << 10..=4 << 30_usize;
         let expected = "65536 to 4294967296 bytes";

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::ids::TraceId;
-use crate::trace::buffer::{Rows, TraceBuffer, TraceState, give_back};
+use crate::trace::buffer::{Decided, Gathered, Rows, TraceBuffer, TraceState, give_back};
 use crate::trace::config::Settings;
-use crate::trace::decision::{ErrorTypes, KeepReason, Slowness};
+use crate::trace::decision::{ErrorTypes, Slowness};
 use crate::trace::export::ExportQueue;
 use crate::trace::record::SpanRecord;
 use crate::trace::ring::Ring;
@@ -61,7 +61,7 @@ pub(crate) struct Engine {
 struct Table {
     open: HashMap<TraceId, Arc<TraceBuffer>, FixedState>,
     /// What was decided of traces that are over, for spans that come late; the oldest is forgotten first.
-    decided: HashMap<TraceId, Option<KeepReason>, FixedState>,
+    decided: HashMap<TraceId, Decided, FixedState>,
     order: VecDeque<TraceId>,
 }
 
@@ -128,8 +128,8 @@ impl Engine {
             let mut state = buffer.state.lock();
             state.opened(&head, &self.settings.limits);
             // What was kept stays whole. What was not is looked at again: the late part may hold the error.
-            if let Some(Some(reason)) = table.decided.get(&id) {
-                state.decided = Some(Some(*reason));
+            if let Some(Decided::Kept(reason)) = table.decided.get(&id) {
+                state.decided = Decided::Kept(*reason);
             }
         }
         table.open.insert(id, Arc::clone(&buffer));
@@ -146,12 +146,12 @@ impl Engine {
         let idle = {
             let mut state = buffer.state.lock();
             state.closed(&head, head.start);
-            state.is_idle() && state.rows.spans.is_empty()
+            state.is_idle() && state.rows().is_none()
         };
         if idle {
             let mut table = self.table.of(part_of(buffer.id)).lock();
             let mut state = buffer.state.lock();
-            if state.is_idle() && state.rows.spans.is_empty() && !state.gone {
+            if state.is_idle() && state.rows().is_none() && !state.gone {
                 state.gone = true;
                 table.open.remove(&buffer.id);
                 self.active.fetch_sub(1, Ordering::Relaxed);
@@ -166,13 +166,13 @@ impl Engine {
         let failed = record.failed();
         let new_error = failed && {
             let kind = record.said.error_type.map_or("", |text| record.fields.texts.get(text));
-            self.errors.lock().is_new(record.said.operation.map_or(record.name(), |text| record.fields.texts.get(text)), kind)
+            self.errors.lock().is_new(record.operation(), kind)
         };
         let slow = head.local_root && self.settings.rules.slow && self.is_slow(record, head.start, now);
         let idle = {
             let mut state = buffer.state.lock();
             state.closed(&head, now);
-            if let Some(rows) = Arc::get_mut(&mut state.rows) {
+            if let Some(rows) = state.rows_mut(buffer.id) {
                 let facts = &mut rows.facts;
                 facts.failed |= failed || record.said.error_event;
                 facts.new_error |= new_error;
@@ -207,7 +207,7 @@ impl Engine {
                 let late = |buffer: &&Arc<TraceBuffer>| {
                     let state = buffer.state.lock();
                     let quiet = state.open_roots == 0 && now.saturating_sub(state.last_root_closed) >= grace;
-                    quiet && !state.rows.spans.is_empty() || now.saturating_sub(buffer.began) >= age
+                    quiet && state.rows().is_some() || now.saturating_sub(buffer.began) >= age
                 };
                 table.open.values().filter(late).cloned().collect()
             };
@@ -235,12 +235,14 @@ impl Engine {
     pub(crate) fn each_finished(&self, mut with: impl FnMut(&Rows)) {
         for ring in self.rings.iter() {
             let held: Vec<Arc<Rows>> = ring.lock().iter().cloned().collect();
-            held.iter().for_each(|rows| with(rows));
+            for rows in &held {
+                with(rows);
+            }
         }
         for buffer in self.buffers() {
             let state = buffer.state.lock();
-            if !state.rows.spans.is_empty() {
-                with(&state.rows);
+            if let Some(rows) = state.rows() {
+                with(rows);
             }
         }
     }
@@ -252,7 +254,7 @@ impl Engine {
 
     fn is_slow(&self, record: &SpanRecord, start: u64, now: u64) -> bool {
         use std::hash::BuildHasher as _;
-        let operation = record.said.operation.map_or(record.name(), |text| record.fields.texts.get(text));
+        let operation = record.operation();
         let mut part = self.slow.of(FixedState::default().hash_one(operation)).lock();
         let known = part.contains_key(operation);
         let name = if known || part.len() < OPERATIONS { operation } else { OTHER };
@@ -277,7 +279,7 @@ impl Engine {
                 state.gone = true;
                 table.open.remove(&buffer.id);
                 self.active.fetch_sub(1, Ordering::Relaxed);
-                table.remember(buffer.id, state.decided.flatten());
+                table.remember(buffer.id, state.decided);
             }
             rows
         };
@@ -297,7 +299,7 @@ impl Engine {
                 self.active.fetch_sub(1, Ordering::Relaxed);
             }
             let rows = self.settle(&mut state, buffer.id);
-            table.remember(buffer.id, state.decided.flatten());
+            table.remember(buffer.id, state.decided);
             rows
         };
         self.counts.decided_early.fetch_add(1, Ordering::Relaxed);
@@ -305,20 +307,21 @@ impl Engine {
     }
 
     /// Takes the finished rows with the decision on them; a decision to keep stands, also for what follows.
-    fn settle(&self, state: &mut TraceState, id: TraceId) -> Arc<Rows> {
-        let mut rows = state.take_rows();
+    fn settle(&self, state: &mut TraceState, id: TraceId) -> Option<Arc<Rows>> {
+        let mut rows = state.rows.take();
         let decided = match state.decided {
-            Some(Some(reason)) => Some(reason),
-            _ => self.settings.rules.decide(id, rows.facts),
+            Decided::Kept(reason) => Some(reason),
+            _ => self.settings.rules.decide(id, rows.as_ref().map_or_else(Gathered::default, |rows| rows.facts)),
         };
-        state.decided = Some(decided);
-        if let Some(own) = Arc::get_mut(&mut rows) {
+        state.decided = decided.map_or(Decided::NotKept, Decided::Kept);
+        if let Some(own) = rows.as_mut().and_then(Arc::get_mut) {
             own.kept = decided;
         }
         rows
     }
 
-    fn hand_over(&self, rows: Arc<Rows>) {
+    fn hand_over(&self, rows: Option<Arc<Rows>>) {
+        let Some(rows) = rows else { return };
         let Some(id) = rows.trace_id.filter(|_| !rows.spans.is_empty()) else { return give_back(rows) };
         if rows.kept.is_some() {
             self.counts.kept.fetch_add(1, Ordering::Relaxed);
@@ -351,7 +354,7 @@ impl Engine {
 }
 
 impl Table {
-    fn remember(&mut self, id: TraceId, decided: Option<KeepReason>) {
+    fn remember(&mut self, id: TraceId, decided: Decided) {
         if self.decided.insert(id, decided).is_none() {
             self.order.push_back(id);
         }

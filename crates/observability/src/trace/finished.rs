@@ -231,7 +231,12 @@ impl FinishedTrace {
         }
         let whole = self.duration().as_secs_f64().max(f64::MIN_POSITIVE);
         let from = span.start.duration_since(start).unwrap_or_default();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a column between 0 and the width")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a column between 0 and the width"
+        )]
         let column = |at: Duration| ((at.as_secs_f64() / whole * WIDTH as f64) as usize).min(WIDTH);
         let (left, right) = (column(from), column(from + span.duration()).max(column(from) + 1).min(WIDTH + 1));
         let bar = format!("{}{}", " ".repeat(left), "█".repeat(right - left));
@@ -325,14 +330,17 @@ impl Rows {
             level: *head.metadata.level(),
             target: head.metadata.target(),
             attributes,
-            events: slice(&self.events, row.events).iter().map(|event| SpanEvent {
-                time: from_unix_nanos(self.anchor.saturating_add(event.at)),
-                name: event.message.map_or_else(|| event.metadata.name().to_owned(), text),
-                level: *event.metadata.level(),
-                target: event.metadata.target(),
-                attributes: self.attributes((event.first, event.count)),
-                dropped_attributes: event.dropped,
-            }).collect(),
+            events: slice(&self.events, row.events)
+                .iter()
+                .map(|event| SpanEvent {
+                    time: from_unix_nanos(self.anchor.saturating_add(event.at)),
+                    name: event.message.map_or_else(|| event.metadata.name().to_owned(), text),
+                    level: *event.metadata.level(),
+                    target: event.metadata.target(),
+                    attributes: self.attributes((event.first, event.count)),
+                    dropped_attributes: event.dropped,
+                })
+                .collect(),
             links: slice(&self.links, row.links).to_vec(),
             status,
             dropped_attributes: row.dropped_attributes,

@@ -21,7 +21,5 @@ pub(crate) use engine::Engine;
 pub use engine::TraceStats;
 pub(crate) use export::ExportQueue;
 pub use export::{ExportBatch, ExportError, ExportReport, Exporter};
-pub use finished::{
-    AttributeValue, FinishedSpan, FinishedTrace, Resource, SpanEvent, SpanKind, SpanStatus,
-};
+pub use finished::{AttributeValue, FinishedSpan, FinishedTrace, Resource, SpanEvent, SpanKind, SpanStatus};
 pub use query::{Query, Recorder};

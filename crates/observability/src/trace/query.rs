@@ -86,7 +86,9 @@ impl Query {
         };
         let long = self.longer_than.is_none_or(|least| {
             let took = match self.operation {
-                Some(_) => trace.spans.iter().filter(named).map(crate::FinishedSpan::duration).max().unwrap_or_default(),
+                Some(_) => {
+                    trace.spans.iter().filter(named).map(crate::FinishedSpan::duration).max().unwrap_or_default()
+                }
                 None => trace.duration(),
             };
             took > least
@@ -125,6 +127,7 @@ pub struct Recorder {
 impl Recorder {
     /// Returns the traces that match, latest first. It copies what it looks at: for people and tests, not for hot paths.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "a query is written where it is asked")]
     pub fn find(&self, query: Query) -> Vec<FinishedTrace> {
         let mut found = self.gather(|rows| query.may_match(rows));
         found.retain(|trace| query.matches(trace));

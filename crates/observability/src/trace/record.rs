@@ -51,6 +51,7 @@ pub(crate) struct Head {
 
 /// What some fields say of the span itself.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is said by a field of its own")]
 pub(crate) struct Said {
     pub(crate) name: Option<Text>,
     pub(crate) kind: SpanKind,
@@ -127,6 +128,14 @@ impl SpanRecord {
             (Some(name), _) => self.fields.texts.get(name),
             (None, Some(head)) => head.metadata.name(),
             (None, None) => "",
+        }
+    }
+
+    /// What it is counted as, else what it is called.
+    pub(crate) fn operation(&self) -> &str {
+        match self.said.operation {
+            Some(operation) => self.fields.texts.get(operation),
+            None => self.name(),
         }
     }
 

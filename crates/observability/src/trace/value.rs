@@ -111,11 +111,7 @@ impl Texts {
     fn end(&self, start: usize) -> Text {
         let plain = self.0.get(start..).is_none_or(|bytes| bytes.iter().all(|byte| is_plain(*byte)));
         let len = self.0.len() - start;
-        Text {
-            start: u32::try_from(start).unwrap_or(u32::MAX),
-            len: u32::try_from(len).unwrap_or(u32::MAX),
-            plain,
-        }
+        Text { start: u32::try_from(start).unwrap_or(u32::MAX), len: u32::try_from(len).unwrap_or(u32::MAX), plain }
     }
 }
 
