@@ -14,10 +14,16 @@ mod metrics;
 mod observability;
 mod redact;
 mod span_context;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 mod trace;
+mod traced;
 
+#[cfg(all(feature = "macros", feature = "testing"))]
+pub use bedplate_observability_macros::test;
 #[cfg(feature = "macros")]
-pub use bedplate_observability_macros::trace_function;
+pub use bedplate_observability_macros::{ErrorType, trace_function};
 pub use builder::ObservabilityBuilder;
 pub use context::{RequestContext, current_trace_id};
 #[cfg(feature = "tokio")]
@@ -38,12 +44,15 @@ pub use trace::{
     FinishedTrace, KeepReason, OpenSpan, Query, Recorder, Resource, SamplingThreshold, SpanEvent, SpanKind, SpanStatus,
     TraceStats, Traces,
 };
+pub use traced::ErrorType;
 
 /// What [`trace_function`] expands to; no part of the public interface.
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod __private {
     pub use tracing;
+
+    pub use crate::traced::{ByDebug, ByName, ByTrait, Guard, Of};
 }
 
 #[cfg(doctest)]

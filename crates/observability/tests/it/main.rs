@@ -5,8 +5,10 @@
 mod compose;
 mod logs;
 mod metrics;
+mod settings;
 #[cfg(feature = "macros")]
 mod trace_function;
+mod traces;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
