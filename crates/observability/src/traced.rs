@@ -97,6 +97,7 @@ impl Drop for Guard {
 
 /// An error of which the best name is found: the three traits below are tried in order, since each takes a reference more.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "expansions make it, and nobody else")]
 pub struct Of<'a, E: ?Sized>(pub &'a E);
 
 /// By its own word.

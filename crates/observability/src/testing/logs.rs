@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::testing::spans::fail;
@@ -30,7 +32,7 @@ impl LogAssertion {
     /// With a field of this name.
     pub fn has(mut self, name: &str) -> Self {
         self.left.retain(|line| line.get(name).is_some());
-        self.asked.push_str(&format!(", has {name}"));
+        self.ask(format_args!("has {name}"));
         self
     }
 
@@ -38,7 +40,7 @@ impl LogAssertion {
     pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         self.left.retain(|line| line.get(name) == Some(&value));
-        self.asked.push_str(&format!(", {name} = {value}"));
+        self.ask(format_args!("{name} = {value}"));
         self
     }
 
@@ -84,8 +86,19 @@ impl LogAssertion {
         self.times(0);
     }
 
+    fn ask(&mut self, what: std::fmt::Arguments<'_>) {
+        self.asked.push_str(", ");
+        // Writing to a string cannot fail.
+        let _infallible = self.asked.write_fmt(what);
+    }
+
     fn report(&self, expected: usize) -> String {
-        let lines: String = self.all.iter().map(|line| format!("\n  {line}")).collect();
-        format!("{} found {} times, expected {expected}; all lines:{lines}", self.asked, self.left.len())
+        let lines: Vec<String> = self.all.iter().map(Value::to_string).collect();
+        format!(
+            "{} found {} times, expected {expected}; all lines:\n  {}",
+            self.asked,
+            self.left.len(),
+            lines.join("\n  ")
+        )
     }
 }

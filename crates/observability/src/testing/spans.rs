@@ -17,55 +17,55 @@ impl SpanAssertion {
 
     /// Of this kind.
     pub fn kind(self, kind: SpanKind) -> Self {
-        self.narrow(format!("kind {kind:?}"), |span, _| span.kind == kind)
+        self.narrow(&format!("kind {kind:?}"), |span, _| span.kind == kind)
     }
 
     /// Directly within a span of this name or operation.
     pub fn child_of(self, name: &str) -> Self {
-        self.narrow(format!("child of {name:?}"), |span, all| {
+        self.narrow(&format!("child of {name:?}"), |span, all| {
             parent_of(span, all).is_some_and(|parent| parent.name == name || parent.operation.as_deref() == Some(name))
         })
     }
 
     /// Without a parent in this process.
     pub fn root(self) -> Self {
-        self.narrow("root".to_owned(), |span, all| parent_of(span, all).is_none())
+        self.narrow("root", |span, all| parent_of(span, all).is_none())
     }
 
     /// With this attribute.
     pub fn attr(self, name: &str, value: impl Into<AttributeValue>) -> Self {
         let value = value.into();
-        self.narrow(format!("{name} = {value}"), |span, _| span.attribute(name) == Some(&value))
+        self.narrow(&format!("{name} = {value}"), |span, _| span.attribute(name) == Some(&value))
     }
 
     /// With an attribute of this name.
     pub fn has(self, name: &str) -> Self {
-        self.narrow(format!("has {name}"), |span, _| span.attribute(name).is_some())
+        self.narrow(&format!("has {name}"), |span, _| span.attribute(name).is_some())
     }
 
     /// Without an attribute of this name.
     pub fn lacks(self, name: &str) -> Self {
-        self.narrow(format!("lacks {name}"), |span, _| span.attribute(name).is_none())
+        self.narrow(&format!("lacks {name}"), |span, _| span.attribute(name).is_none())
     }
 
     /// With an event of this message.
     pub fn event(self, message: &str) -> Self {
-        self.narrow(format!("event {message:?}"), |span, _| span.events.iter().any(|event| event.name == message))
+        self.narrow(&format!("event {message:?}"), |span, _| span.events.iter().any(|event| event.name == message))
     }
 
     /// That failed.
     pub fn failed(self) -> Self {
-        self.narrow("failed".to_owned(), |span, _| span.is_error())
+        self.narrow("failed", |span, _| span.is_error())
     }
 
     /// With this status.
     pub fn status(self, status: &SpanStatus) -> Self {
-        self.narrow(format!("status {status:?}"), |span, _| span.status == *status)
+        self.narrow(&format!("status {status:?}"), |span, _| span.status == *status)
     }
 
     /// Linked to a span of this name.
     pub fn linked_to(self, name: &str) -> Self {
-        self.narrow(format!("linked to {name:?}"), |span, all| {
+        self.narrow(&format!("linked to {name:?}"), |span, all| {
             let links = |one: &FinishedSpan| span.links.iter().any(|link| link.span_id() == one.context.span_id());
             all.iter().any(|one| one.name == name && links(one))
         })
@@ -113,10 +113,10 @@ impl SpanAssertion {
         self.times(0);
     }
 
-    fn narrow(mut self, what: String, keep: impl Fn(&FinishedSpan, &[FinishedSpan]) -> bool) -> Self {
+    fn narrow(mut self, what: &str, keep: impl Fn(&FinishedSpan, &[FinishedSpan]) -> bool) -> Self {
         self.left.retain(|span| keep(span, &self.all));
         self.asked.push_str(", ");
-        self.asked.push_str(&what);
+        self.asked.push_str(what);
         self
     }
 

@@ -146,6 +146,7 @@ impl OperationAssertion {
     ///
     /// # Panics
     /// If that is not so.
+    #[expect(clippy::return_self_not_must_use, reason = "the assertion is what is wanted")]
     pub fn requests(self, count: u64) -> Self {
         assert_eq!(self.found.requests, count, "requests of {:?}: {:?}", self.name, self.found);
         self
@@ -155,6 +156,7 @@ impl OperationAssertion {
     ///
     /// # Panics
     /// If that is not so.
+    #[expect(clippy::return_self_not_must_use, reason = "the assertion is what is wanted")]
     pub fn errors(self, count: u64) -> Self {
         assert_eq!(self.found.errors, count, "errors of {:?}: {:?}", self.name, self.found);
         self
@@ -164,6 +166,7 @@ impl OperationAssertion {
     ///
     /// # Panics
     /// If that is not so.
+    #[expect(clippy::return_self_not_must_use, reason = "the assertion is what is wanted")]
     pub fn cancelled(self, count: u64) -> Self {
         assert_eq!(self.found.cancelled, count, "cancelled of {:?}: {:?}", self.name, self.found);
         self
@@ -173,6 +176,7 @@ impl OperationAssertion {
     ///
     /// # Panics
     /// If that is not so.
+    #[expect(clippy::return_self_not_must_use, reason = "the assertion is what is wanted")]
     pub fn in_flight(self, count: u64) -> Self {
         assert_eq!(self.found.in_flight, count, "in flight of {:?}: {:?}", self.name, self.found);
         self
@@ -192,7 +196,6 @@ impl MetricAssertion {
     ///
     /// # Panics
     /// If that is not so, or there is no such metric.
-    #[expect(clippy::float_cmp, reason = "a count is exact")]
     pub fn is(self, value: f64) {
         assert!(self.found == Some(value), "metric {:?} is {:?}, expected {value}", self.name, self.found);
     }

@@ -6,7 +6,7 @@ mod compose;
 mod logs;
 mod metrics;
 mod settings;
-#[cfg(feature = "macros")]
+#[cfg(all(feature = "macros", feature = "testing", feature = "tokio"))]
 mod trace_function;
 mod traces;
 

@@ -344,8 +344,9 @@ fn a_debug_that_traces_and_logs_does_not_block() {
             info!(loud = ?Loud, "said");
         },
     );
-    assert_eq!(kept.lines().len(), 4);
-    let said = &kept.lines()[3];
+    // Under a scoped subscriber `tracing` itself hears nothing from within a dispatch but for `record`.
+    assert_eq!(kept.lines().len(), 2);
+    let said = &kept.lines()[1];
     assert_eq!((&said["loud"], &said["late"], &said["message"]), (&"loud".into(), &"loud".into(), &"said".into()));
-    assert_eq!(telemetry.trace_stats().spans, 4);
+    assert_eq!(telemetry.trace_stats().spans, 2);
 }
