@@ -7,6 +7,7 @@ mod context;
 mod doctor;
 mod environment;
 mod error;
+mod error_type;
 mod ids;
 mod layer;
 mod logs;
@@ -18,6 +19,7 @@ mod span_context;
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod trace;
+#[cfg(feature = "macros")]
 mod traced;
 
 #[cfg(all(feature = "macros", feature = "testing"))]
@@ -30,6 +32,7 @@ pub use context::{RequestContext, current_trace_id};
 pub use context::{spawn_linked, spawn_traced};
 pub use doctor::{Doctor, Finding, Setting, Source};
 pub use error::{ConfigError, InstallError};
+pub use error_type::ErrorType;
 pub use ids::{ParseIdError, SpanId, TraceFlags, TraceId};
 pub use layer::TelemetryLayer;
 pub use logs::{LogReport, LogStats, Logs};
@@ -44,7 +47,6 @@ pub use trace::{
     FinishedTrace, KeepReason, OpenSpan, Query, Recorder, Resource, SamplingThreshold, SpanEvent, SpanKind, SpanStatus,
     TraceStats, Traces,
 };
-pub use traced::ErrorType;
 
 /// What [`trace_function`] expands to; no part of the public interface.
 #[cfg(feature = "macros")]

@@ -1,9 +1,7 @@
-use bedplate_observability::testing::TestTelemetry;
-
 #[bedplate_observability::test]
-fn two(t: TestTelemetry, other: TestTelemetry) {}
+fn two(t: (), other: ()) {}
 
 #[bedplate_observability::test(flavor = "multi_thread")]
-fn sync_with_arguments(t: TestTelemetry) {}
+fn sync_with_arguments(t: ()) {}
 
 fn main() {}

@@ -2,13 +2,14 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bedplate_observability::{
     AttributeValue, ExportBatch, ExportError, Exporter, KeepReason, Observability, Query, RequestContext, SpanContext,
     SpanExt as _, SpanId, SpanKind, SpanStatus, TraceFlags, TraceId, Traces,
 };
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::{error, info, info_span};
 
 fn traced(traces: Traces, work: impl FnOnce()) -> Observability {
@@ -171,7 +172,7 @@ fn open_traces_are_seen_with_their_open_spans() {
         assert_eq!((active.len(), active[0].finished), (1, 1));
         let open: Vec<&str> = active[0].open.iter().map(|span| span.name).collect();
         assert_eq!(open, ["order", "charge"]);
-        assert!(telemetry.active_traces().stuck(Duration::from_secs(60)).is_empty());
+        assert!(telemetry.active_traces().stuck(Duration::from_mins(1)).is_empty());
         assert_eq!(telemetry.active_traces().stuck(Duration::ZERO)[0].open.len(), 2);
         // What ended of an open trace is found already.
         let id = root.context().unwrap().trace_id();
@@ -243,7 +244,7 @@ fn a_dump_is_otlp_json() {
 struct Told(Mutex<Sender<Arc<ExportBatch>>>, Mutex<Receiver<Result<(), ExportError>>>);
 
 impl Exporter for Told {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "told"
     }
 
