@@ -1,10 +1,8 @@
-use std::fmt;
 use std::sync::Arc;
 
-use tracing::{Dispatch, Span};
-use tracing_subscriber::registry::LookupSpan as _;
+use tracing::Span;
 
-use crate::layer::SpanRecord;
+use crate::span_context::current_span_context;
 
 /// The names under which a request's ids are spoken of in spans and log lines, in the order of a log line.
 pub(crate) const CORRELATION_FIELDS: [&str; 3] = ["request_id", "user_id", "session_id"];
@@ -71,19 +69,5 @@ impl RequestContext {
 /// [`TelemetryLayer`](crate::TelemetryLayer) listens.
 #[must_use]
 pub fn current_trace_id() -> Option<String> {
-    Span::current().with_subscriber(|(id, dispatch): (&tracing::span::Id, &Dispatch)| {
-        let registry = dispatch.downcast_ref::<tracing_subscriber::Registry>()?;
-        let span = registry.span(id)?;
-        let trace_id = span.scope().find_map(|span| span.extensions().get::<SpanRecord>().map(|one| one.trace_id))?;
-        Some(TraceId(trace_id).to_string())
-    })?
-}
-
-/// Displays a trace id as W3C Trace Context does (level 2, section 3.2.2.3).
-pub(crate) struct TraceId(pub(crate) u128);
-
-impl fmt::Display for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
+    current_span_context().map(|context| context.trace_id().to_string())
 }

@@ -19,14 +19,21 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use crate::clock;
+use crate::ids::{SpanId, TraceFlags, TraceId};
 use crate::logs::{Line, LogSink};
 use crate::metrics::Operations;
+use crate::span_context::SpanContext;
 
 /// What the layer knows of an open span.
 #[derive(Debug)]
 pub(crate) struct SpanRecord {
-    pub(crate) trace_id: u128,
-    pub(crate) span_id: u64,
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) parent: Option<SpanId>,
+    pub(crate) flags: TraceFlags,
+    /// The `tracestate` that came with the trace.
+    pub(crate) state: Option<Arc<str>>,
+    pub(crate) links: Vec<SpanContext>,
     /// The span's own fields, each value as JSON.
     pub(crate) fields: Vec<(&'static str, String)>,
     operation: Option<Box<str>>,
@@ -74,10 +81,18 @@ where
         let Some(span) = context.span(id) else { return };
         // The nearest that was taken: beside other layers there may be spans between that this one does not want.
         let parent =
-            span.scope().skip(1).find_map(|outer| outer.extensions().get::<SpanRecord>().map(|one| one.trace_id));
+            span.scope().skip(1).find_map(|outer| outer.extensions().get::<SpanRecord>().map(SpanRecord::context));
+        let (trace_id, flags) = parent.as_ref().map_or_else(
+            || (TraceId::random(), TraceFlags::SAMPLED.with(TraceFlags::RANDOM)),
+            |parent| (parent.trace_id(), parent.flags()),
+        );
         let mut record = SpanRecord {
-            trace_id: parent.unwrap_or_else(|| fastrand::u128(1..)),
-            span_id: fastrand::u64(1..),
+            trace_id,
+            span_id: SpanId::random(),
+            parent: parent.as_ref().map(SpanContext::span_id),
+            flags,
+            state: parent.and_then(|parent| parent.shared_state()),
+            links: Vec::new(),
             fields: Vec::new(),
             operation: None,
             failed: false,
@@ -154,6 +169,10 @@ impl fmt::Debug for TelemetryLayer {
 }
 
 impl SpanRecord {
+    pub(crate) fn context(&self) -> SpanContext {
+        SpanContext::new(self.trace_id, self.span_id, self.flags).with_valid_state(self.state.clone())
+    }
+
     fn set(&mut self, name: &'static str, json: String) {
         match self.fields.iter_mut().find(|(known, _)| *known == name) {
             Some((_, value)) => *value = json,

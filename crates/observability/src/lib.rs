@@ -4,19 +4,23 @@
 mod clock;
 mod context;
 mod error;
+mod ids;
 mod layer;
 mod logs;
 mod metrics;
 mod observability;
+mod span_context;
 
 #[cfg(feature = "macros")]
 pub use bedplate_observability_macros::trace_function;
 pub use context::{RequestContext, current_trace_id};
 pub use error::{ConfigError, InstallError};
+pub use ids::{ParseIdError, SpanId, TraceFlags, TraceId};
 pub use layer::TelemetryLayer;
 pub use logs::{LogReport, LogStats, Logs};
 pub use metrics::{Aggregate, Metric, MetricKind, Metrics, Operations, Sample};
 pub use observability::{Observability, ObservabilityBuilder};
+pub use span_context::{SpanContext, SpanExt, current_span_context};
 
 /// What [`trace_function`] expands to; no part of the public interface.
 #[cfg(feature = "macros")]

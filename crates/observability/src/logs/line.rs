@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use tracing::Metadata;
 use tracing::field::{Field, Visit};
 
-use crate::context::{CORRELATION_FIELDS, TraceId};
+use crate::context::CORRELATION_FIELDS;
+use crate::ids::{SpanId, TraceId};
 use crate::layer::SpanRecord;
 use crate::logs::Form;
 
@@ -19,7 +20,7 @@ pub(crate) struct Line {
     message: String,
     fields: Vec<(&'static str, String)>,
     span: Option<&'static str>,
-    ids: Option<(u128, u64)>,
+    ids: Option<(TraceId, SpanId)>,
 }
 
 impl Line {
@@ -62,7 +63,7 @@ impl Line {
     fn json(&self, redacted: &[String]) -> String {
         let mut out = format!("{{\"timestamp\":\"{}\",\"level\":\"{}\"", timestamp(self.time), self.level);
         if let Some((trace_id, span_id)) = self.ids {
-            push(&mut out, format_args!(",\"trace_id\":\"{}\",\"span_id\":\"{span_id:016x}\"", TraceId(trace_id)));
+            push(&mut out, format_args!(",\"trace_id\":\"{trace_id}\",\"span_id\":\"{span_id}\""));
         }
         for name in CORRELATION_FIELDS {
             if let Some((_, json)) = self.fields.iter().find(|(known, _)| *known == name) {
