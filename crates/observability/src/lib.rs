@@ -9,6 +9,7 @@ mod layer;
 mod logs;
 mod metrics;
 mod observability;
+pub mod propagation;
 mod span_context;
 
 #[cfg(feature = "macros")]
