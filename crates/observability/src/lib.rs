@@ -4,6 +4,9 @@
 mod clock;
 mod context;
 mod error;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod ids;
 mod layer;
 mod logs;
@@ -19,7 +22,11 @@ pub use error::{ConfigError, InstallError};
 pub use ids::{ParseIdError, SpanId, TraceFlags, TraceId};
 pub use layer::TelemetryLayer;
 pub use logs::{LogReport, LogStats, Logs};
-pub use metrics::{Aggregate, Metric, MetricKind, Metrics, Operations, Sample};
+pub use metrics::{Aggregate, Metrics, Operations};
+pub use metrics::{
+    Counter, CounterFamily, DURATION_BOUNDS, Exposition, Gauge, GaugeFamily, Histogram, HistogramFamily, Metric,
+    MetricKind, Sample, TextFormat,
+};
 pub use observability::{Observability, ObservabilityBuilder};
 pub use span_context::{SpanContext, SpanExt, current_span_context};
 

@@ -30,7 +30,7 @@ use crate::{ConfigError, InstallError, LogReport, LogStats, Logs, Metric, Metric
 pub struct Observability {
     service: Arc<str>,
     layer: TelemetryLayer,
-    registry: Registry,
+    pub(crate) registry: Registry,
 }
 
 impl Observability {
@@ -89,7 +89,7 @@ impl Observability {
     /// `text/plain; version=0.0.4`.
     #[must_use]
     pub fn prometheus(&self) -> String {
-        self.registry.render(&self.metrics())
+        self.metrics_text(crate::TextFormat::Prometheus)
     }
 
     /// Returns what became of log lines so far.

@@ -3,8 +3,12 @@
 mod aggregate;
 mod operations;
 mod prometheus;
+mod registry;
 
 pub use aggregate::{Aggregate, Metrics};
 pub use operations::Operations;
-pub(crate) use prometheus::Registry;
-pub use prometheus::{Metric, MetricKind, Sample};
+pub use prometheus::{DURATION_BOUNDS, Exposition, TextFormat};
+pub(crate) use registry::Registry;
+pub use registry::{
+    Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily, Metric, MetricKind, Sample,
+};

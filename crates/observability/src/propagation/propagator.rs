@@ -44,6 +44,8 @@ struct Shared {
     b3: B3,
     baggage: Vec<Box<str>>,
     state_limit: usize,
+    /// `None` trusts every host.
+    trusted: Option<Vec<Box<str>>>,
     counts: Counts,
 }
 
@@ -68,7 +70,12 @@ pub enum Destination {
 impl Propagator {
     /// Configures a propagator.
     pub fn builder() -> PropagatorBuilder {
-        PropagatorBuilder { b3: B3::Off, baggage: vec!["request_id".into()], state_limit: DEFAULT_STATE_LIMIT }
+        PropagatorBuilder {
+            b3: B3::Off,
+            baggage: vec!["request_id".into()],
+            state_limit: DEFAULT_STATE_LIMIT,
+            trusted: None,
+        }
     }
 
     /// Reads what a carrier says. Malformed headers are ignored and counted; it never fails.
@@ -120,6 +127,20 @@ impl Propagator {
     #[must_use]
     pub fn allows(&self, name: &str) -> bool {
         self.shared.baggage.iter().any(|allowed| **allowed == *name)
+    }
+
+    /// Returns whether calls to this host may tell it more than the trace's id.
+    #[must_use]
+    pub fn destination(&self, host: &str) -> Destination {
+        let host = host.to_ascii_lowercase();
+        let is = |trusted: &str| match trusted.strip_prefix("*.") {
+            Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')),
+            None => host == trusted,
+        };
+        match &self.shared.trusted {
+            Some(hosts) if !hosts.iter().any(|trusted| is(trusted)) => Destination::Untrusted,
+            _ => Destination::Trusted,
+        }
     }
 
     /// Returns what came in and went out so far.
@@ -232,6 +253,7 @@ pub struct PropagatorBuilder {
     b3: B3,
     baggage: Vec<Box<str>>,
     state_limit: usize,
+    trusted: Option<Vec<Box<str>>>,
 }
 
 impl PropagatorBuilder {
@@ -255,6 +277,12 @@ impl PropagatorBuilder {
         self
     }
 
+    /// Sends baggage and `tracestate` to these hosts alone, default to all; `*.example.com` stands for all below it.
+    pub fn trusted_hosts<H: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
+        self.trusted = Some(hosts.into_iter().map(|host| host.as_ref().to_ascii_lowercase().into()).collect());
+        self
+    }
+
     /// Returns the propagator.
     ///
     /// # Errors
@@ -275,15 +303,15 @@ impl PropagatorBuilder {
                 expected: "up to 64 names of letters, digits, dashes, dots and underscores",
             });
         }
-        let Self { b3, baggage, state_limit } = self;
-        Ok(Propagator { shared: Arc::new(Shared { b3, baggage, state_limit, counts: Counts::default() }) })
+        let Self { b3, baggage, state_limit, trusted } = self;
+        Ok(Propagator { shared: Arc::new(Shared { b3, baggage, state_limit, trusted, counts: Counts::default() }) })
     }
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        let PropagatorBuilder { b3, baggage, state_limit } = Propagator::builder();
-        Self { b3, baggage, state_limit, counts: Counts::default() }
+        let PropagatorBuilder { b3, baggage, state_limit, trusted } = Propagator::builder();
+        Self { b3, baggage, state_limit, trusted, counts: Counts::default() }
     }
 }
 

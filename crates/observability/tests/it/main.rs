@@ -2,11 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod anomaly;
 mod compose;
+#[cfg(feature = "tower")]
+mod http;
 mod logs;
+mod messaging;
 mod metrics;
+mod prometheus;
 #[cfg(feature = "macros")]
 mod trace_function;
+#[cfg(all(feature = "reqwest", feature = "tower"))]
+mod w3c;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
