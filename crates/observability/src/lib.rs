@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod anomaly;
 mod clock;
 mod context;
 mod error;
@@ -10,9 +11,12 @@ pub mod http;
 mod ids;
 mod layer;
 mod logs;
+pub mod messaging;
 mod metrics;
 mod observability;
 pub mod propagation;
+#[cfg(feature = "tokio")]
+mod runtime;
 mod span_context;
 
 #[cfg(feature = "macros")]
