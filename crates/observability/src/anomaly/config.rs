@@ -64,14 +64,14 @@ impl AnomalyConfig {
         self
     }
 
-    /// Enters at this score in two buckets in a row, 3 to 100, default 4.5: so many usual deviations, or as improbable as
+    /// Enters at this score in two buckets with none below the score of leaving between, 3 to 100, default 4.5: so many usual deviations, or as improbable as
     /// that. A lower one raises false alarms, a higher one misses what is small.
     pub const fn enter(mut self, score: f64) -> Self {
         self.enter = score;
         self
     }
 
-    /// Leaves below this score in two buckets in a row, 0 to the score of entering, default 2. One near the entering score
+    /// Leaves below this score in two buckets with none that enters between, 0 to the score of entering, default 2. One near the entering score
     /// flaps.
     pub const fn leave(mut self, score: f64) -> Self {
         self.leave = score;

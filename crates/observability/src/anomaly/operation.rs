@@ -27,7 +27,7 @@ pub(super) struct Operation {
 #[derive(Debug, Default)]
 struct Episode {
     active: bool,
-    /// Buckets in a row that spoke for the other state.
+    /// Buckets that spoke for the other state, since one spoke for this.
     streak: u32,
     /// Buckets since the last change.
     since: u32,
@@ -188,8 +188,14 @@ impl Operation {
         episode.since = episode.since.saturating_add(1);
         // A burn rate is judged by a promise, not by what is usual, and so never becomes usual.
         let adopted = episode.active && evidence.kind != AnomalyKind::BurnRate && episode.since >= config.adopt_after;
-        let other = if episode.active { evidence.score < config.leave } else { evidence.score >= config.enter };
-        episode.streak = if other { episode.streak + 1 } else { 0 };
+        // Between the two scores a bucket speaks for neither state, so that one weak bucket does not hide a fault.
+        let (strong, weak) = (evidence.score >= config.enter, evidence.score < config.leave);
+        let (other, same) = if episode.active { (weak, strong) } else { (strong, weak) };
+        if other {
+            episode.streak += 1;
+        } else if same {
+            episode.streak = 0;
+        }
         episode.cooling = episode.cooling.saturating_sub(1);
         if !adopted && episode.streak < CONFIRM || (!episode.active && episode.cooling > 0) {
             return None;
@@ -208,5 +214,5 @@ enum Learning {
     Anew,
 }
 
-/// Buckets in a row that make a verdict.
+/// Buckets that make a verdict, with none for the other state between.
 const CONFIRM: u32 = 2;

@@ -137,3 +137,27 @@ fn a_state_over_the_limit_is_cut_on_its_way_out() {
         assert_eq!(built.unwrap_err().field, field);
     }
 }
+
+#[test]
+fn the_wire_s_types_are_send_and_sync() {
+    const fn check<T: Send + Sync + 'static>() {}
+    check::<Propagator>();
+    check::<Baggage>();
+    check::<SpanContext>();
+    check::<Messaging<'static>>();
+    check::<bedplate_observability::anomaly::Anomalies>();
+    check::<bedplate_observability::anomaly::Detector>();
+    check::<bedplate_observability::Counter>();
+    check::<bedplate_observability::Gauge>();
+    check::<bedplate_observability::Histogram>();
+    #[cfg(feature = "http")]
+    check::<bedplate_observability::http::ClientSpan>();
+    #[cfg(feature = "tower")]
+    check::<bedplate_observability::http::ServerLayer>();
+    #[cfg(feature = "reqwest")]
+    {
+        const fn send<T: Send>(_: &T) {}
+        use bedplate_observability::http::RequestBuilderExt as _;
+        send(&reqwest::Client::new().get("http://127.0.0.1").traced().send());
+    }
+}
