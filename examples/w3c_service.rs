@@ -1,6 +1,8 @@
 //! A service that the public W3C harness for Trace Context tests: `POST /test` takes `[{"url", "arguments"}]` and POSTs
 //! each url with its arguments under the propagated context.
 //!
+//! `GET /metrics` has its metrics, with exemplars for a scraper that accepts OpenMetrics.
+//!
 //! `cargo run --example w3c_service` serves on 127.0.0.1:5000 until Ctrl-C; a number as argument is another port. With
 //! `--check` it calls itself through two hops on a free port, says what was propagated, and ends.
 
@@ -10,8 +12,9 @@ use std::error::Error;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use bedplate_observability::Observability;
 use bedplate_observability::http::{RequestBuilderExt as _, ServerLayer};
@@ -44,7 +47,13 @@ fn app(telemetry: &Observability, propagator: &Propagator) -> Result<Router, Box
     let client = reqwest::Client::builder().no_proxy().build()?;
     let service = Arc::new(Service { client, propagator: propagator.clone() });
     let layer = ServerLayer::new(telemetry)?.propagator(propagator).matched_path();
-    Ok(Router::new().route("/test", post(act)).layer(layer).with_state(service))
+    let telemetry = telemetry.clone();
+    let metrics = get(async move |headers: HeaderMap| {
+        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        let metrics = telemetry.exposition(accept);
+        ([(CONTENT_TYPE, metrics.content_type)], metrics.body)
+    });
+    Ok(Router::new().route("/test", post(act)).route("/metrics", metrics).layer(layer).with_state(service))
 }
 
 /// Calls the service, which calls itself, which calls back here.

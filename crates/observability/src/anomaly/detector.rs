@@ -89,7 +89,7 @@ pub struct DetectorStats {
 /// # #[expect(clippy::disallowed_methods, reason = "an example")]
 /// let mut now = Instant::now();
 /// let mut detector = Detector::new(AnomalyConfig::default())?;
-/// let mut run = |detector: &mut Detector, buckets, millis| {
+/// let mut run = |detector: &mut Detector, buckets: u64, millis: u64| {
 ///     let mut found = Vec::new();
 ///     for _ in 0..buckets {
 ///         for request in 0..100 {

@@ -1,4 +1,4 @@
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use tracing::{Dispatch, Span};
@@ -18,12 +18,12 @@ use super::trim;
 /// assert_eq!(baggage.get("request_id"), Some("r 1"));
 /// assert_eq!(baggage.to_string(), "request_id=r%201");
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Baggage {
     members: Vec<Member>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Member {
     name: String,
     value: String,
@@ -110,8 +110,8 @@ impl Baggage {
 }
 
 /// Displays the value of a `baggage` header.
-impl std::fmt::Display for Baggage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Baggage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, member) in self.members.iter().enumerate() {
             if index > 0 {
                 f.write_char(',')?;
@@ -127,6 +127,13 @@ impl std::fmt::Display for Baggage {
             f.write_str(&member.properties)?;
         }
         Ok(())
+    }
+}
+
+/// Shows names alone: values may be a person's.
+impl fmt::Debug for Baggage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.members.iter().map(|member| &member.name)).finish()
     }
 }
 

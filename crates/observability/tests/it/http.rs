@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bedplate_observability::http::ServerLayer;
+use bedplate_observability::http::{ClientSpan, ServerLayer};
 use bedplate_observability::propagation::{Destination, Propagator, SpanBaggage as _, current_baggage};
 use bedplate_observability::{Observability, SpanExt as _, current_span_context};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -231,4 +231,18 @@ async fn baggage_is_inherited_by_the_spans_below() {
     }));
     let response = service.oneshot(request("/x")).await.unwrap();
     response.into_body().collect().await.unwrap();
+}
+
+#[test]
+fn a_client_s_attempt_is_an_error_by_4xx_5xx_and_failure_and_not_by_giving_up() {
+    let (telemetry, _guard) = telemetry();
+    let url = "https://user:pw@example.com/users/7?token=secret";
+    let start = |resend| ClientSpan::start(&http::Method::GET, url, Some("/users/{id}"), resend);
+    start(0).responded(StatusCode::OK);
+    start(0).responded(StatusCode::NOT_FOUND);
+    start(1).responded(StatusCode::BAD_GATEWAY);
+    start(2).failed("timeout");
+    drop(start(3));
+    let operation = telemetry.metrics().operations["GET /users/{id}"];
+    assert_eq!((operation.requests, operation.errors), (5, 3));
 }

@@ -100,6 +100,19 @@ fn counting_from_many_threads_loses_nothing() {
     assert!((sizes.with(&[]).sum() - 40_000.0 * 99.5).abs() < 1e-6);
 }
 
+#[test]
+fn a_million_label_values_are_two_thousand_series_and_one() {
+    let telemetry = telemetry();
+    let jobs = telemetry.counter("jobs_total", "Jobs.", &["user"]).unwrap();
+    for user in 0..1_000_000 {
+        jobs.with(&[&user.to_string()]).add(1);
+    }
+    let text = telemetry.prometheus();
+    assert_eq!(text.matches("\njobs_total{").count(), 2_001);
+    assert!(text.contains("\njobs_total{user=\"_other\"} 998000\n"));
+    assert!(text.contains("\nobservability_metric_overflow_total{metric=\"jobs_total\"} 998000\n"));
+}
+
 #[cfg(feature = "tokio")]
 #[tokio::test]
 async fn the_runtime_s_tasks_are_counted() {
