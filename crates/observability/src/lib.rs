@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod anomaly;
 mod builder;
 mod clock;
 mod context;
@@ -8,12 +9,19 @@ mod doctor;
 mod environment;
 mod error;
 mod error_type;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod ids;
 mod layer;
 mod logs;
+pub mod messaging;
 mod metrics;
 mod observability;
+pub mod propagation;
 mod redact;
+#[cfg(feature = "tokio")]
+mod runtime;
 mod span_context;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
@@ -37,7 +45,8 @@ pub use ids::{ParseIdError, SpanId, TraceFlags, TraceId};
 pub use layer::TelemetryLayer;
 pub use logs::{LogReport, LogStats, Logs};
 pub use metrics::{
-    Aggregate, DurationHistogram, Exemplar, HistogramBucket, Metric, MetricKind, Metrics, Operations, Sample,
+    Aggregate, Counter, CounterFamily, DURATION_BOUNDS, DurationHistogram, Exemplar, Exposition, Gauge, GaugeFamily,
+    Histogram, HistogramBucket, HistogramFamily, Metric, MetricKind, Metrics, Operations, Sample, TextFormat,
 };
 pub use observability::{Observability, Report};
 pub use redact::Redact;

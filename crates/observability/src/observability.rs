@@ -155,7 +155,7 @@ impl Observability {
     /// `text/plain; version=0.0.4`.
     #[must_use]
     pub fn prometheus(&self) -> String {
-        self.registry.render(&self.metrics())
+        self.metrics_text(crate::TextFormat::Prometheus)
     }
 
     /// Returns what became of log lines so far.

@@ -48,6 +48,15 @@ impl SpanContext {
         self
     }
 
+    /// Returns the context with this member put first in its `tracestate`, as one who takes part in the trace does
+    /// (level 2, section 3.5); a former member of the same key is removed, and the last one beyond 32. `None` if key or
+    /// value is not a legal one.
+    #[must_use]
+    pub fn with_state_member(self, key: &str, value: &str) -> Option<Self> {
+        let state = crate::propagation::with_member(self.state(), key, value)?;
+        Some(self.with_valid_state(Some(state.into())))
+    }
+
     /// Returns the trace's id.
     #[must_use]
     pub const fn trace_id(&self) -> TraceId {
@@ -83,10 +92,10 @@ impl SpanContext {
     }
 }
 
-/// Serialized contexts come from outside; one with a `tracestate` that could break a header is read without it.
+/// Serialized contexts come from outside; one with a `tracestate` that is none is read without it.
 fn valid_state<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
-    let state = Option::<Arc<str>>::deserialize(deserializer)?;
-    Ok(state.filter(|state| state.len() <= 8_192 && state.bytes().all(|byte| (0x20..0x7f).contains(&byte))))
+    let state = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(crate::propagation::parse_tracestate([state]).unwrap_or_default())
 }
 
 /// Returns the context of the current span, to hand to another process or to link to; `None` outside of a span, or

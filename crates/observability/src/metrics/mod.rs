@@ -4,10 +4,14 @@ mod aggregate;
 mod buckets;
 mod operations;
 mod prometheus;
+mod registry;
 
 pub use aggregate::{Aggregate, DurationHistogram, Exemplar, HistogramBucket, Metrics};
 pub(crate) use buckets::Buckets;
 pub use operations::Operations;
 pub(crate) use operations::{Ended, Series};
-pub(crate) use prometheus::Registry;
-pub use prometheus::{Metric, MetricKind, Sample};
+pub use prometheus::{DURATION_BOUNDS, Exposition, TextFormat};
+pub(crate) use registry::Registry;
+pub use registry::{
+    Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily, Metric, MetricKind, Sample,
+};
