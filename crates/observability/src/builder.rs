@@ -4,8 +4,10 @@ use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
+use crate::anomaly::{Anomalies, AnomalyConfig};
 use crate::doctor::{Setting, Source};
 use crate::environment::{self, Environment, Sampler};
+use crate::housekeeping::Housekeeping;
 use crate::layer::Shared;
 use crate::logs::LogSink;
 use crate::metrics::Registry;
@@ -24,6 +26,7 @@ pub struct ObservabilityBuilder {
     span_level: LevelFilter,
     operations: usize,
     redact: Redact,
+    anomalies: Option<AnomalyConfig>,
     disabled: bool,
     sources: HashMap<&'static str, Source>,
 }
@@ -38,6 +41,7 @@ impl ObservabilityBuilder {
             span_level: LevelFilter::INFO,
             operations: 200,
             redact: Redact::default(),
+            anomalies: None,
             disabled: false,
             sources: HashMap::from([("service.name", Source::Code)]),
         }
@@ -88,6 +92,12 @@ impl ObservabilityBuilder {
     pub fn operations(mut self, bound: usize) -> Self {
         self.operations = bound;
         self.code("operations")
+    }
+
+    /// Watches every operation for what is not as it was; see [`Observability::anomalies`]. Default not.
+    pub fn anomalies(mut self, config: AnomalyConfig) -> Self {
+        self.anomalies = Some(config);
+        self.code("anomalies")
     }
 
     /// Takes over what OpenTelemetry's environment variables say, over what was set before; what is set afterwards wins
@@ -177,6 +187,8 @@ impl ObservabilityBuilder {
         let logs = self.logs.filter(|_| on).map(LogSink::new).transpose()?.map(Arc::new);
         let exporters = if on { self.traces.exporters } else { Vec::new() };
         let export = ExportQueue::start(exporters, self.traces.export_queue, &resource)?.map(Arc::new);
+        let registry = Registry::default();
+        let housekeeping = export.is_some() || self.anomalies.is_some();
         let shared = Shared {
             engine: Arc::new(Engine::new(self.traces.settings, export)),
             operations,
@@ -185,10 +197,17 @@ impl ObservabilityBuilder {
             span_level: if on { self.span_level } else { off },
             event_level: if on { self.traces.event_level } else { off },
             redact,
+            #[cfg(feature = "http")]
+            registry: registry.clone(),
+            anomalies: self.anomalies.filter(|_| on).map(Anomalies::new).transpose()?,
+            #[cfg(feature = "http")]
+            http_client: std::sync::OnceLock::new(),
         };
-        let layer = TelemetryLayer { shared: Arc::new(shared), alone: false };
-        let (registry, checks) = (Registry::default(), Checks::default());
-        Ok(Observability { service: self.service, layer, registry, resource, settings, checks })
+        let shared = Arc::new(shared);
+        let housekeeping = housekeeping.then(|| Housekeeping::start(&shared)).transpose()?.map(Arc::new);
+        let layer = TelemetryLayer { shared, alone: false };
+        let checks = Checks::default();
+        Ok(Observability { service: self.service, layer, registry, resource, settings, checks, housekeeping })
     }
 
     /// Returns the telemetry and installs it for the whole process.
@@ -230,6 +249,7 @@ impl ObservabilityBuilder {
             ("logs.queue", self.logs.as_ref().map_or_else(none, |logs| format!("{} lines", logs.queue))),
             ("span_level", self.span_level.to_string()),
             ("operations", self.operations.to_string()),
+            ("anomalies", self.anomalies.as_ref().map_or_else(none, |_| "watched".to_owned())),
             ("redact", format!("{:?}", self.redact)),
             ("traces.baseline", baseline),
             ("traces.errors", own.rules.errors.to_string()),

@@ -46,6 +46,11 @@ impl Clock {
         u64::try_from(now().saturating_duration_since(self.base).as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// The instant that many nanoseconds after the clock was made.
+    pub(crate) fn instant(&self, nanos: u64) -> Instant {
+        self.base + Duration::from_nanos(nanos)
+    }
+
     /// What to add to [`nanos`](Self::nanos) for nanoseconds since the Unix epoch.
     pub(crate) fn anchor(&self) -> u64 {
         self.anchor.load(Ordering::Relaxed)

@@ -106,7 +106,7 @@ fn resource(value: &str) -> Result<Vec<(String, AttributeValue)>, ConfigError> {
         .collect()
 }
 
-fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "macros", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "macros"),
+    doc = "One call to structured logs, traces and request metrics; the overview needs the feature `macros`."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod anomaly;
@@ -9,6 +13,7 @@ mod doctor;
 mod environment;
 mod error;
 mod error_type;
+mod housekeeping;
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;
@@ -66,6 +71,6 @@ pub mod __private {
     pub use crate::traced::{ByDebug, ByName, ByTrait, Guard, Of};
 }
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../../docs/src/guides/observability.md")]
 struct Guide;

@@ -133,6 +133,7 @@ impl<'a> Messaging<'a> {
             session_id = Empty,
             error.type = Empty,
             error = Empty,
+            cancelled = Empty,
         )
     }
 
@@ -158,6 +159,7 @@ impl<'a> Messaging<'a> {
             session_id = Empty,
             error.type = Empty,
             error = Empty,
+            cancelled = Empty,
         )
     }
 }

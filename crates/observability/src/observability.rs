@@ -8,8 +8,10 @@ use tracing::Dispatch;
 use tracing_subscriber::Registry as Spans;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::anomaly::Anomalies;
 use crate::builder::ObservabilityBuilder;
 use crate::doctor::{Doctor, Finding, Setting};
+use crate::housekeeping::Housekeeping;
 use crate::metrics::Registry;
 use crate::trace::{ActiveTraces, ExportQueue, ExportReport, Recorder, Resource, TraceStats};
 use crate::{ConfigError, LogReport, LogStats, Metric, Metrics, Operations, TelemetryLayer, clock};
@@ -37,6 +39,8 @@ pub struct Observability {
     pub(crate) resource: Arc<Resource>,
     pub(crate) settings: Arc<Vec<Setting>>,
     pub(crate) checks: Checks,
+    /// The thread that looks after what waits, where something does.
+    pub(crate) housekeeping: Option<Arc<Housekeeping>>,
 }
 
 type Check = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
@@ -137,6 +141,14 @@ impl Observability {
         self.layer.shared.engine.stats()
     }
 
+    /// Returns the watch over operations, to subscribe to or to ask for its health; `None` unless
+    /// [`ObservabilityBuilder::anomalies`] was given. It is fed by every span with an `operation` that ends and was not
+    /// cancelled, and judges every 10 s by itself.
+    #[must_use]
+    pub fn anomalies(&self) -> Option<Anomalies> {
+        self.layer.shared.anomalies.clone()
+    }
+
     /// Adds a metric that another part supplies to the Prometheus text.
     ///
     /// # Errors
@@ -204,6 +216,9 @@ impl Observability {
     pub fn shutdown(&self, deadline: Duration) -> Report {
         let until = clock::now() + deadline.min(LONG);
         let shared = &self.layer.shared;
+        if let Some(housekeeping) = &self.housekeeping {
+            housekeeping.end();
+        }
         self.sweep();
         if let Some(logs) = &shared.logs {
             logs.close();

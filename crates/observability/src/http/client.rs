@@ -1,12 +1,16 @@
+use std::time::Instant;
+
 use http::Method;
 use tracing::Span;
 use tracing::field::Empty;
 
 use super::attributes::{cut, host_and_port, method_name};
+use crate::clock;
+use crate::layer::record_http_client;
 
 /// The span of one attempt of a call to an HTTP service.
 ///
-/// It is a child of the current span. Dropped without a result, as when its caller gave up, it is marked `cancelled`
+/// It is a child of the current span, and measured by `http_client_request_duration_seconds` with an exemplar. Dropped without a result, as when its caller gave up, it is marked `cancelled`
 /// and is no error. A client that has no extension of ours makes one of these around each attempt and injects its span.
 ///
 /// # Examples
@@ -22,6 +26,11 @@ use super::attributes::{cut, host_and_port, method_name};
 #[must_use = "dropped at once, the call is recorded as cancelled"]
 pub struct ClientSpan {
     span: Span,
+    began: Instant,
+    method: &'static str,
+    host: String,
+    port: Option<u16>,
+    template: String,
     ended: bool,
 }
 
@@ -64,7 +73,8 @@ impl ClientSpan {
         if let Some(port) = port {
             span.record("server.port", port);
         }
-        Self { span, ended: false }
+        let template = template.map_or_else(String::new, |template| cut(template, 256).to_owned());
+        Self { span, began: clock::now(), method: name, host: host.to_owned(), port, template, ended: false }
     }
 
     /// Returns the span, to inject it and to run the attempt in it.
@@ -77,15 +87,25 @@ impl ClientSpan {
     pub fn responded(mut self, status: http::StatusCode) {
         self.ended = true;
         self.span.record("http.response.status_code", status.as_u16());
-        if status.is_client_error() || status.is_server_error() {
+        let failed = status.is_client_error() || status.is_server_error();
+        if failed {
             self.error(status.as_str());
         }
+        self.measure(status.as_str(), if failed { status.as_str() } else { "" });
     }
 
     /// Ends the attempt without an answer; `kind` is a word of few values, such as `timeout` or `connect`.
     pub fn failed(mut self, kind: &str) {
         self.ended = true;
         self.error(cut(kind, 64));
+        self.measure("", cut(kind, 64));
+    }
+
+    fn measure(&self, status: &str, error: &str) {
+        let took = clock::now().saturating_duration_since(self.began).as_secs_f64();
+        let port = self.port.map(|port| port.to_string()).unwrap_or_default();
+        let labels = [self.method, self.host.as_str(), port.as_str(), self.template.as_str(), status, error];
+        record_http_client(&self.span, &labels, took);
     }
 
     fn error(&self, kind: &str) {

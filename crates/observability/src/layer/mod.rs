@@ -14,6 +14,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "http")]
+pub(crate) use span::record_http_client;
 pub(crate) use span::{add_link, change_parent, context_of, request_of};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -23,6 +25,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::anomaly::Anomalies;
 use crate::clock::from_unix_nanos;
 use crate::ids::{SpanId, TraceFlags, TraceId};
 use crate::layer::scratch::Scratch;
@@ -55,6 +58,12 @@ pub(crate) struct Shared {
     pub(crate) span_level: LevelFilter,
     pub(crate) event_level: LevelFilter,
     pub(crate) redact: Redact,
+    #[cfg(feature = "http")]
+    pub(crate) registry: crate::metrics::Registry,
+    pub(crate) anomalies: Option<Anomalies>,
+    /// The durations of calls to others, once there is one.
+    #[cfg(feature = "http")]
+    pub(crate) http_client: std::sync::OnceLock<Option<crate::HistogramFamily>>,
 }
 
 impl TelemetryLayer {
@@ -109,6 +118,9 @@ where
             // Only what every process decides alike may be told to others before the trace is over.
             let rules = &engine.settings.rules;
             let sampled = rules.all || rules.baseline.keeps(trace_id);
+            if sampled {
+                record.state.clone_from(&engine.baseline_state);
+            }
             let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::NONE };
             (trace_id, None, flags.with(TraceFlags::RANDOM))
         };
@@ -234,10 +246,19 @@ where
         let now = engine.clock.nanos();
         if let (Some(series), Some(head)) = (record.series.take(), record.head) {
             let at = from_unix_nanos(engine.clock.anchor().saturating_add(now));
-            let how =
-                Ended { failed: record.failed(), cancelled: record.said.cancelled, trace: Some((head.trace_id, at)) };
+            let how = Ended {
+                failed: record.failed(),
+                cancelled: record.said.cancelled,
+                trace: Some((head.trace_id, head.span_id, at)),
+            };
+            let took = Duration::from_nanos(now.saturating_sub(head.start));
             series.left();
-            series.ended(Duration::from_nanos(now.saturating_sub(head.start)), how);
+            series.ended(took, how);
+            // How long somebody was willing to wait is not how long the operation takes.
+            if let (Some(anomalies), false) = (&self.shared.anomalies, how.cancelled) {
+                let now = engine.clock.instant(now);
+                anomalies.feed(now, record.operation(), took, how.failed, Some(head.trace_id));
+            }
         }
         engine.closed(&mut record, now);
         record.give_back();

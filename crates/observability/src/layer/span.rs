@@ -7,6 +7,8 @@ use tracing::{Dispatch, Span};
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan as _;
 
+#[cfg(feature = "http")]
+use crate::DURATION_BOUNDS;
 use crate::layer::TelemetryLayer;
 use crate::metrics::Operations;
 use crate::span_context::SpanContext;
@@ -74,6 +76,27 @@ pub(crate) fn change_parent(span: &Span, parent: &SpanContext) -> bool {
 pub(crate) fn add_link(span: &Span, link: SpanContext) -> bool {
     with_record(span, |record, layer| record.add_link(link, &layer.shared.engine.settings.limits))
 }
+
+/// Records the duration of a call to an HTTP service with the telemetry that has its span; labels as in `HTTP_CLIENT`.
+#[cfg(feature = "http")]
+pub(crate) fn record_http_client(span: &Span, labels: &[&str], seconds: f64) {
+    let family = span.with_subscriber(|(_, dispatch): (&Id, &Dispatch)| {
+        let shared = &dispatch.downcast_ref::<TelemetryLayer>()?.shared;
+        // A name that somebody took costs this metric and nothing else.
+        let make = || shared.registry.histogram(HTTP_CLIENT.0, HTTP_CLIENT.1, &HTTP_CLIENT.2, &DURATION_BOUNDS).ok();
+        shared.http_client.get_or_init(make).clone()
+    });
+    if let Some(family) = family.flatten() {
+        family.with(labels).record_in(seconds, context_of(span).as_ref());
+    }
+}
+
+#[cfg(feature = "http")]
+static HTTP_CLIENT: (&str, &str, [&str; 6]) = (
+    "http_client_request_duration_seconds",
+    "Duration of HTTP client requests.",
+    ["http_request_method", "server_address", "server_port", "url_template", "http_response_status_code", "error_type"],
+);
 
 fn nearest<T>(span: &Span, read: impl Fn(&SpanRecord) -> Option<T>) -> Option<T> {
     span.with_subscriber(|(id, dispatch): (&Id, &Dispatch)| {

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::TraceId;
+use crate::metrics::registry::PointExemplar;
+use crate::{SpanId, TraceId};
 
 /// Counts and latencies of one operation, or of all together.
 ///
@@ -93,8 +94,17 @@ pub struct HistogramBucket {
 pub struct Exemplar {
     /// The trace.
     pub trace_id: TraceId,
+    /// The span of the operation.
+    pub span_id: SpanId,
     /// How long it took.
     pub value: Duration,
     /// When it ended.
     pub at: SystemTime,
+}
+
+impl Exemplar {
+    pub(crate) const fn point(&self) -> PointExemplar {
+        let &Self { trace_id, span_id, value, at } = self;
+        PointExemplar { trace_id, span_id, value: value.as_secs_f64(), at }
+    }
 }

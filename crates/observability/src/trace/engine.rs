@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::ids::TraceId;
 use crate::trace::buffer::{Decided, Gathered, Rows, TraceBuffer, TraceState, give_back};
 use crate::trace::config::Settings;
-use crate::trace::decision::{ErrorTypes, Slowness};
+use crate::trace::decision::{ErrorTypes, SamplingThreshold, Slowness};
 use crate::trace::export::ExportQueue;
 use crate::trace::record::SpanRecord;
 use crate::trace::ring::Ring;
@@ -48,6 +48,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) export: Option<Arc<ExportQueue>>,
+    /// The `tracestate` of a trace that begins here and belongs to the baseline: what share that is.
+    pub(crate) baseline_state: Option<Arc<str>>,
     table: Parts<Table>,
     rings: Parts<Ring>,
     slow: Parts<HashMap<Box<str>, Slowness, FixedState>>,
@@ -99,8 +101,10 @@ impl<T> Parts<T> {
 impl Engine {
     pub(crate) fn new(settings: Settings, export: Option<Arc<ExportQueue>>) -> Self {
         let part = settings.recorder_bytes / usize::try_from(PARTS).unwrap_or(1);
+        let baseline = if settings.rules.all { SamplingThreshold::of(1.0) } else { settings.rules.baseline };
         Self {
             clock: Clock::new(),
+            baseline_state: baseline.tracestate().map(Arc::from),
             table: Parts::new(Table::default),
             rings: Parts::new(|| Ring::new(part)),
             slow: Parts::new(HashMap::default),

@@ -6,6 +6,7 @@ mod anomaly;
 mod compose;
 #[cfg(feature = "tower")]
 mod http;
+mod joined;
 mod logs;
 mod messaging;
 mod metrics;

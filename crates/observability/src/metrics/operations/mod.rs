@@ -11,8 +11,9 @@ use std::time::{Duration, SystemTime};
 use foldhash::fast::FixedState;
 use parking_lot::{Mutex, RwLock};
 
-use crate::ids::TraceId;
+use crate::ids::{SpanId, TraceId};
 use crate::metrics::buckets::{MAX_MICROS, SharedBuckets, quantile_of};
+use crate::metrics::registry::HistogramPoint;
 use crate::metrics::{DurationHistogram, Exemplar, HistogramBucket};
 use crate::{Aggregate, ConfigError, Metrics};
 
@@ -106,6 +107,21 @@ impl Operations {
         Some(DurationHistogram { buckets, sum: Duration::from_nanos(sums.sum_nanos), count: passed })
     }
 
+    /// Every operation's histogram, as the text formats and OTLP have it.
+    pub(crate) fn points(&self) -> Vec<HistogramPoint> {
+        let names: Vec<String> = self.table.series.read().keys().map(ToString::to_string).collect();
+        let point = |name: String| {
+            let histogram = self.histogram(&name)?;
+            let bucket = |bucket: &HistogramBucket| {
+                let upper = bucket.upper.map_or(f64::INFINITY, |upper| upper.as_secs_f64());
+                (upper, bucket.count, bucket.exemplar.as_ref().map(Exemplar::point))
+            };
+            let buckets = histogram.buckets.iter().map(bucket).collect();
+            Some(HistogramPoint { labels: vec![("operation", name)], buckets, sum: histogram.sum.as_secs_f64() })
+        };
+        names.into_iter().filter_map(point).collect()
+    }
+
     /// The counts of an operation, made where they are new and there is room.
     pub(crate) fn series(&self, operation: &str) -> Arc<Series> {
         let hash = FixedState::default().hash_one(operation);
@@ -157,7 +173,7 @@ impl fmt::Debug for Operations {
 pub(crate) struct Ended {
     pub(crate) failed: bool,
     pub(crate) cancelled: bool,
-    pub(crate) trace: Option<(TraceId, SystemTime)>,
+    pub(crate) trace: Option<(TraceId, SpanId, SystemTime)>,
 }
 
 impl Series {
@@ -195,11 +211,11 @@ impl Series {
         }
         self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
         self.latencies.record(micros);
-        if let Some((trace_id, at)) = how.trace {
+        if let Some((trace_id, span_id, at)) = how.trace {
             let bucket = BOUNDS.partition_point(|bound| *bound < micros);
             // Whoever finds it taken leaves it: another trace of the same moment stands for it.
             if let Some(mut exemplar) = self.coarse.get(bucket).and_then(Mutex::try_lock) {
-                *exemplar = Some(Exemplar { trace_id, value: took, at });
+                *exemplar = Some(Exemplar { trace_id, span_id, value: took, at });
             }
         }
     }

@@ -1,6 +1,6 @@
 use super::{TextFormat, text};
 use crate::metrics::registry::{Points, View};
-use crate::{ConfigError, CounterFamily, GaugeFamily, HistogramFamily, Metrics, Observability, Sample};
+use crate::{Aggregate, ConfigError, CounterFamily, GaugeFamily, HistogramFamily, Observability, Operations, Sample};
 
 /// All metrics as text, with the media type to send it under.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Observability {
     #[must_use]
     pub fn metrics_text(&self, format: TextFormat) -> String {
         let (mut views, overflowed) = self.registry.views();
-        views.extend(own(&self.metrics(), overflowed));
+        views.extend(own(&self.operations(), overflowed));
         text::encode(format, views)
     }
 
@@ -99,35 +99,38 @@ pub const DURATION_BOUNDS: [f64; 14] =
 
 const REQUESTS: &str = "operation_requests_total";
 const ERRORS: &str = "operation_errors_total";
+const CANCELLED: &str = "operation_cancelled_total";
+const IN_FLIGHT: &str = "operation_in_flight";
 const DURATION: &str = "operation_duration_seconds";
+const LATENCY: &str = "operation_latency_seconds";
 const OVERFLOW: &str = "observability_metric_overflow_total";
 /// The metrics of this crate itself.
-pub(crate) const OWN: [&str; 4] = [OVERFLOW, DURATION, ERRORS, REQUESTS];
+pub(crate) const OWN: [&str; 7] = [OVERFLOW, CANCELLED, DURATION, ERRORS, IN_FLIGHT, LATENCY, REQUESTS];
 
-fn own(metrics: &Metrics, overflowed: Vec<Sample>) -> Vec<View> {
-    let labels = |name: &String| vec![("operation", name.clone())];
-    let quantiles = metrics.operations.iter().flat_map(|(name, one)| {
-        [("0.5", one.p50), ("0.95", one.p95), ("0.99", one.p99)].map(|(quantile, value)| {
-            Sample::new(value.as_secs_f64()).label("operation", name).label("quantile", quantile)
+/// What this crate itself counts.
+pub(crate) fn own(operations: &Operations, overflowed: Vec<Sample>) -> Vec<View> {
+    let metrics = operations.snapshot();
+    let percentiles = metrics.operations.iter().flat_map(|(name, one)| {
+        [("50", one.p50), ("95", one.p95), ("99", one.p99)].map(|(percentile, value)| {
+            Sample::new(value.as_secs_f64()).label("operation", name).label("percentile", percentile)
         })
     });
-    let totals = metrics.operations.iter().map(|(name, one)| (labels(name), one.sum.as_secs_f64(), one.requests));
-    let counts = |count: fn(&crate::Aggregate) -> u64| {
+    let counts = |count: fn(&Aggregate) -> u64| {
         metrics.operations.iter().map(|(name, one)| Sample::count(count(one)).label("operation", name)).collect()
     };
+    let view = |name, help, points| View { name, help, points };
     vec![
-        View {
-            name: DURATION,
-            help: "How long operations took, as quantiles since the start.",
-            points: Points::Summary { quantiles: quantiles.collect(), totals: totals.collect() },
-        },
-        View { name: ERRORS, help: "Operations that failed.", points: Points::Counter(counts(|one| one.errors)) },
-        View { name: REQUESTS, help: "Operations that ended.", points: Points::Counter(counts(|one| one.requests)) },
-        View {
-            name: OVERFLOW,
-            help: "Times that a series was asked for beyond its metric's bound.",
-            points: Points::Counter(overflowed),
-        },
+        view(CANCELLED, "Operations that were dropped before their end.", Points::Counter(counts(|one| one.cancelled))),
+        view(DURATION, "How long operations took.", Points::Histogram(operations.points())),
+        view(ERRORS, "Operations that failed.", Points::Counter(counts(|one| one.errors))),
+        view(IN_FLIGHT, "Operations that go on.", Points::Gauge(counts(|one| one.in_flight))),
+        view(
+            LATENCY,
+            "What share of operations did not take longer, since the start.",
+            Points::Gauge(percentiles.collect()),
+        ),
+        view(REQUESTS, "Operations that ended.", Points::Counter(counts(|one| one.requests))),
+        view(OVERFLOW, "Times that a series was asked for beyond its metric's bound.", Points::Counter(overflowed)),
     ]
 }
 
@@ -162,7 +165,7 @@ mod tests {
             "# HELP queue_depth Waiting tasks.\n# TYPE queue_depth gauge\n\
              queue_depth{pool=\"a\"} 3\nqueue_depth{pool=\"b\"} +Inf\n"
         ));
-        assert_eq!(text.matches("# HELP").count(), 5);
+        assert_eq!(text.matches("# HELP").count(), OWN.len() + 1);
     }
 
     /// A sum that fell would be read as a restart, and the whole of it counted again.
@@ -194,20 +197,27 @@ mod tests {
         let histogram = family.with(&["a"]);
         histogram.record_in(0.5, None);
         histogram.record_in(0.75, Some(&sampled));
-        histogram.record_in(3.0, Some(&SpanContext::new(trace, span, TraceFlags::NONE)));
+        let unsampled = SpanContext::new(TraceId::new(8).unwrap(), span, TraceFlags::NONE);
+        histogram.record_in(3.0, Some(&unsampled));
+        // One that is sampled stays before one that may not be kept.
+        histogram.record_in(0.8, Some(&unsampled));
         histogram.record_in(f64::NAN, None);
         let text = telemetry.prometheus();
         let expected = "# HELP wait_seconds Waiting \"time\".\n# TYPE wait_seconds histogram\n\
-            wait_seconds_bucket{pool=\"a\",le=\"0.5\"} 1\nwait_seconds_bucket{pool=\"a\",le=\"1\"} 2\n\
-            wait_seconds_bucket{pool=\"a\",le=\"+Inf\"} 3\nwait_seconds_sum{pool=\"a\"} 4.25\n\
-            wait_seconds_count{pool=\"a\"} 3\n";
+            wait_seconds_bucket{pool=\"a\",le=\"0.5\"} 1\nwait_seconds_bucket{pool=\"a\",le=\"1\"} 3\n\
+            wait_seconds_bucket{pool=\"a\",le=\"+Inf\"} 4\nwait_seconds_sum{pool=\"a\"} 5.05\n\
+            wait_seconds_count{pool=\"a\"} 4\n";
         assert!(text.ends_with(expected), "{text}");
         let text = telemetry.metrics_text(TextFormat::OpenMetrics);
         let expected = "# TYPE wait_seconds histogram\n# UNIT wait_seconds seconds\n\
             # HELP wait_seconds Waiting \\\"time\\\".\nwait_seconds_bucket{pool=\"a\",le=\"0.5\"} 1\n\
-            wait_seconds_bucket{pool=\"a\",le=\"1.0\"} 2 # {trace_id=\"00000000000000000000000000000007\",span_id=\"0000000000000009\"} 0.75 ";
+            wait_seconds_bucket{pool=\"a\",le=\"1.0\"} 3 # {trace_id=\"00000000000000000000000000000007\",span_id=\"0000000000000009\"} 0.75 ";
         assert!(text.contains(expected), "{text}");
-        assert_eq!(text.matches(" # {").count(), 1, "{text}");
+        assert_eq!(text.matches(" # {").count(), 2, "{text}");
+        assert!(
+            text.contains("# {trace_id=\"00000000000000000000000000000008\",span_id=\"0000000000000009\"} 3 "),
+            "{text}"
+        );
         assert!(text.contains("# TYPE operation_errors counter\n") && text.ends_with("# EOF\n"), "{text}");
     }
 

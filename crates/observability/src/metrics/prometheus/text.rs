@@ -48,17 +48,6 @@ impl Encoder {
                     self.histogram(name, &point);
                 }
             }
-            Points::Summary { quantiles, mut totals } => {
-                self.header(name, help, "summary");
-                self.samples(name, quantiles);
-                totals.sort_by(|a, b| a.0.cmp(&b.0));
-                for (labels, sum, count) in totals {
-                    self.line(name, "_sum", &labels, None, sum);
-                    self.out.push('\n');
-                    self.line(name, "_count", &labels, None, Sample::count(count).value);
-                    self.out.push('\n');
-                }
-            }
         }
     }
 
@@ -99,7 +88,7 @@ impl Encoder {
             };
             self.line(name, "_bucket", &point.labels, Some(("le", &bound)), Sample::count(*count).value);
             if let (TextFormat::OpenMetrics, Some(exemplar)) = (self.format, exemplar) {
-                let (trace, span) = (exemplar.span.trace_id(), exemplar.span.span_id());
+                let (trace, span) = (exemplar.trace_id, exemplar.span_id);
                 let at = exemplar.at.duration_since(UNIX_EPOCH).unwrap_or_default();
                 let (value, seconds, millis) = (exemplar.value, at.as_secs(), at.subsec_millis());
                 self.push(format_args!(" # {{trace_id=\"{trace}\",span_id=\"{span}\"}} {value} {seconds}.{millis:03}"));

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::family::Family;
 use super::metric::Labels;
-use crate::{SpanContext, clock, current_span_context};
+use crate::{SpanContext, SpanId, TraceId, clock, current_span_context};
 
 /// Counters of one metric, by label values. Made by [`Observability::counter`](crate::Observability::counter).
 #[derive(Clone)]
@@ -144,13 +144,20 @@ pub(super) struct Cell {
 struct Bucket {
     bound: f64,
     count: AtomicU64,
-    exemplar: Mutex<Option<Exemplar>>,
+    exemplar: Mutex<Option<Seen>>,
+}
+
+/// A value, the span in which it was seen, and whether that was sampled.
+struct Seen {
+    point: PointExemplar,
+    sampled: bool,
 }
 
 /// A value and the span in which it was seen.
-#[derive(Clone)]
-pub(crate) struct Exemplar {
-    pub(crate) span: SpanContext,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PointExemplar {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
     pub(crate) value: f64,
     pub(crate) at: SystemTime,
 }
@@ -159,7 +166,7 @@ pub(crate) struct Exemplar {
 pub(crate) struct HistogramPoint {
     pub(crate) labels: Labels,
     /// Upper bound, values up to it, exemplar.
-    pub(crate) buckets: Vec<(f64, u64, Option<Exemplar>)>,
+    pub(crate) buckets: Vec<(f64, u64, Option<PointExemplar>)>,
     pub(crate) sum: f64,
 }
 
@@ -177,10 +184,16 @@ impl Cell {
         let Some(bucket) = self.buckets.get(index) else { return };
         bucket.count.fetch_add(1, Ordering::Relaxed);
         add(&self.sum, value);
-        let sampled = span.filter(|span| span.flags().sampled());
         // An exemplar is a sample: where two meet, one is enough and nobody waits.
-        if let (Some(span), Some(mut exemplar)) = (sampled, bucket.exemplar.try_lock()) {
-            *exemplar = Some(Exemplar { span: span.clone(), value, at: clock::wall_clock() });
+        let Some((span, mut exemplar)) = span.zip(bucket.exemplar.try_lock()) else { return };
+        let (at, sampled) = (clock::wall_clock(), span.flags().sampled());
+        // Whether a trace is kept is known only at its end, but one that is sampled will be: it stays for a while.
+        let stays = |seen: &Seen| {
+            seen.sampled && !sampled && at.duration_since(seen.point.at).is_ok_and(|age| age < SAMPLED_STAYS)
+        };
+        if !exemplar.as_ref().is_some_and(stays) {
+            let point = PointExemplar { trace_id: span.trace_id(), span_id: span.span_id(), value, at };
+            *exemplar = Some(Seen { point, sampled });
         }
     }
 
@@ -188,12 +201,15 @@ impl Cell {
         let mut total = 0;
         let bucket = |bucket: &Bucket| {
             total += bucket.count.load(Ordering::Relaxed);
-            (bucket.bound, total, bucket.exemplar.lock().clone())
+            (bucket.bound, total, bucket.exemplar.lock().as_ref().map(|seen| seen.point))
         };
         let buckets = self.buckets.iter().map(bucket).collect();
         HistogramPoint { labels, buckets, sum: f64::from_bits(self.sum.load(Ordering::Relaxed)) }
     }
 }
+
+/// How long the exemplar of a sampled trace is not replaced by one that may not be kept.
+const SAMPLED_STAYS: Duration = Duration::from_secs(30);
 
 fn add(cell: &AtomicU64, delta: f64) {
     let sum = |bits| Some((f64::from_bits(bits) + delta).to_bits());

@@ -9,8 +9,8 @@ mod handles;
 mod metric;
 mod store;
 
-pub(crate) use handles::HistogramPoint;
 pub use handles::{Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily};
+pub(crate) use handles::{HistogramPoint, PointExemplar};
 pub(crate) use metric::legal_name;
 pub use metric::{Metric, MetricKind, Sample};
 pub(crate) use store::{Points, Registry, View};

@@ -6,7 +6,6 @@ use parking_lot::RwLock;
 
 use super::family::Family;
 use super::handles::Cell;
-use super::metric::Labels;
 use super::{CounterFamily, GaugeFamily, HistogramFamily, HistogramPoint, Metric, MetricKind, Sample, legal_name};
 use crate::ConfigError;
 use crate::metrics::prometheus::OWN;
@@ -42,11 +41,6 @@ pub(crate) enum Points {
     Counter(Vec<Sample>),
     Gauge(Vec<Sample>),
     Histogram(Vec<HistogramPoint>),
-    /// Samples whose labels may name a quantile, sums and counts of each series.
-    Summary {
-        quantiles: Vec<Sample>,
-        totals: Vec<(Labels, f64, u64)>,
-    },
 }
 
 impl Registry {
