@@ -28,7 +28,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let report = telemetry.shutdown(Duration::from_secs(5));
-    println!("\n{declined} declined; {} log lines written, {} dropped", report.logs.stats.written, report.logs.stats.dropped);
+    println!(
+        "\n{declined} declined; {} log lines written, {} dropped",
+        report.logs.stats.written, report.logs.stats.dropped
+    );
     for (operation, figures) in telemetry.metrics().operations {
         println!("{operation:<12} {figures}");
     }

@@ -12,6 +12,8 @@ use crate::layer::Shared;
 use crate::logs::LogSink;
 use crate::metrics::Registry;
 use crate::observability::Checks;
+#[cfg(feature = "otlp")]
+use crate::otlp::Otlp;
 use crate::trace::{AttributeValue, Engine, ExportQueue, Resource};
 use crate::{ConfigError, InstallError, Logs, Observability, Operations, Redact, TelemetryLayer, Traces};
 
@@ -27,6 +29,8 @@ pub struct ObservabilityBuilder {
     operations: usize,
     redact: Redact,
     anomalies: Option<AnomalyConfig>,
+    #[cfg(feature = "otlp")]
+    otlp: Option<Otlp>,
     disabled: bool,
     sources: HashMap<&'static str, Source>,
 }
@@ -42,6 +46,8 @@ impl ObservabilityBuilder {
             operations: 200,
             redact: Redact::default(),
             anomalies: None,
+            #[cfg(feature = "otlp")]
+            otlp: None,
             disabled: false,
             sources: HashMap::from([("service.name", Source::Code)]),
         }
@@ -98,6 +104,14 @@ impl ObservabilityBuilder {
     pub fn anomalies(mut self, config: AnomalyConfig) -> Self {
         self.anomalies = Some(config);
         self.code("anomalies")
+    }
+
+    /// Sends kept traces, log records and metrics to a collector; default not.
+    #[cfg(feature = "otlp")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "otlp")))]
+    pub fn otlp(mut self, otlp: Otlp) -> Self {
+        self.otlp = Some(otlp);
+        self.code("otlp")
     }
 
     /// Takes over what OpenTelemetry's environment variables say, over what was set before; what is set afterwards wins
@@ -189,8 +203,21 @@ impl ObservabilityBuilder {
         let export = ExportQueue::start(exporters, self.traces.export_queue, &resource)?.map(Arc::new);
         let registry = Registry::default();
         let housekeeping = export.is_some() || self.anomalies.is_some();
+        #[cfg_attr(not(feature = "otlp"), expect(unused_mut, reason = "a feature changes it"))]
+        let mut engine = Engine::new(self.traces.settings, export);
+        let checks = Checks::default();
+        #[cfg(feature = "otlp")]
+        let housekeeping = housekeeping || self.otlp.is_some();
+        #[cfg(feature = "otlp")]
+        if let Some(otlp) = self.otlp.filter(|_| on) {
+            let resource = Arc::clone(&resource);
+            let source = crate::otlp::Source { registry: registry.clone(), operations: operations.clone(), resource };
+            let otlp = crate::otlp::Pipeline::start(otlp, source)?;
+            otlp.checks().into_iter().for_each(|(name, check)| checks.add(name, Box::new(check)));
+            engine.otlp = Some(Arc::new(otlp));
+        }
         let shared = Shared {
-            engine: Arc::new(Engine::new(self.traces.settings, export)),
+            engine: Arc::new(engine),
             operations,
             logs,
             log_filter,
@@ -206,7 +233,6 @@ impl ObservabilityBuilder {
         let shared = Arc::new(shared);
         let housekeeping = housekeeping.then(|| Housekeeping::start(&shared)).transpose()?.map(Arc::new);
         let layer = TelemetryLayer { shared, alone: false };
-        let checks = Checks::default();
         Ok(Observability { service: self.service, layer, registry, resource, settings, checks, housekeeping })
     }
 
@@ -263,6 +289,8 @@ impl ObservabilityBuilder {
             ("traces.events_per_span", limits.events.to_string()),
             ("traces.links_per_span", limits.links.to_string()),
             ("traces.value_bytes", limits.value_bytes.to_string()),
+            #[cfg(feature = "otlp")]
+            ("otlp", self.otlp.as_ref().map_or_else(none, Otlp::describe)),
             ("traces.exporters", if exporters.is_empty() { none() } else { exporters.join(" ") }),
         ];
         all.into_iter()

@@ -87,17 +87,21 @@ impl RequestContext {
         CORRELATION_FIELDS.into_iter().zip(ids).filter_map(|(name, id)| Some((name, id.as_deref()?)))
     }
 
-    /// Returns a span of level INFO that carries the ids and is counted as this operation: its duration, and whether
-    /// `error` was recorded on it.
+    /// Returns a span of level INFO that carries the ids, is called and counted as this operation: its duration, and whether
+    /// `error` or `error.type` was recorded on it.
     #[must_use]
     pub fn span(&self, operation: &str) -> Span {
         let span = tracing::info_span!(
             "request",
             operation,
+            otel.name = operation,
+            otel.kind = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
             request_id = tracing::field::Empty,
             user_id = tracing::field::Empty,
             session_id = tracing::field::Empty,
             error = tracing::field::Empty,
+            error.type = tracing::field::Empty,
         );
         self.record_on(&span);
         span

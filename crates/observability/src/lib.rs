@@ -23,6 +23,12 @@ mod logs;
 pub mod messaging;
 mod metrics;
 mod observability;
+mod off_thread;
+#[cfg(feature = "otlp")]
+pub mod otel;
+#[cfg(feature = "otlp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "otlp")))]
+pub mod otlp;
 pub mod propagation;
 mod redact;
 #[cfg(feature = "tokio")]
@@ -58,8 +64,8 @@ pub use redact::Redact;
 pub use span_context::{SpanContext, SpanExt, current_span_context};
 pub use trace::{
     ActiveTrace, ActiveTraces, AttributeValue, ExportBatch, ExportError, ExportReport, Exporter, FinishedSpan,
-    FinishedTrace, KeepReason, OpenSpan, Query, Recorder, Resource, SamplingThreshold, SpanEvent, SpanKind, SpanStatus,
-    TraceStats, Traces,
+    FinishedTrace, KeepReason, OpenSpan, Query, Recorder, Resource, SamplingThreshold, Signal, SpanEvent, SpanKind,
+    SpanStatus, TraceStats, Traces,
 };
 
 /// What [`trace_function`] expands to; no part of the public interface.

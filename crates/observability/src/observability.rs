@@ -43,7 +43,7 @@ pub struct Observability {
     pub(crate) housekeeping: Option<Arc<Housekeeping>>,
 }
 
-type Check = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
+pub(crate) type Check = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 /// What `doctor` runs, by name.
 #[derive(Clone, Default)]
@@ -59,7 +59,7 @@ pub struct Report {
     pub logs: LogReport,
     /// What became of spans and traces here.
     pub traces: TraceStats,
-    /// What became of kept traces, for each exporter.
+    /// What became of kept traces, and of records and metrics that are exported, for each exporter.
     pub exports: Vec<ExportReport>,
 }
 
@@ -70,11 +70,7 @@ impl fmt::Display for Report {
         writeln!(f, "logs: {written} written, {dropped} dropped, {failed} refused")?;
         let TraceStats { spans, dropped_spans, kept, not_kept, .. } = self.traces;
         writeln!(f, "traces: {kept} kept, {not_kept} not; {spans} spans, {dropped_spans} dropped")?;
-        for ExportReport { exporter, sent, dropped, last_error, .. } in &self.exports {
-            let why = last_error.as_deref().map(|error| format!(", last error: {error}")).unwrap_or_default();
-            writeln!(f, "{exporter}: {sent} spans sent, {dropped} dropped{why}")?;
-        }
-        Ok(())
+        self.exports.iter().try_for_each(|export| writeln!(f, "{export}"))
     }
 }
 
@@ -182,7 +178,13 @@ impl Observability {
         name: impl Into<String>,
         check: impl Fn() -> Result<String, String> + Send + Sync + 'static,
     ) {
-        self.checks.0.lock().push((name.into(), Box::new(check)));
+        self.checks.add(name.into(), Box::new(check));
+    }
+
+    /// Returns the settings as they hold, with where each comes from.
+    #[must_use]
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
     }
 
     /// Returns the settings as they hold, with where each comes from, and runs the checks; may block as long as those do.
@@ -196,22 +198,28 @@ impl Observability {
         Doctor { settings: self.settings.to_vec(), findings }
     }
 
-    /// Waits up to `deadline` until the log lines and kept traces so far are out; blocks the thread. Returns whether they
-    /// are.
+    /// Waits up to `deadline` until the log lines and kept traces so far are out, and the metrics that are exported; blocks
+    /// the thread. Returns whether they are.
     #[must_use]
     pub fn flush(&self, deadline: Duration) -> bool {
         let until = clock::now() + deadline.min(LONG);
         self.sweep();
-        let exported = self.layer.shared.engine.export.as_ref().is_none_or(|export| export.flush(until));
+        let engine = &self.layer.shared.engine;
+        #[cfg(feature = "otlp")]
+        let sent = engine.otlp.as_ref().is_none_or(|otlp| otlp.flush(until));
+        #[cfg(not(feature = "otlp"))]
+        let sent = true;
+        let exported = engine.export.as_ref().is_none_or(|export| export.flush(until));
         let left = until.saturating_duration_since(clock::now());
-        self.layer.shared.logs.as_ref().is_none_or(|logs| logs.flush(left)) && exported
+        self.layer.shared.logs.as_ref().is_none_or(|logs| logs.flush(left)) && exported && sent
     }
 
     /// Takes no more log lines and traces, and waits up to `deadline` until those taken are out; blocks the thread.
     ///
     /// The log and every exporter are flushed at the same time, each by its own thread, so one that hangs costs the
-    /// deadline and keeps nothing else from getting out. It works in any runtime and in none, and a second call returns
-    /// the same again.
+    /// deadline and keeps nothing else from getting out. It works in any runtime and in none; a second call returns the
+    /// same again, and of several at once the first deadline holds. Where the collector itself runs on the runtime whose
+    /// only thread this blocks, use [`shutdown_async`](Self::shutdown_async).
     #[must_use]
     pub fn shutdown(&self, deadline: Duration) -> Report {
         let until = clock::now() + deadline.min(LONG);
@@ -227,7 +235,14 @@ impl Observability {
         if let Some(exports) = exports {
             exports.close();
         }
-        let exports = exports.map_or_else(Vec::new, |exports: &ExportQueue| exports.reports(until));
+        #[cfg(feature = "otlp")]
+        if let Some(otlp) = &shared.engine.otlp {
+            otlp.close(until);
+        }
+        let mut exports = exports.map_or_else(Vec::new, |exports: &ExportQueue| exports.reports(until));
+        #[cfg(feature = "otlp")]
+        exports.extend(shared.engine.otlp.iter().flat_map(|otlp| otlp.reports(until)));
+        exports.shrink_to_fit();
         let left = until.saturating_duration_since(clock::now());
         let logs = match &shared.logs {
             Some(logs) => logs.shutdown(left),
@@ -237,9 +252,28 @@ impl Observability {
         Report { flushed, logs, traces: shared.engine.stats(), exports }
     }
 
+    /// Does what [`shutdown`](Self::shutdown) does without blocking the thread, in any runtime.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the shutdown goes on by itself.
+    pub async fn shutdown_async(&self, deadline: Duration) -> Report {
+        let telemetry = self.clone();
+        match crate::off_thread::run("bedplate-shutdown", move || telemetry.shutdown(deadline)) {
+            Some(report) => report.await,
+            // A system without one more thread is told by waiting here.
+            None => self.shutdown(deadline),
+        }
+    }
+
     fn sweep(&self) {
         let engine = &self.layer.shared.engine;
         engine.sweep(engine.clock.nanos());
+    }
+}
+
+impl Checks {
+    pub(crate) fn add(&self, name: String, check: Check) {
+        self.0.lock().push((name, check));
     }
 }
 

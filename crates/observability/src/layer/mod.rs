@@ -71,7 +71,7 @@ impl TelemetryLayer {
         if metadata.is_span() {
             *metadata.level() <= self.shared.span_level
         } else {
-            self.records(metadata) || self.logs(metadata)
+            self.records(metadata) || self.logs(metadata) || self.exports(metadata)
         }
     }
 
@@ -79,8 +79,44 @@ impl TelemetryLayer {
         *event.level() <= self.shared.event_level
     }
 
+    /// Whether it goes to a collector as a log record.
+    #[cfg(feature = "otlp")]
+    fn exports(&self, event: &Metadata<'_>) -> bool {
+        self.shared.engine.otlp.as_ref().is_some_and(|otlp| otlp.wants(event))
+    }
+
+    #[cfg(not(feature = "otlp"))]
+    #[expect(clippy::unused_self, reason = "it has the form that it has with the feature")]
+    const fn exports(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
     fn logs(&self, event: &Metadata<'_>) -> bool {
         self.shared.logs.is_some() && self.shared.log_filter.would_enable(event.target(), event.level())
+    }
+}
+
+#[cfg(feature = "otlp")]
+impl TelemetryLayer {
+    /// Hands an event over as a log record.
+    fn export<'span, S: LookupSpan<'span>>(
+        &self,
+        fields: &crate::trace::record::Fields,
+        message: Option<crate::trace::value::Text>,
+        metadata: &'static Metadata<'static>,
+        at: u64,
+        span: Option<&tracing_subscriber::registry::SpanRef<'span, S>>,
+    ) {
+        let engine = &self.shared.engine;
+        let Some(otlp) = &engine.otlp else { return };
+        let inherited = span.and_then(|span| {
+            span.scope().find_map(|span| {
+                span.extensions().get::<Slot>().map(|Slot(record)| (record.context(), record.request.clone()))
+            })
+        });
+        let (span, request) = inherited.unwrap_or_default();
+        let (at, fields) = (engine.clock.anchor().saturating_add(at), fields.clone());
+        otlp.push_log(crate::otlp::LogRow { metadata, at, message, fields, span, request });
     }
 }
 
@@ -185,8 +221,9 @@ where
         let metadata = event.metadata();
         let records = self.records(metadata);
         let logs = self.shared.logs.as_ref().filter(|_| self.logs(metadata));
-        let mut innermost = if records || logs.is_some() { context.event_span(event) } else { return };
-        if innermost.is_none() && logs.is_none() {
+        let exports = self.exports(metadata);
+        let mut innermost = if records || logs.is_some() || exports { context.event_span(event) } else { return };
+        if innermost.is_none() && logs.is_none() && !exports {
             return;
         }
         let engine = &self.shared.engine;
@@ -208,6 +245,10 @@ where
             if let Some(logs) = logs {
                 let time = engine.clock.anchor().saturating_add(at);
                 scratch.line.begin(logs.style(), metadata, time, message, &scratch.fields);
+            }
+            #[cfg(feature = "otlp")]
+            if exports {
+                self.export(&scratch.fields, message, metadata, at, innermost.as_ref());
             }
             let mut waiting = records;
             while let Some(span) = innermost.take() {
@@ -269,7 +310,10 @@ where
             return None;
         }
         let logs = if self.shared.logs.is_some() { max_level(&self.shared.log_filter) } else { LevelFilter::OFF };
-        Some(self.shared.span_level.max(self.shared.event_level).max(logs))
+        let level = self.shared.span_level.max(self.shared.event_level).max(logs);
+        #[cfg(feature = "otlp")]
+        let level = self.shared.engine.otlp.as_ref().map_or(level, |otlp| level.max(otlp.log_level()));
+        Some(level)
     }
 }
 

@@ -10,8 +10,12 @@ pub use aggregate::{Aggregate, DurationHistogram, Exemplar, HistogramBucket, Met
 pub(crate) use buckets::Buckets;
 pub use operations::Operations;
 pub(crate) use operations::{Ended, Series};
+#[cfg(feature = "otlp")]
+pub(crate) use prometheus::own;
 pub use prometheus::{DURATION_BOUNDS, Exposition, TextFormat};
 pub(crate) use registry::Registry;
 pub use registry::{
     Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily, Metric, MetricKind, Sample,
 };
+#[cfg(feature = "otlp")]
+pub(crate) use registry::{HistogramPoint, PointExemplar, Points, View};

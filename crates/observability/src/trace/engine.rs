@@ -48,6 +48,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) export: Option<Arc<ExportQueue>>,
+    #[cfg(feature = "otlp")]
+    pub(crate) otlp: Option<Arc<crate::otlp::Pipeline>>,
     /// The `tracestate` of a trace that begins here and belongs to the baseline: what share that is.
     pub(crate) baseline_state: Option<Arc<str>>,
     table: Parts<Table>,
@@ -114,6 +116,8 @@ impl Engine {
             counts: Counts::default(),
             settings,
             export,
+            #[cfg(feature = "otlp")]
+            otlp: None,
         }
     }
 
@@ -331,6 +335,10 @@ impl Engine {
             self.counts.kept.fetch_add(1, Ordering::Relaxed);
             if let Some(export) = &self.export {
                 export.push(&rows);
+            }
+            #[cfg(feature = "otlp")]
+            if let Some(otlp) = &self.otlp {
+                otlp.push_trace(&rows);
             }
         } else {
             self.counts.not_kept.fetch_add(1, Ordering::Relaxed);

@@ -75,20 +75,72 @@ pub trait Exporter: Send + Sync {
     fn finish(&self) {}
 }
 
-/// What became of the traces for one exporter.
+/// A kind of telemetry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Signal {
+    /// Spans of kept traces.
+    #[default]
+    Traces,
+    /// Log records.
+    Logs,
+    /// Values of metrics.
+    Metrics,
+}
+
+impl Signal {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
+
+    #[cfg(feature = "otlp")]
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Traces => "spans",
+            Self::Logs => "records",
+            Self::Metrics => "points",
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Traces => "traces",
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+        })
+    }
+}
+
+/// What became of the telemetry for one exporter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExportReport {
     /// The exporter's name.
     pub exporter: String,
-    /// Spans delivered.
+    /// What it delivers.
+    pub signal: Signal,
+    /// Spans, records or values delivered.
     pub sent: u64,
-    /// Spans dropped: no room, not delivered, or still waiting when the deadline passed.
+    /// Those dropped: no room, not delivered, or still waiting when the deadline passed.
     pub dropped: u64,
     /// Why the last batch failed, if one did.
     pub last_error: Option<String>,
     /// Whether everything was tried before the deadline.
     pub flushed: bool,
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { exporter, signal, sent, dropped, last_error, .. } = self;
+        write!(f, "{exporter} {signal}: {sent} {} sent, {dropped} dropped", signal.unit())?;
+        last_error.as_ref().map_or(Ok(()), |error| write!(f, ", last error: {error}"))
+    }
 }
 
 /// The queues of all exporters.
@@ -249,6 +301,7 @@ impl Lane {
         let left: u64 = state.in_hand + state.waiting.iter().map(|rows| rows.spans.len() as u64).sum::<u64>();
         ExportReport {
             exporter: self.exporter.name().to_owned(),
+            signal: Signal::Traces,
             sent: self.sent.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed) + left,
             last_error: state.last_error.clone(),

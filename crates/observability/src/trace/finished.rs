@@ -354,7 +354,7 @@ impl Rows {
     }
 }
 
-fn public((name, value): &Attribute, texts: &Texts) -> (&'static str, AttributeValue) {
+pub(crate) fn public((name, value): &Attribute, texts: &Texts) -> (&'static str, AttributeValue) {
     let value = match *value {
         Value::Bool(value) => AttributeValue::Bool(value),
         Value::I64(value) => AttributeValue::I64(value),

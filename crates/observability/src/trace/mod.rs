@@ -6,7 +6,7 @@ mod config;
 mod decision;
 mod engine;
 mod export;
-mod finished;
+pub(crate) mod finished;
 mod limits;
 mod otlp_json;
 mod query;
@@ -15,11 +15,13 @@ mod ring;
 pub(crate) mod value;
 
 pub use active::{ActiveTrace, ActiveTraces, OpenSpan};
+#[cfg(feature = "otlp")]
+pub(crate) use buffer::Rows;
 pub use config::Traces;
 pub use decision::{KeepReason, SamplingThreshold};
 pub(crate) use engine::Engine;
 pub use engine::TraceStats;
 pub(crate) use export::ExportQueue;
-pub use export::{ExportBatch, ExportError, ExportReport, Exporter};
+pub use export::{ExportBatch, ExportError, ExportReport, Exporter, Signal};
 pub use finished::{AttributeValue, FinishedSpan, FinishedTrace, Resource, SpanEvent, SpanKind, SpanStatus};
 pub use query::{Query, Recorder};

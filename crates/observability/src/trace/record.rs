@@ -80,7 +80,7 @@ pub(crate) struct EventRow {
 }
 
 /// Fields and the bytes of their texts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Fields {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) texts: Texts,

@@ -44,7 +44,7 @@ impl Value {
 }
 
 /// The bytes of texts, one after another.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Texts(Vec<u8>);
 
 impl Texts {

@@ -10,6 +10,8 @@ mod joined;
 mod logs;
 mod messaging;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod prometheus;
 mod settings;
 #[cfg(all(feature = "macros", feature = "testing", feature = "tokio"))]

@@ -6,4 +6,6 @@ mod text;
 
 pub use accept::TextFormat;
 pub(crate) use exposition::OWN;
+#[cfg(feature = "otlp")]
+pub(crate) use exposition::own;
 pub use exposition::{DURATION_BOUNDS, Exposition};
