@@ -73,7 +73,7 @@ async fn main() -> Result<ExitCode, Error> {
             return Err("the receiver got something else than was sent".into());
         }
     }
-    Ok(if report.flushed && (spans, records) == (SPANS, RECORDS) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_complete() && (spans, records) == (SPANS, RECORDS) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A request that comes from elsewhere, asks a database, hands over a message and fails to charge; and the message's

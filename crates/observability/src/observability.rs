@@ -53,7 +53,7 @@ pub(crate) struct Checks(Arc<Mutex<Vec<(String, Check)>>>);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Whether everything that was taken is out; `false` where the deadline passed first.
+    /// Whether everything that was taken was tried; `false` where the deadline passed first.
     pub flushed: bool,
     /// The log.
     pub logs: LogReport,
@@ -63,10 +63,26 @@ pub struct Report {
     pub exports: Vec<ExportReport>,
 }
 
+impl Report {
+    /// Returns whether nothing was lost: all was tried before the deadline, and all of it taken.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let LogStats { dropped, failed, .. } = self.logs.stats;
+        self.flushed
+            && dropped + failed + self.traces.dropped_spans == 0
+            && self.exports.iter().all(|export| export.dropped == 0)
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LogStats { written, dropped, failed } = self.logs.stats;
-        writeln!(f, "{}", if self.flushed { "flushed" } else { "the deadline passed before all was out" })?;
+        let end = match (self.flushed, self.is_complete()) {
+            (true, true) => "all is out",
+            (true, false) => "all was tried, and some of it is lost",
+            (false, _) => "the deadline passed before all was out",
+        };
+        writeln!(f, "{end}")?;
         writeln!(f, "logs: {written} written, {dropped} dropped, {failed} refused")?;
         let TraceStats { spans, dropped_spans, kept, not_kept, .. } = self.traces;
         writeln!(f, "traces: {kept} kept, {not_kept} not; {spans} spans, {dropped_spans} dropped")?;

@@ -74,8 +74,12 @@ impl Client {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         // A proxy would come from the environment, which is read only where it is asked for.
-        let mut builder =
-            reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).user_agent(AGENT);
+        // Some receivers look for a header's name as it is usually written.
+        let mut builder = reqwest::Client::builder()
+            .http1_title_case_headers()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(AGENT);
         if !target.endpoint.starts_with("https") {
             // Reading the system's certificates takes longer than sending what they are not asked for.
             builder = builder.tls_certs_only([]);

@@ -140,10 +140,12 @@ fn attributes(labels: Vec<(&'static str, String)>) -> Vec<KeyValue> {
 }
 
 /// Prometheus' name, the conventions' name and unit.
-const NAMES: [(&str, &str, &str); 7] = [
+const NAMES: [(&str, &str, &str); 9] = [
     ("http_server_request_duration_seconds", "http.server.request.duration", "s"),
     ("http_client_request_duration_seconds", "http.client.request.duration", "s"),
     ("http_server_active_requests", "http.server.active_requests", "{request}"),
+    ("operation_in_flight", "operation.in_flight", "{operation}"),
+    ("operation_latency_seconds", "operation.latency", "s"),
     ("operation_requests_total", "operation.requests", "{operation}"),
     ("operation_errors_total", "operation.errors", "{operation}"),
     ("operation_cancelled_total", "operation.cancelled", "{operation}"),

@@ -4,7 +4,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 
-use super::{own_scope, pair, scope};
+#[cfg(feature = "interop")]
+use super::scope;
+use super::{own_scope, pair};
 use crate::clock::unix_nanos;
 use crate::trace::{AttributeValue, FinishedSpan, FinishedTrace, Rows, SpanEvent, SpanKind, SpanStatus};
 use crate::{SpanContext, TraceFlags};
