@@ -77,6 +77,6 @@ pub mod __private {
     pub use crate::traced::{ByDebug, ByName, ByTrait, Guard, Of};
 }
 
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "macros", feature = "otlp"))]
 #[doc = include_str!("../../../docs/src/guides/observability.md")]
 struct Guide;

@@ -18,8 +18,7 @@ impl Observability {
     /// [`ObservabilityBuilder::otlp`](crate::ObservabilityBuilder::otlp) through the same queue; `None` without one.
     ///
     /// It is for code that calls `OpenTelemetrySpanExt`, which looks for that layer and does nothing without it. Beside
-    /// [`layer`](Self::layer) each span is recorded twice, under different ids: keep this crate's traces from the
-    /// collector then by [`Otlp::without`](super::Otlp::without), or filter one of the two.
+    /// [`layer`](Self::layer) a span goes to the collector twice, under different ids: take one of the two for a target.
     ///
     /// # Examples
     /// ```

@@ -25,6 +25,7 @@ pub(super) struct Lane<T> {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the queue")]
 struct State<T> {
     waiting: VecDeque<T>,
     /// What is being sent.

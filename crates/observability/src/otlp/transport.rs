@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
-use prost::Message;
+use prost::Message as _;
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
@@ -127,7 +127,7 @@ async fn grpc(channel: Channel, metadata: MetadataMap, gzip: bool, payload: &Pay
             *request.metadata_mut() = metadata;
             let response = client.export(request).await.map_err(|status| refused(&status))?;
             let partial = response.into_inner().partial_success;
-            partial.map_or_else(Accepted::default, |partial| accepted(partial.$rejected, partial.error_message))
+            partial.map_or_else(Accepted::default, |partial| accepted(partial.$rejected, &partial.error_message))
         }};
     }
     Ok(match payload {
@@ -209,7 +209,7 @@ fn partial(payload: &Payload, body: &[u8], json: bool) -> Accepted {
         ($response:ident, $rejected:ident) => {{
             let answer = if json { serde_json::from_slice(body).ok() } else { $response::decode(body).ok() };
             let partial = answer.and_then(|answer: $response| answer.partial_success);
-            partial.map_or_else(Accepted::default, |partial| accepted(partial.$rejected, partial.error_message))
+            partial.map_or_else(Accepted::default, |partial| accepted(partial.$rejected, &partial.error_message))
         }};
     }
     match payload {
@@ -219,8 +219,8 @@ fn partial(payload: &Payload, body: &[u8], json: bool) -> Accepted {
     }
 }
 
-fn accepted(rejected: i64, message: String) -> Accepted {
-    let message = Some(cut(&message).to_owned()).filter(|message| !message.is_empty());
+fn accepted(rejected: i64, message: &str) -> Accepted {
+    let message = Some(cut(message).to_owned()).filter(|message| !message.is_empty());
     Accepted { rejected: u64::try_from(rejected).unwrap_or(0), message }
 }
 

@@ -95,17 +95,17 @@ pub(super) fn start(kept: Kept) -> (Arc<Kept>, SocketAddr, SocketAddr) {
                 .add_service(MetricsServiceServer::new(service).accept_compressed(CompressionEncoding::Gzip))
                 .serve_with_incoming(tonic::transport::server::TcpIncoming::from(grpc));
             tokio::spawn(server);
-            axum::serve(http, router(own)).await.unwrap();
+            axum::serve(http, router(&own)).await.unwrap();
         });
     });
     let (grpc, http) = told.recv().unwrap();
     (kept, grpc, http)
 }
 
-pub(super) fn router(kept: Arc<Kept>) -> Router {
+pub(super) fn router(kept: &Arc<Kept>) -> Router {
     macro_rules! route {
         ($take:expr) => {{
-            let kept = Arc::clone(&kept);
+            let kept = Arc::clone(kept);
             post(move |headers: HeaderMap, body: Bytes| async move {
                 tokio::time::sleep(kept.delay).await;
                 kept.heard(headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap()));

@@ -113,7 +113,9 @@ fn run(runtime: &str, protocol: Protocol, collector: Collector) -> (Report, Dura
 fn shutdown_matrix() {
     println!("deadline {DEADLINE:?}; spans sent/dropped and time");
     print!("{:<15} {:<14}", "runtime", "protocol");
-    COLLECTORS.iter().for_each(|collector| print!(" {:>16}", format!("{collector:?}")));
+    for collector in COLLECTORS {
+        print!(" {:>16}", format!("{collector:?}"));
+    }
     println!();
     for runtime in RUNTIMES {
         let rows = std::thread::scope(|scope| {
@@ -167,7 +169,7 @@ fn many_shutdowns_at_once_are_one() {
 async fn the_collector_may_live_on_the_same_runtime() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async { axum::serve(listener, collector::router(Arc::new(Kept::default()))).await });
+    tokio::spawn(async { axum::serve(listener, collector::router(&Arc::new(Kept::default()))).await });
     let telemetry = telemetry(Otlp::new(format!("http://{address}")).protocol(Protocol::HttpJson));
     known_set(&telemetry);
     let report = telemetry.shutdown_async(Duration::from_secs(20)).await;
