@@ -45,7 +45,10 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let other = metrics.operations.get(Operations::OVERFLOW).map_or(0, |other| other.requests);
     let stats = telemetry.trace_stats();
     println!("{} requests under {} names, {other} of them together", metrics.total.requests, metrics.operations.len());
-    println!("traces: {} kept, {} not; {} forgotten, {} bytes held", stats.kept, stats.not_kept, stats.forgotten, stats.recorder_bytes);
+    println!(
+        "traces: {} kept, {} not; {} forgotten, {} bytes held",
+        stats.kept, stats.not_kept, stats.forgotten, stats.recorder_bytes
+    );
     println!("Prometheus text: {} KiB", text.len() / 1024);
     let (Some(start), Some(warm), Some(end)) = (start, warm, end) else {
         println!("resident memory: this system does not tell");

@@ -41,14 +41,14 @@ fn case(suite: &mut Suite, case: &'static str, process: bool, op: fn(Work)) {
         .ours(OURS, |work| {
             tracing::dispatcher::with_default(&ours, || op(work));
             if process {
-                assert!(telemetry.flush(Duration::from_secs(60)), "the log takes too long");
+                assert!(telemetry.flush(Duration::from_mins(1)), "the log takes too long");
             }
         })
-        .before(OURS, || assert!(telemetry.flush(Duration::from_secs(60)), "the log takes too long"))
+        .before(OURS, || assert!(telemetry.flush(Duration::from_mins(1)), "the log takes too long"))
         .peer(PEER, |work| tracing::dispatcher::with_default(&peer, || op(work)))
         .peer("same, flattened", |work| tracing::dispatcher::with_default(&flattened, || op(work)))
         .run();
-    let report = telemetry.shutdown(Duration::from_secs(60));
+    let report = telemetry.shutdown(Duration::from_mins(1));
     assert!(report.is_complete(), "lines were dropped, so the case measured less than it says: {report}");
 }
 

@@ -1,4 +1,4 @@
-//! `bedplate-observability` against `tracing-opentelemetry` with the SDK, the SDK alone, `fastrace`, the JSON of
+//! `bedplate-observability` against `tracing-opentelemetry` with the SDK, the SDK alone, `fastrace`, `logfire`, the JSON of
 //! `tracing-subscriber`, `metrics` with its Prometheus exporter, and `prometheus-client`.
 //!
 //! What makes it fair: all subjects of a case write the same names and values. The subjects of `tracing` run under a
@@ -13,8 +13,7 @@
 //! `json_line*` writes to nothing; ours hands its lines to a thread, `tracing-subscriber` formats and writes on the
 //! caller's, so `json_line*_process` counts the processor time of the whole process.
 //!
-//! `logfire` is not among the peers: its 0.13.1 needs the 0.32 series of the OpenTelemetry crates, beside the 0.33 of all
-//! others here.
+//! `logfire` 0.13.1 stands over the 0.32 series of the OpenTelemetry crates, the others over 0.33.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot go on has no figures to give")]
 

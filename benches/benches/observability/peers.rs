@@ -88,6 +88,46 @@ impl Sdk {
     }
 }
 
+impl opentelemetry_sdk_032::trace::SpanExporter for Null {
+    async fn export(
+        &self,
+        batch: Vec<opentelemetry_sdk_032::trace::SpanData>,
+    ) -> opentelemetry_sdk_032::error::OTelSdkResult {
+        std::hint::black_box(batch);
+        Ok(())
+    }
+}
+
+/// `logfire`, which sends nothing to its service, with the batch processor of its SDK.
+pub(crate) struct Logfire(logfire::Logfire);
+
+impl Logfire {
+    pub(crate) fn new() -> Self {
+        use opentelemetry_sdk_032::trace::{BatchConfigBuilder, BatchSpanProcessor};
+        let config = BatchConfigBuilder::default()
+            .with_max_queue_size(QUEUE)
+            .with_scheduled_delay(Duration::from_millis(200))
+            .build();
+        let processor = BatchSpanProcessor::builder(Null).with_batch_config(config).build();
+        let logfire = logfire::configure()
+            .local()
+            .send_to_logfire(false)
+            .with_console(None)
+            .with_metrics(None)
+            .with_additional_span_processor(processor)
+            .finish();
+        Self(logfire.expect("valid settings"))
+    }
+
+    pub(crate) fn layered(&self) -> Dispatch {
+        Dispatch::new(tracing_subscriber::registry().with(self.0.tracing_layer()))
+    }
+
+    pub(crate) fn flush(&self) {
+        self.0.force_flush().expect("an exporter that does nothing");
+    }
+}
+
 /// Takes everything and does nothing.
 pub(crate) struct NullReporter;
 

@@ -12,11 +12,12 @@ use opentelemetry::trace::{Span as _, TraceContextExt as _, Tracer as _};
 use tracing::Dispatch;
 
 use crate::OURS;
-use crate::peers::{Null, NullReporter, QUEUE, Sdk};
+use crate::peers::{Logfire, Null, NullReporter, QUEUE, Sdk};
 
 const TRACING: &str = "tracing-opentelemetry";
 const LEAN: &str = "tracing-otel (lean)";
 const DIRECT: &str = "opentelemetry_sdk";
+const LOGFIRE: &str = "logfire";
 const FASTRACE: &str = "fastrace";
 
 /// Few enough that all spans of a sample find room in every queue.
@@ -40,7 +41,8 @@ fn hot(suite: &mut Suite, case: &'static str, op: Op, direct: fn(&Sdk, u64), fas
     }
     let telemetry = Observability::builder("bench").build().expect("valid settings");
     let (ours, sdk) = (telemetry.dispatch(), Sdk::new());
-    let (layered, lean) = (sdk.layered(), sdk.lean());
+    let (layered, lean, logfire) = (sdk.layered(), sdk.lean(), Logfire::new());
+    let fire = logfire.layered();
     suite
         .case(case)
         .ours(OURS, |work| under(&ours, work, op))
@@ -52,6 +54,8 @@ fn hot(suite: &mut Suite, case: &'static str, op: Op, direct: fn(&Sdk, u64), fas
         .before(DIRECT, || sdk.flush())
         .peer(FASTRACE, |work| (0..work.iterations).for_each(fast))
         .before(FASTRACE, fastrace::flush)
+        .peer(LOGFIRE, |work| under(&fire, work, op))
+        .before(LOGFIRE, || logfire.flush())
         .run();
 }
 
@@ -63,7 +67,8 @@ fn exported(suite: &mut Suite, case: &'static str, op: Op, direct: fn(&Sdk, u64)
     let traces = Traces::new().keep_all().exporter(SdkExporter::new("null", Null)).export_queue(QUEUE);
     let telemetry = Observability::builder("bench").traces(traces).build().expect("valid settings");
     let (ours, sdk) = (telemetry.dispatch(), Sdk::new());
-    let (layered, lean) = (sdk.layered(), sdk.lean());
+    let (layered, lean, logfire) = (sdk.layered(), sdk.lean(), Logfire::new());
+    let fire = logfire.layered();
     let iterations = if suite.is_smoke() { 100 } else { EXPORTED };
     suite
         .case(case)
@@ -71,7 +76,7 @@ fn exported(suite: &mut Suite, case: &'static str, op: Op, direct: fn(&Sdk, u64)
         .by_process_time()
         .ours(OURS, |work| {
             under(&ours, work, op);
-            assert!(telemetry.flush(Duration::from_secs(60)), "the export takes too long");
+            assert!(telemetry.flush(Duration::from_mins(1)), "the export takes too long");
         })
         .peer(TRACING, |work| {
             under(&layered, work, op);
@@ -89,8 +94,12 @@ fn exported(suite: &mut Suite, case: &'static str, op: Op, direct: fn(&Sdk, u64)
             (0..work.iterations).for_each(fast);
             fastrace::flush();
         })
+        .peer(LOGFIRE, |work| {
+            under(&fire, work, op);
+            logfire.flush();
+        })
         .run();
-    let report = telemetry.shutdown(Duration::from_secs(60));
+    let report = telemetry.shutdown(Duration::from_mins(1));
     assert!(report.is_complete(), "spans were dropped, so the case measured less than it says: {report}");
 }
 

@@ -131,15 +131,15 @@ impl Engine {
             record.trace = Some(Arc::clone(buffer));
             return;
         }
-        let buffer = Arc::new(TraceBuffer::new(id, head.start, self.clock.anchor()));
-        {
-            let mut state = buffer.state.lock();
-            state.opened(&head, &self.settings.limits);
-            // What was kept stays whole. What was not is looked at again: the late part may hold the error.
-            if let Some(Decided::Kept(reason)) = table.decided.get(&id) {
-                state.decided = Decided::Kept(*reason);
-            }
+        let mut buffer = TraceBuffer::new(id, head.start, self.clock.anchor());
+        // Nobody else has it yet, so there is nothing to lock.
+        let state = buffer.state.get_mut();
+        state.opened(&head, &self.settings.limits);
+        // What was kept stays whole. What was not is looked at again: the late part may hold the error.
+        if let Some(Decided::Kept(reason)) = table.decided.get(&id) {
+            state.decided = Decided::Kept(*reason);
         }
+        let buffer = Arc::new(buffer);
         table.open.insert(id, Arc::clone(&buffer));
         drop(table);
         record.trace = Some(buffer);
