@@ -12,8 +12,9 @@ use crate::{ConfigError, TraceId};
 
 /// A [`Detector`] that many parts feed and listen to.
 ///
-/// Clones share it. It has no task of its own: whoever drives it calls [`tick`](Self::tick) about every 10 s, as a
-/// scheduled job, a health check's interval, or a loop of the application does.
+/// Clones share it. One that [`ObservabilityBuilder::anomalies`](crate::ObservabilityBuilder::anomalies) made is fed and
+/// driven by the telemetry itself. One of your own has no task: whoever drives it calls [`tick`](Self::tick) about every
+/// 10 s, as a scheduled job, a health check's interval, or a loop of the application does.
 ///
 /// # Examples
 /// ```

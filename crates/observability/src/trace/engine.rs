@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::ids::TraceId;
 use crate::trace::buffer::{Decided, Gathered, Rows, TraceBuffer, TraceState, give_back};
 use crate::trace::config::Settings;
-use crate::trace::decision::{ErrorTypes, SamplingThreshold, Slowness};
+use crate::trace::decision::{ErrorTypes, KeepReason, SamplingThreshold, Slowness};
 use crate::trace::export::ExportQueue;
 use crate::trace::record::SpanRecord;
 use crate::trace::ring::Ring;
@@ -64,8 +64,8 @@ pub(crate) struct Engine {
 #[derive(Debug, Default)]
 struct Table {
     open: HashMap<TraceId, Arc<TraceBuffer>, FixedState>,
-    /// What was decided of traces that are over, for spans that come late; the oldest is forgotten first.
-    decided: HashMap<TraceId, Decided, FixedState>,
+    /// Why traces that are over were kept, for spans that come late; the oldest is forgotten first.
+    kept: HashMap<TraceId, KeepReason, FixedState>,
     order: VecDeque<TraceId>,
 }
 
@@ -136,7 +136,7 @@ impl Engine {
         let state = buffer.state.get_mut();
         state.opened(&head, &self.settings.limits);
         // What was kept stays whole. What was not is looked at again: the late part may hold the error.
-        if let Some(Decided::Kept(reason)) = table.decided.get(&id) {
+        if let Some(reason) = table.kept.get(&id) {
             state.decided = Decided::Kept(*reason);
         }
         let buffer = Arc::new(buffer);
@@ -264,12 +264,11 @@ impl Engine {
         use std::hash::BuildHasher as _;
         let operation = record.operation();
         let mut part = self.slow.of(FixedState::default().hash_one(operation)).lock();
-        let known = part.contains_key(operation);
-        let name = if known || part.len() < OPERATIONS { operation } else { OTHER };
         let took = Duration::from_nanos(now.saturating_sub(start));
-        if let Some(slowness) = part.get_mut(name) {
+        if let Some(slowness) = part.get_mut(operation) {
             return slowness.record(now, took, self.settings.slow_after);
         }
+        let name = if part.len() < OPERATIONS { operation } else { OTHER };
         part.entry(name.into()).or_insert_with(|| Slowness::new(now)).record(now, took, self.settings.slow_after)
     }
 
@@ -367,13 +366,15 @@ impl Engine {
 
 impl Table {
     fn remember(&mut self, id: TraceId, decided: Decided) {
-        if self.decided.insert(id, decided).is_none() {
+        // What was not kept is decided on anew, so there is nothing to remember.
+        let Decided::Kept(reason) = decided else { return };
+        if self.kept.insert(id, reason).is_none() {
             self.order.push_back(id);
         }
         if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
-            self.decided.remove(&oldest);
+            self.kept.remove(&oldest);
         }
     }
 }
