@@ -83,7 +83,8 @@ async fn check(app: Router, propagator: &Propagator) -> Result<(), Box<dyn Error
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let telemetry = Observability::builder("w3c-service").install()?;
+    let telemetry =
+        Observability::builder("w3c-service").traces(bedplate_observability::Traces::new().baseline(0.0)).install()?;
     let propagator = Propagator::default();
     let app = app(&telemetry, &propagator)?;
     let argument = std::env::args().nth(1);

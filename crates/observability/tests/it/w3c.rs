@@ -327,7 +327,9 @@ fn verify(step: &Step, sent: &[HeaderMap]) -> Result<(), String> {
 
 #[tokio::test]
 async fn w3c_harness() {
-    let telemetry = Observability::builder("w3c").build().unwrap();
+    // A new trace that belongs to the baseline says so in its tracestate; here none does, so that each step has one outcome.
+    let traces = bedplate_observability::Traces::new().baseline(0.0);
+    let telemetry = Observability::builder("w3c").traces(traces).build().unwrap();
     // The runtime has one thread, so this holds for the service's tasks as well.
     let _subscriber = tracing::dispatcher::set_default(&telemetry.dispatch());
     let captured = Captured::default();
