@@ -28,10 +28,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let report = telemetry.shutdown(Duration::from_secs(5));
-    println!("\n{declined} declined; {} log lines written, {} dropped", report.stats.written, report.stats.dropped);
+    println!(
+        "\n{declined} declined; {} log lines written, {} dropped",
+        report.logs.stats.written, report.logs.stats.dropped
+    );
     for (operation, figures) in telemetry.metrics().operations {
         println!("{operation:<12} {figures}");
     }
     println!("\n{}", telemetry.prometheus());
-    if report.flushed && report.stats.written == 4 { Ok(()) } else { Err("a log line is missing".into()) }
+    if report.flushed && report.logs.stats.written == 4 { Ok(()) } else { Err("a log line is missing".into()) }
 }

@@ -45,7 +45,7 @@ pub struct CaseReport {
 pub struct SubjectReport {
     /// The subject's name.
     pub subject: &'static str,
-    /// The cost of one operation, by processor time (by wall time in a case that says so).
+    /// The cost of one operation, by processor time (of the whole process, or by wall time, in a case that says so).
     pub cost: Spread,
     /// The wall time of one operation in nanoseconds; with several threads, of all of them
     /// together.
@@ -80,6 +80,7 @@ impl SubjectReport {
         let operations = iterations as f64 * threads as f64;
         let spent = |sample: &Sample| match cost {
             Cost::Processor => sample.cpu,
+            Cost::Process => sample.process,
             Cost::Wall => sample.wall,
         };
         let costs: Vec<f64> = samples.iter().map(|sample| spent(sample).as_secs_f64() * 1e9 / operations).collect();

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use crate::allocations::Allocations;
 use crate::suite::{Subject, Work};
-use crate::time::{thread_time, wall_time};
+use crate::time::{process_time, thread_time, wall_time};
 
 /// What one sample cost, over all its threads.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sample {
     /// The processor time of all threads together, or wall time where the platform knows no other.
     pub(crate) cpu: Duration,
+    /// The processor time of the whole process meanwhile, with threads that work behind the subject.
+    pub(crate) process: Duration,
     /// From the first to the last.
     pub(crate) wall: Duration,
     pub(crate) allocations: Allocations,
@@ -21,6 +23,7 @@ pub(crate) struct Sample {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cost {
     Processor,
+    Process,
     Wall,
 }
 
@@ -50,15 +53,18 @@ pub(crate) fn take(subject: &Subject<'_>, threads: usize, iterations: u64, round
     });
     parts.into_iter().fold(Sample::default(), |sum, part| Sample {
         cpu: sum.cpu + part.cpu,
+        process: sum.process.max(part.process),
         wall: sum.wall.max(part.wall),
         allocations: sum.allocations + part.allocations,
     })
 }
 
 fn measure(run: &(dyn Fn(Work) + Sync), work: Work) -> Sample {
+    let process = process_time();
     let (allocated, started, spent) = (Allocations::of_thread(), wall_time(), thread_time());
     run(work);
     let (spent_after, wall) = (thread_time(), started.elapsed());
     let cpu = spent.zip(spent_after).map_or(wall, |(before, after)| after.saturating_sub(before));
-    Sample { cpu, wall, allocations: Allocations::of_thread() - allocated }
+    let process = process.zip(process_time()).map_or(wall, |(before, after)| after.saturating_sub(before));
+    Sample { cpu, process, wall, allocations: Allocations::of_thread() - allocated }
 }

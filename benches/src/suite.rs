@@ -77,6 +77,13 @@ impl<'a> Case<'_, 'a> {
         self
     }
 
+    /// Compares the processor time of the whole process, for subjects that let other threads work; each sample is to end
+    /// only when these are done.
+    pub const fn by_process_time(mut self) -> Self {
+        self.cost = Cost::Process;
+        self
+    }
+
     /// Compares the wall time instead of the processor time: what several threads get done together.
     pub const fn by_wall_time(mut self) -> Self {
         self.cost = Cost::Wall;

@@ -1,17 +1,22 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tracing::Dispatch;
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Registry as Spans;
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::logs::LogSink;
+use crate::anomaly::Anomalies;
+use crate::builder::ObservabilityBuilder;
+use crate::doctor::{Doctor, Finding, Setting};
+use crate::housekeeping::Housekeeping;
 use crate::metrics::Registry;
-use crate::{ConfigError, InstallError, LogReport, LogStats, Logs, Metric, Metrics, Operations, TelemetryLayer};
+use crate::trace::{ActiveTraces, ExportQueue, ExportReport, Recorder, Resource, TraceStats};
+use crate::{ConfigError, LogReport, LogStats, Metric, Metrics, Operations, TelemetryLayer, clock};
 
-/// The telemetry of one service: a handle to its log, counts and metrics.
+/// The telemetry of one service: a handle to its log, counts, traces and metrics.
 ///
 /// Clones share it. Nothing is global until [`ObservabilityBuilder::install`] is called; a test or a part of a program
 /// uses [`dispatch`](Self::dispatch) instead.
@@ -28,21 +33,80 @@ use crate::{ConfigError, InstallError, LogReport, LogStats, Logs, Metric, Metric
 /// ```
 #[derive(Debug, Clone)]
 pub struct Observability {
-    service: Arc<str>,
-    layer: TelemetryLayer,
-    registry: Registry,
+    pub(crate) service: Arc<str>,
+    pub(crate) layer: TelemetryLayer,
+    pub(crate) registry: Registry,
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) settings: Arc<Vec<Setting>>,
+    pub(crate) checks: Checks,
+    /// The thread that looks after what waits, where something does.
+    pub(crate) housekeeping: Option<Arc<Housekeeping>>,
+}
+
+pub(crate) type Check = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
+
+/// What `doctor` runs, by name.
+#[derive(Clone, Default)]
+pub(crate) struct Checks(Arc<Mutex<Vec<(String, Check)>>>);
+
+/// How telemetry ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// Whether everything that was taken was tried; `false` where the deadline passed first.
+    pub flushed: bool,
+    /// The log.
+    pub logs: LogReport,
+    /// What became of spans and traces here.
+    pub traces: TraceStats,
+    /// What became of kept traces, and of records and metrics that are exported, for each exporter.
+    pub exports: Vec<ExportReport>,
+}
+
+impl Report {
+    /// Returns whether nothing was lost: all was tried before the deadline, and all of it taken.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let LogStats { dropped, failed, .. } = self.logs.stats;
+        self.flushed
+            && dropped + failed + self.traces.dropped_spans == 0
+            && self.exports.iter().all(|export| export.dropped == 0)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LogStats { written, dropped, failed } = self.logs.stats;
+        let end = match (self.flushed, self.is_complete()) {
+            (true, true) => "all is out",
+            (true, false) => "all was tried, and some of it is lost",
+            (false, _) => "the deadline passed before all was out",
+        };
+        writeln!(f, "{end}")?;
+        writeln!(f, "logs: {written} written, {dropped} dropped, {failed} refused")?;
+        let TraceStats { spans, dropped_spans, kept, not_kept, .. } = self.traces;
+        writeln!(f, "traces: {kept} kept, {not_kept} not; {spans} spans, {dropped_spans} dropped")?;
+        self.exports.iter().try_for_each(|export| writeln!(f, "{export}"))
+    }
 }
 
 impl Observability {
-    /// Configures the telemetry of the service of this name: no log, spans from INFO, up to 200 operations.
+    /// Configures the telemetry of the service of this name: no log, spans from INFO, up to 200 operations, and traces as
+    /// [`Traces::new`](crate::Traces::new) keeps them.
     pub fn builder(service: impl Into<Arc<str>>) -> ObservabilityBuilder {
-        ObservabilityBuilder { service: service.into(), logs: None, span_level: LevelFilter::INFO, operations: 200 }
+        ObservabilityBuilder::new(service.into())
     }
 
     /// Returns the service's name.
     #[must_use]
     pub fn service(&self) -> &str {
         &self.service
+    }
+
+    /// Returns what all of its telemetry says of where it comes from.
+    #[must_use]
+    pub fn resource(&self) -> &Resource {
+        &self.resource
     }
 
     /// Returns the layer, to compose it with others over a `tracing_subscriber` registry; its filters are for itself, and
@@ -62,13 +126,39 @@ impl Observability {
     /// Returns the counts of operations, to record some without a span.
     #[must_use]
     pub fn operations(&self) -> Operations {
-        self.layer.operations.clone()
+        self.layer.shared.operations.clone()
     }
 
     /// Returns counts and latencies at this moment.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.layer.operations.snapshot()
+        self.layer.shared.operations.snapshot()
+    }
+
+    /// Returns the finished traces that are held in memory.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        Recorder { engine: Arc::clone(&self.layer.shared.engine), resource: Arc::clone(&self.resource) }
+    }
+
+    /// Returns the view of traces with open spans.
+    #[must_use]
+    pub fn active_traces(&self) -> ActiveTraces {
+        ActiveTraces { engine: Arc::clone(&self.layer.shared.engine) }
+    }
+
+    /// Returns what became of spans and traces so far.
+    #[must_use]
+    pub fn trace_stats(&self) -> TraceStats {
+        self.layer.shared.engine.stats()
+    }
+
+    /// Returns the watch over operations, to subscribe to or to ask for its health; `None` unless
+    /// [`ObservabilityBuilder::anomalies`] was given. It is fed by every span with an `operation` that ends and was not
+    /// cancelled, and judges every 10 s by itself.
+    #[must_use]
+    pub fn anomalies(&self) -> Option<Anomalies> {
+        self.layer.shared.anomalies.clone()
     }
 
     /// Adds a metric that another part supplies to the Prometheus text.
@@ -89,75 +179,125 @@ impl Observability {
     /// `text/plain; version=0.0.4`.
     #[must_use]
     pub fn prometheus(&self) -> String {
-        self.registry.render(&self.metrics())
+        self.metrics_text(crate::TextFormat::Prometheus)
     }
 
     /// Returns what became of log lines so far.
     #[must_use]
     pub fn log_stats(&self) -> LogStats {
-        self.layer.logs.as_ref().map_or_else(LogStats::default, |logs| logs.stats())
+        self.layer.shared.logs.as_ref().map_or_else(LogStats::default, |logs| logs.stats())
     }
 
-    /// Takes no more log lines and waits up to `deadline` until those taken are written; blocks the thread. A second
-    /// call returns at once.
+    /// Adds a check that [`doctor`](Self::doctor) runs, as whether an endpoint answers: `Ok` and `Err` say what was seen.
+    pub fn add_check(
+        &self,
+        name: impl Into<String>,
+        check: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+    ) {
+        self.checks.add(name.into(), Box::new(check));
+    }
+
+    /// Returns the settings as they hold, with where each comes from.
     #[must_use]
-    pub fn shutdown(&self, deadline: Duration) -> LogReport {
-        match &self.layer.logs {
-            Some(logs) => logs.shutdown(deadline),
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// Returns the settings as they hold, with where each comes from, and runs the checks; may block as long as those do.
+    #[must_use]
+    pub fn doctor(&self) -> Doctor {
+        let run = |(name, check): &(String, Check)| {
+            let (ok, detail) = check().map_or_else(|detail| (false, detail), |detail| (true, detail));
+            Finding { check: name.clone(), ok, detail }
+        };
+        let findings = self.checks.0.lock().iter().map(run).collect();
+        Doctor { settings: self.settings.to_vec(), findings }
+    }
+
+    /// Waits up to `deadline` until the log lines and kept traces so far are out, and the metrics that are exported; blocks
+    /// the thread. Returns whether they are.
+    #[must_use]
+    pub fn flush(&self, deadline: Duration) -> bool {
+        let until = clock::now() + deadline.min(LONG);
+        self.sweep();
+        let engine = &self.layer.shared.engine;
+        #[cfg(feature = "otlp")]
+        let sent = engine.otlp.as_ref().is_none_or(|otlp| otlp.flush(until));
+        #[cfg(not(feature = "otlp"))]
+        let sent = true;
+        let exported = engine.export.as_ref().is_none_or(|export| export.flush(until));
+        let left = until.saturating_duration_since(clock::now());
+        self.layer.shared.logs.as_ref().is_none_or(|logs| logs.flush(left)) && exported && sent
+    }
+
+    /// Takes no more log lines and traces, and waits up to `deadline` until those taken are out; blocks the thread.
+    ///
+    /// The log and every exporter are flushed at the same time, each by its own thread, so one that hangs costs the
+    /// deadline and keeps nothing else from getting out. It works in any runtime and in none; a second call returns the
+    /// same again, and of several at once the first deadline holds. Where the collector itself runs on the runtime whose
+    /// only thread this blocks, use [`shutdown_async`](Self::shutdown_async).
+    #[must_use]
+    pub fn shutdown(&self, deadline: Duration) -> Report {
+        let until = clock::now() + deadline.min(LONG);
+        let shared = &self.layer.shared;
+        if let Some(housekeeping) = &self.housekeeping {
+            housekeeping.end();
+        }
+        self.sweep();
+        if let Some(logs) = &shared.logs {
+            logs.close();
+        }
+        let exports = shared.engine.export.as_deref();
+        if let Some(exports) = exports {
+            exports.close();
+        }
+        #[cfg(feature = "otlp")]
+        if let Some(otlp) = &shared.engine.otlp {
+            otlp.close(until);
+        }
+        let mut exports = exports.map_or_else(Vec::new, |exports: &ExportQueue| exports.reports(until));
+        #[cfg(feature = "otlp")]
+        exports.extend(shared.engine.otlp.iter().flat_map(|otlp| otlp.reports(until)));
+        exports.shrink_to_fit();
+        let left = until.saturating_duration_since(clock::now());
+        let logs = match &shared.logs {
+            Some(logs) => logs.shutdown(left),
             None => LogReport { flushed: true, ..LogReport::default() },
+        };
+        let flushed = logs.flushed && exports.iter().all(|export| export.flushed);
+        Report { flushed, logs, traces: shared.engine.stats(), exports }
+    }
+
+    /// Does what [`shutdown`](Self::shutdown) does without blocking the thread, in any runtime.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the shutdown goes on by itself.
+    pub async fn shutdown_async(&self, deadline: Duration) -> Report {
+        let telemetry = self.clone();
+        match crate::off_thread::run("bedplate-shutdown", move || telemetry.shutdown(deadline)) {
+            Some(report) => report.await,
+            // A system without one more thread is told by waiting here.
+            None => self.shutdown(deadline),
         }
     }
-}
 
-/// Configures an [`Observability`].
-#[derive(Debug)]
-#[must_use]
-pub struct ObservabilityBuilder {
-    service: Arc<str>,
-    logs: Option<Logs>,
-    span_level: LevelFilter,
-    operations: usize,
-}
-
-impl ObservabilityBuilder {
-    /// Writes log lines so.
-    pub fn logs(mut self, logs: Logs) -> Self {
-        self.logs = Some(logs);
-        self
-    }
-
-    /// Takes spans up to this level, default INFO. Spans cost about a microsecond each; those not taken pass on no ids
-    /// and are not counted.
-    pub fn span_level(mut self, level: tracing::Level) -> Self {
-        self.span_level = LevelFilter::from_level(level);
-        self
-    }
-
-    /// Bounds the named operations, 1 to 10,000, default 200; each costs up to 25 KiB.
-    pub const fn operations(mut self, bound: usize) -> Self {
-        self.operations = bound;
-        self
-    }
-
-    /// Returns the telemetry without installing it.
-    ///
-    /// # Errors
-    /// [`ConfigError`] names a setting that cannot be.
-    pub fn build(self) -> Result<Observability, ConfigError> {
-        let operations = Operations::new(self.operations)?;
-        let log_filter = self.logs.as_ref().map_or_else(|| Ok(Targets::new()), Logs::targets)?;
-        let logs = self.logs.map(LogSink::new).transpose()?.map(Arc::new);
-        let layer = TelemetryLayer { logs, log_filter, span_level: self.span_level, operations, alone: false };
-        Ok(Observability { service: self.service, layer, registry: Registry::default() })
-    }
-
-    /// Returns the telemetry and installs it for the whole process.
-    ///
-    /// # Errors
-    /// [`InstallError::AlreadyInstalled`] if another subscriber is; [`InstallError::Config`] for a setting that cannot be.
-    pub fn install(self) -> Result<Observability, InstallError> {
-        let telemetry = self.build()?;
-        tracing::dispatcher::set_global_default(telemetry.dispatch()).map_err(|_| InstallError::AlreadyInstalled)?;
-        Ok(telemetry)
+    fn sweep(&self) {
+        let engine = &self.layer.shared.engine;
+        engine.sweep(engine.clock.nanos());
     }
 }
+
+impl Checks {
+    pub(crate) fn add(&self, name: String, check: Check) {
+        self.0.lock().push((name, check));
+    }
+}
+
+impl fmt::Debug for Checks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.lock().iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// A deadline beyond it is as good.
+const LONG: Duration = Duration::from_hours(365 * 24);

@@ -1,184 +1,213 @@
-use std::error::Error;
-use std::fmt::{self, Write as _};
-use std::time::SystemTime;
+//! One line: an event with what it inherits from its spans.
+//!
+//! Each key stands once: the event's value wins over its spans', the inner span's over the outer's. The ids stand first
+//! but are known last, so a line is written as a head and a tail.
 
 use tracing::Metadata;
-use tracing::field::{Field, Visit};
 
-use crate::context::{CORRELATION_FIELDS, TraceId};
-use crate::layer::SpanRecord;
+use crate::context::CORRELATION_FIELDS;
 use crate::logs::Form;
+use crate::logs::json::{self, LastSecond};
+use crate::trace::record::{Fields, SpanRecord, same};
+use crate::trace::value::{Text, Texts, Value};
 
-/// One event with what it inherits from its spans, ready to be written in either form.
-///
-/// Each key stands once: the event's value wins over its spans', the inner span's over the outer's.
-pub(crate) struct Line {
-    level: &'static str,
+/// The bytes of a line and what stands in it, used again for the next.
+#[derive(Debug, Default)]
+pub(crate) struct LineBuffer {
+    form: Form,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    seen: Vec<&'static str>,
+    /// The values of the correlation fields, as JSON; empty for those that are not known.
+    ids: [Vec<u8>; CORRELATION_FIELDS.len()],
+    message: Vec<u8>,
+    span: Vec<u8>,
+    in_span: bool,
     target: &'static str,
-    time: SystemTime,
-    message: String,
-    fields: Vec<(&'static str, String)>,
-    span: Option<&'static str>,
-    ids: Option<(u128, u64)>,
+    event: Vec<u8>,
+    time: LastSecond,
 }
 
-impl Line {
-    pub(crate) fn new(metadata: &'static Metadata<'static>, time: SystemTime) -> Self {
-        Self {
-            level: metadata.level().as_str(),
-            target: metadata.target(),
-            time,
-            message: String::new(),
-            fields: Vec::new(),
-            span: None,
-            ids: None,
+impl LineBuffer {
+    pub(crate) fn begin(
+        &mut self,
+        form: Form,
+        metadata: &'static Metadata<'static>,
+        nanos: u64,
+        message: Option<Text>,
+        fields: &Fields,
+    ) {
+        self.form = form;
+        self.head.clear();
+        self.tail.clear();
+        self.seen.clear();
+        self.ids.iter_mut().for_each(Vec::clear);
+        self.message.clear();
+        self.event.clear();
+        self.span.clear();
+        self.in_span = false;
+        self.target = metadata.target();
+        let level = metadata.level().as_str();
+        match form {
+            Form::Json => {
+                self.head.extend_from_slice(b"{\"timestamp\":\"");
+                self.time.write(&mut self.head, nanos);
+                self.head.extend_from_slice(b"\",\"level\":\"");
+                self.head.extend_from_slice(level.as_bytes());
+                self.head.push(b'"');
+                let message = message.map_or(EMPTY, Value::Text);
+                json::value(&mut self.message, message, &fields.texts);
+            }
+            Form::Pretty { color } => {
+                let from = self.head.len();
+                self.time.write(&mut self.head, nanos);
+                // The time of day, to the millisecond.
+                self.head.truncate(from + 23);
+                self.head.drain(from..from + 11);
+                let (on, off) = if color { (paint(level), "\x1b[0m") } else { ("", "") };
+                let pad = " ".repeat(5_usize.saturating_sub(level.len()));
+                for part in [" ", on, &pad, level, off, " ", self.target, ": "] {
+                    self.head.extend_from_slice(part.as_bytes());
+                }
+                one_line(&mut self.head, message.map_or("", |message| fields.texts.get(message)));
+            }
         }
+        std::mem::swap(&mut self.event, &mut self.tail);
+        for (name, value) in &fields.attributes {
+            self.add(name, *value, &fields.texts);
+        }
+        std::mem::swap(&mut self.event, &mut self.tail);
     }
 
     /// Inherits from a span; called from the innermost outwards.
-    pub(crate) fn add_span(&mut self, name: &'static str, record: &SpanRecord) {
-        if self.ids.is_none() {
-            self.ids = Some((record.trace_id, record.span_id));
-            self.span = Some(name);
-        }
-        for (name, json) in &record.fields {
-            self.add(name, || json.clone());
-        }
-    }
-
-    fn add(&mut self, name: &'static str, json: impl FnOnce() -> String) {
-        if !self.fields.iter().any(|(known, _)| *known == name) {
-            self.fields.push((name, json()));
-        }
-    }
-
-    pub(crate) fn render(&self, form: Form, redacted: &[String]) -> String {
-        match form {
-            Form::Json => self.json(redacted),
-            Form::Pretty { color } => self.pretty(color, redacted),
-        }
-    }
-
-    fn json(&self, redacted: &[String]) -> String {
-        let mut out = format!("{{\"timestamp\":\"{}\",\"level\":\"{}\"", timestamp(self.time), self.level);
-        if let Some((trace_id, span_id)) = self.ids {
-            push(&mut out, format_args!(",\"trace_id\":\"{}\",\"span_id\":\"{span_id:016x}\"", TraceId(trace_id)));
-        }
-        for name in CORRELATION_FIELDS {
-            if let Some((_, json)) = self.fields.iter().find(|(known, _)| *known == name) {
-                push(&mut out, format_args!(",\"{name}\":{json}"));
+    pub(crate) fn add_span(&mut self, record: &SpanRecord) {
+        if !self.in_span
+            && let Some(head) = record.head
+        {
+            self.in_span = true;
+            if self.form == Form::Json {
+                self.head.extend_from_slice(b",\"trace_id\":\"");
+                json::hex(&mut self.head, head.trace_id.to_u128(), 32);
+                self.head.extend_from_slice(b"\",\"span_id\":\"");
+                json::hex(&mut self.head, u128::from(head.span_id.to_u64()), 16);
+                self.head.push(b'"');
+                json::string(&mut self.span, record.name());
             }
         }
-        push(&mut out, format_args!(",\"message\":{},\"target\":{}", json_text(&self.message), json_text(self.target)));
-        if let Some(span) = self.span {
-            push(&mut out, format_args!(",\"span\":{}", json_text(span)));
+        for (name, value) in &record.fields.attributes {
+            self.add(name, *value, &record.fields.texts);
         }
-        for (name, json) in self.others() {
-            let value = if is_redacted(name, redacted) { REDACTED } else { json };
-            if RESERVED.contains(&name) {
-                push(&mut out, format_args!(",\"field.{name}\":{value}"));
-            } else {
-                push(&mut out, format_args!(",{}:{value}", json_text(name)));
+        if let Some(request) = &record.request {
+            for (name, id) in request.ids() {
+                if let Some(own) = self.id(name)
+                    && own.is_empty()
+                {
+                    json::string(own, id);
+                }
             }
         }
-        out.push_str("}\n");
-        out
     }
 
-    fn pretty(&self, color: bool, redacted: &[String]) -> String {
-        let (on, off) = match (color, self.level) {
-            (false, _) => ("", ""),
-            (true, "ERROR") => ("\u{1b}[31m", "\u{1b}[0m"),
-            (true, "WARN") => ("\u{1b}[33m", "\u{1b}[0m"),
-            (true, "INFO") => ("\u{1b}[32m", "\u{1b}[0m"),
-            (true, _) => ("\u{1b}[2m", "\u{1b}[0m"),
-        };
-        let time = timestamp(self.time);
-        let clock = time.get(11..23).unwrap_or(&time);
-        let mut out = format!("{clock} {on}{:>5}{off} {}: {}", self.level, self.target, one_line(&self.message));
-        for (name, json) in &self.fields {
-            let value = if is_redacted(name, redacted) { REDACTED } else { json };
-            push(&mut out, format_args!(" {name}={value}"));
+    /// The whole line, with the line break.
+    pub(crate) fn finish(&mut self) -> &[u8] {
+        match self.form {
+            Form::Json => {
+                for (name, json) in CORRELATION_FIELDS.iter().zip(&self.ids) {
+                    if !json.is_empty() {
+                        self.head.extend_from_slice(b",\"");
+                        self.head.extend_from_slice(name.as_bytes());
+                        self.head.extend_from_slice(b"\":");
+                        self.head.extend_from_slice(json);
+                    }
+                }
+                self.head.extend_from_slice(b",\"message\":");
+                self.head.extend_from_slice(&self.message);
+                self.head.extend_from_slice(b",\"target\":");
+                json::string(&mut self.head, self.target);
+                if !self.span.is_empty() {
+                    self.head.extend_from_slice(b",\"span\":");
+                    self.head.extend_from_slice(&self.span);
+                }
+                self.head.extend_from_slice(&self.event);
+                self.head.extend_from_slice(&self.tail);
+                self.head.extend_from_slice(b"}\n");
+            }
+            Form::Pretty { .. } => {
+                self.head.extend_from_slice(&self.event);
+                self.head.extend_from_slice(&self.tail);
+                for (name, json) in CORRELATION_FIELDS.iter().zip(&self.ids) {
+                    if !json.is_empty() {
+                        self.head.push(b' ');
+                        self.head.extend_from_slice(name.as_bytes());
+                        self.head.push(b'=');
+                        self.head.extend_from_slice(json);
+                    }
+                }
+                self.head.push(b'\n');
+            }
         }
-        out.push('\n');
-        out
+        &self.head
     }
 
-    fn others(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.fields
-            .iter()
-            .filter(|(name, _)| !CORRELATION_FIELDS.contains(name))
-            .map(|(name, json)| (*name, json.as_str()))
+    fn id(&mut self, name: &str) -> Option<&mut Vec<u8>> {
+        let at = CORRELATION_FIELDS.iter().position(|known| *known == name)?;
+        self.ids.get_mut(at)
+    }
+
+    fn add(&mut self, name: &'static str, value: Value, texts: &Texts) {
+        if name.ends_with("_id")
+            && let Some(id) = self.id(name)
+        {
+            if id.is_empty() {
+                json::value(id, value, texts);
+            }
+            return;
+        }
+        if self.seen.iter().any(|known| same(known, name)) {
+            return;
+        }
+        self.seen.push(name);
+        match self.form {
+            Form::Json => {
+                if RESERVED.contains(&name) {
+                    self.tail.extend_from_slice(b",\"field.");
+                    self.tail.extend_from_slice(name.as_bytes());
+                    self.tail.extend_from_slice(b"\":");
+                } else {
+                    self.tail.push(b',');
+                    json::string(&mut self.tail, name);
+                    self.tail.push(b':');
+                }
+            }
+            Form::Pretty { .. } => {
+                self.tail.push(b' ');
+                self.tail.extend_from_slice(name.as_bytes());
+                self.tail.push(b'=');
+            }
+        }
+        json::value(&mut self.tail, value, texts);
     }
 }
 
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.message = format!("{value:?}");
-        } else {
-            self.add(field.name(), || json_text(&format!("{value:?}")));
-        }
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            value.clone_into(&mut self.message);
-        } else {
-            self.add(field.name(), || json_text(value));
-        }
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field.name(), || value.to_string());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field.name(), || value.to_string());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field.name(), || value.to_string());
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.add(field.name(), || json_number(value));
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.add(field.name(), || json_text(&value.to_string()));
-    }
-}
-
-const REDACTED: &str = "\"[redacted]\"";
+const EMPTY: Value = Value::Text(Text::EMPTY);
 
 /// Keys that the line itself uses; a field of such a name is written as `field.<name>`.
 const RESERVED: [&str; 7] = ["timestamp", "level", "trace_id", "span_id", "message", "target", "span"];
 
-fn is_redacted(name: &str, redacted: &[String]) -> bool {
-    redacted.iter().any(|field| field.eq_ignore_ascii_case(name))
-}
-
-fn push(out: &mut String, text: fmt::Arguments<'_>) {
-    // Writing to a string cannot fail.
-    let _infallible = out.write_fmt(text);
-}
-
-fn timestamp(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time).map_or_else(|_| "unknown".to_owned(), |time| format!("{time:.6}"))
+fn paint(level: &str) -> &'static str {
+    match level {
+        "ERROR" => "\x1b[31m",
+        "WARN" => "\x1b[33m",
+        "INFO" => "\x1b[32m",
+        _ => "\x1b[2m",
+    }
 }
 
 /// Without the characters that would break the line or command the terminal.
-fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
-}
-
-/// The text as a JSON string, quotes included.
-pub(crate) fn json_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// The number as JSON; what JSON has no number for is a string.
-pub(crate) fn json_number(value: f64) -> String {
-    if value.is_finite() { serde_json::Value::from(value).to_string() } else { format!("\"{value}\"") }
+fn one_line(out: &mut Vec<u8>, text: &str) {
+    let mut buffer = [0; 4];
+    for c in text.chars() {
+        let c = if c.is_control() { ' ' } else { c };
+        out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+    }
 }

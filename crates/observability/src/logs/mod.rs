@@ -1,17 +1,18 @@
 //! Log lines: what goes into one, how it looks, and where it goes without making anybody wait.
 
+mod json;
 mod line;
 mod sink;
 mod writer;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
-pub(crate) use line::{Line, json_number, json_text};
+pub(crate) use line::LineBuffer;
 pub(crate) use sink::LogSink;
 use tracing_subscriber::filter::Targets;
 pub use writer::{LogReport, LogStats};
 
-use crate::ConfigError;
+use crate::{ConfigError, Redact};
 
 /// How log lines look, where they go, and which are written.
 #[must_use]
@@ -19,14 +20,17 @@ pub struct Logs {
     pub(crate) form: Form,
     pub(crate) filter: String,
     pub(crate) queue: usize,
-    pub(crate) redacted: Vec<String>,
+    pub(crate) redact: Redact,
     pub(crate) target: Box<dyn Write + Send>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Form {
+    #[default]
     Json,
-    Pretty { color: bool },
+    Pretty {
+        color: bool,
+    },
 }
 
 impl Logs {
@@ -36,15 +40,22 @@ impl Logs {
             form: Form::Json,
             filter: "info".to_owned(),
             queue: 8_192,
-            redacted: ["password", "secret", "token", "api_key", "authorization", "cookie"].map(str::to_owned).into(),
+            redact: Redact::none(),
             target: Box::new(io::stdout()),
         }
     }
 
-    /// Lines for people, to the standard error, in color where that is a terminal.
+    /// Lines for people, to the standard error, without color.
     pub fn pretty() -> Self {
-        let color = io::stderr().is_terminal();
-        Self { form: Form::Pretty { color }, target: Box::new(io::stderr()), ..Self::json() }
+        Self { form: Form::Pretty { color: false }, target: Box::new(io::stderr()), ..Self::json() }
+    }
+
+    /// Colors the level, in the form for people.
+    pub const fn color(mut self) -> Self {
+        if let Form::Pretty { color } = &mut self.form {
+            *color = true;
+        }
+        self
     }
 
     /// Writes to the standard output.
@@ -70,17 +81,18 @@ impl Logs {
         self
     }
 
-    /// Bounds how many lines wait to be written, 1 to 1,000,000, default 8,192. A line that finds no room is dropped and
+    /// Bounds how many lines wait to be written or are being written, 1 to 1,000,000, default 8,192. A line that finds no room is dropped and
     /// counted: too few lose lines in a burst, too many cost memory, about 300 bytes each.
     pub const fn queue(mut self, lines: usize) -> Self {
         self.queue = lines;
         self
     }
 
-    /// Adds a field whose value is never written. `password`, `secret`, `token`, `api_key`, `authorization` and `cookie`
-    /// are among them already; case does not matter.
-    pub fn redact(mut self, field: impl Into<String>) -> Self {
-        self.redacted.push(field.into().to_lowercase());
+    /// Adds a field whose value is never written, here and in traces. `password`, `secret`, `token`, `api_key`,
+    /// `authorization` and `cookie` are among them already; case does not matter. More in
+    /// [`ObservabilityBuilder::redact`](crate::ObservabilityBuilder::redact).
+    pub fn redact(mut self, field: impl AsRef<str>) -> Self {
+        self.redact = self.redact.field(field);
         self
     }
 

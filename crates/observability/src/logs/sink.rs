@@ -2,28 +2,40 @@ use std::time::Duration;
 
 use crate::ConfigError;
 use crate::logs::writer::Writer;
-use crate::logs::{Form, Line, LogReport, LogStats, Logs};
+use crate::logs::{Form, LogReport, LogStats, Logs};
 
-/// Renders lines on the caller's thread and hands them to the writer's.
+/// Hands the lines that the caller's thread wrote to the writer's.
 #[derive(Debug)]
 pub(crate) struct LogSink {
     form: Form,
-    redacted: Vec<String>,
     writer: Writer,
 }
 
 impl LogSink {
     pub(crate) fn new(logs: Logs) -> Result<Self, ConfigError> {
         logs.validate()?;
-        Ok(Self { form: logs.form, redacted: logs.redacted, writer: Writer::start(logs.target, logs.queue)? })
+        Ok(Self { form: logs.form, writer: Writer::start(logs.target, logs.queue)? })
     }
 
-    pub(crate) fn write(&self, line: &Line) {
-        self.writer.write(line.render(self.form, &self.redacted));
+    pub(crate) const fn style(&self) -> Form {
+        self.form
+    }
+
+    pub(crate) fn write(&self, line: &[u8]) {
+        self.writer.write(line);
     }
 
     pub(crate) fn stats(&self) -> LogStats {
         self.writer.stats()
+    }
+
+    pub(crate) fn flush(&self, deadline: Duration) -> bool {
+        self.writer.flush(deadline)
+    }
+
+    /// Takes nothing more; what was taken is written by and by.
+    pub(crate) fn close(&self) {
+        self.writer.close();
     }
 
     pub(crate) fn shutdown(&self, deadline: Duration) -> LogReport {

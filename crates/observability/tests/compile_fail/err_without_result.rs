@@ -5,4 +5,9 @@ fn add(a: u32, b: u32) -> u32 {
     a + b
 }
 
+#[trace_function("add", option)]
+fn not_optional(a: u32) -> Result<u32, ()> {
+    Ok(a)
+}
+
 fn main() {}

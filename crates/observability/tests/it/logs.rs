@@ -1,5 +1,5 @@
 use std::io::{self, Write};
-use std::sync::{Arc, Barrier};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use bedplate_observability::{Logs, Observability, RequestContext, current_trace_id};
@@ -131,12 +131,12 @@ fn the_pretty_form_is_one_readable_line() {
     assert!(text.ends_with("it::logs: two lines hits=3 token=\"[redacted]\"\n"), "{text}");
 }
 
-/// A target that takes nothing until the barrier opens, as a pipe that nobody reads.
-struct Stuck(Arc<Barrier>);
+/// A target that takes nothing until the other end is dropped, as a pipe that nobody reads.
+struct Stuck(Receiver<()>);
 
 impl Write for Stuck {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.wait();
+        assert!(self.0.recv().is_err());
         Ok(bytes.len())
     }
 
@@ -147,23 +147,21 @@ impl Write for Stuck {
 
 #[test]
 fn a_stuck_target_costs_lines_and_never_time() {
-    let barrier = Arc::new(Barrier::new(2));
-    let logs = Logs::json().queue(4).writer(Stuck(Arc::clone(&barrier)));
+    let (open, stuck) = channel();
+    let logs = Logs::json().queue(4).writer(Stuck(stuck));
     let telemetry = Observability::builder("test").logs(logs).build().unwrap();
     tracing::dispatcher::with_default(&telemetry.dispatch(), || {
         for index in 0..100 {
             info!(index, "line");
         }
     });
-    // Four wait and at most one is in the writer's hands.
-    let dropped = telemetry.log_stats().dropped;
-    assert!((95..=96).contains(&dropped), "{dropped}");
-
+    assert_eq!(telemetry.log_stats().dropped, 96);
     let report = telemetry.shutdown(Duration::from_millis(20));
-    assert!(!report.flushed);
-    for _ in dropped..100 {
-        barrier.wait();
-    }
+    assert!(!report.flushed && !report.logs.flushed);
+
+    drop(open);
+    let report = telemetry.shutdown(Duration::from_secs(10));
+    assert_eq!((report.flushed, report.logs.stats.written), (true, 4));
 }
 
 /// A target that is closed.
@@ -185,7 +183,7 @@ fn lines_that_the_target_refuses_are_counted() {
     let telemetry = Observability::builder("test").logs(logs).build().unwrap();
     tracing::dispatcher::with_default(&telemetry.dispatch(), || info!("line"));
     let report = telemetry.shutdown(Duration::from_secs(10));
-    assert_eq!((report.stats.written, report.stats.failed), (0, 1));
+    assert_eq!((report.logs.stats.written, report.logs.stats.failed), (0, 1));
     tracing::dispatcher::with_default(&telemetry.dispatch(), || info!("late"));
     assert_eq!(telemetry.log_stats().dropped, 1);
 }

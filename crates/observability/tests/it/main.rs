@@ -2,11 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod anomaly;
 mod compose;
+#[cfg(feature = "tower")]
+mod http;
+mod joined;
 mod logs;
+mod messaging;
 mod metrics;
-#[cfg(feature = "macros")]
+#[cfg(feature = "otlp")]
+mod otlp;
+mod prometheus;
+mod settings;
+#[cfg(all(feature = "macros", feature = "testing", feature = "tokio"))]
 mod trace_function;
+mod traces;
+#[cfg(all(feature = "reqwest", feature = "tower"))]
+mod w3c;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bedplate_observability::{Observability, trace_function};
+use bedplate_observability::testing::TestTelemetry;
+use bedplate_observability::{
+    ErrorType, Observability, RequestContext, SpanKind, SpanStatus, spawn_linked, spawn_traced, trace_function,
+};
 use tracing::instrument::WithSubscriber as _;
 
 use super::logged;
@@ -95,6 +98,167 @@ fn an_error_is_logged_where_it_is_asked_for() {
     assert_eq!(lines[0]["message"], "parse number failed");
     assert_eq!(lines[0]["error"], "invalid digit found in string");
     assert_eq!(lines[0]["span"], "parse number");
+}
+
+#[derive(Debug, thiserror::Error)]
+enum PayError {
+    #[error("declined with {0}")]
+    Declined(u32),
+}
+
+#[derive(Debug, thiserror::Error, ErrorType)]
+enum StockError {
+    #[error("gone")]
+    #[error_type("out_of_stock")]
+    Gone,
+}
+
+struct Card;
+
+#[trace_function("charge card", kind = Client, level = "debug", attrs(payment.provider = "acme"), fields(amount, %currency, amount.cents = amount * 100), skip(_card))]
+async fn charge(_card: &Card, amount: u64, currency: &str) -> Result<u64, PayError> {
+    tokio::task::yield_now().await;
+    if amount > 100 { Err(PayError::Declined(7)) } else { Ok(amount) }
+}
+
+#[trace_function]
+fn reserve(left: u32) -> Result<u32, StockError> {
+    left.checked_sub(1).ok_or(StockError::Gone)
+}
+
+#[trace_function]
+fn generic<E>(error: E) -> Result<(), E> {
+    Err(error)
+}
+
+#[trace_function("find", option)]
+fn find(among: &[u32], what: u32) -> Option<usize> {
+    among.iter().position(|one| *one == what)
+}
+
+#[trace_function]
+async fn wait(panics: bool) {
+    tokio::task::yield_now().await;
+    assert!(!panics, "on purpose");
+    std::future::pending::<()>().await;
+}
+
+#[async_trait::async_trait]
+trait Store {
+    async fn load(&self, key: u32) -> Result<u32, PayError>;
+}
+
+struct Memory;
+
+#[async_trait::async_trait]
+impl Store for Memory {
+    #[trace_function("load", fields(key), err)]
+    async fn load(&self, key: u32) -> Result<u32, PayError> {
+        tokio::task::yield_now().await;
+        tracing::info!("within");
+        if key == 0 {
+            return Err(PayError::Declined(0));
+        }
+        Ok(key)
+    }
+}
+
+#[trace_function("returned")]
+fn returned(value: u32) -> impl Future<Output = Result<u32, PayError>> {
+    let doubled = value * 2;
+    async move {
+        tracing::info!("within");
+        Ok(doubled)
+    }
+}
+
+#[bedplate_observability::test]
+async fn a_call_is_recorded_as_it_is_described(t: TestTelemetry) {
+    assert_eq!(charge(&Card, 42, "EUR").await.unwrap(), 42);
+    charge(&Card, 101, "EUR").await.unwrap_err();
+    let charged = t.span("charge card").kind(SpanKind::Client).attr("amount", 42_u64).lacks("error.type").once();
+    let names: Vec<&str> = charged.attributes.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["operation", "payment.provider", "amount", "currency", "amount.cents"]);
+    assert_eq!((charged.level, charged.status), (tracing::Level::DEBUG, SpanStatus::Unset));
+    t.span("charge card").attr("currency", "EUR").attr("amount.cents", 10_100_u64).failed().once();
+    t.span("charge card").attr("error.type", "PayError::Declined").once();
+    t.operation("charge card").requests(2).errors(1).in_flight(0);
+}
+
+#[bedplate_observability::test]
+fn errors_are_named_by_what_they_say_of_themselves(t: TestTelemetry) {
+    reserve(0).unwrap_err();
+    t.span("reserve").attr("error.type", "out_of_stock").once();
+    generic(String::from("secret 4711")).unwrap_err();
+    generic(7_u32).unwrap_err();
+    assert_eq!(find(&[1, 2], 2), Some(1));
+    assert_eq!(find(&[1, 2], 3), None);
+    t.span("generic").attr("error.type", "String").once();
+    t.span("generic").attr("error.type", "u32").once();
+    t.span("find").attr("error.type", "none").failed().once();
+    t.operation("find").requests(2).errors(1);
+}
+
+#[bedplate_observability::test]
+async fn a_panic_is_a_failure_and_a_dropped_future_is_none(t: TestTelemetry) {
+    let panicked = tokio::spawn(wait(true).with_current_subscriber()).await;
+    assert!(panicked.unwrap_err().is_panic());
+    t.span("wait").attr("error.type", "panic").failed().lacks("cancelled").once();
+    {
+        let mut waiting = std::pin::pin!(wait(false));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        t.operation("wait").requests(1).in_flight(1);
+    }
+    let dropped = t.span("wait").attr("cancelled", true).once();
+    assert_eq!(dropped.status, SpanStatus::Unset);
+    t.operation("wait").requests(2).errors(1).cancelled(1).in_flight(0);
+}
+
+#[bedplate_observability::test(start_paused = true)]
+async fn functions_that_return_their_future_are_traced_as_that(t: TestTelemetry) {
+    assert_eq!(Memory.load(3).await.unwrap(), 3);
+    Memory.load(0).await.unwrap_err();
+    let later = returned(4);
+    t.span("returned").never();
+    assert_eq!(later.await.unwrap(), 8);
+    t.span("load").attr("key", 3).event("within").once();
+    t.span("load").attr("error.type", "PayError::Declined").event("load failed").once();
+    t.log("within").in_span("load").times(2);
+    t.log("within").in_span("returned").once();
+    t.span("returned").once();
+}
+
+#[bedplate_observability::test]
+fn an_operation_s_histogram_has_the_trace_as_an_example(t: TestTelemetry) {
+    assert_eq!(reserve(2).unwrap(), 1);
+    let histogram = t.telemetry().operations().histogram("reserve").unwrap();
+    assert_eq!((histogram.count, histogram.buckets.len()), (1, 15));
+    assert!(histogram.buckets.iter().all(|bucket| bucket.count == 1));
+    let exemplar = histogram.buckets[0].exemplar.unwrap();
+    assert_eq!(exemplar.trace_id, t.span("reserve").once().context.trace_id());
+    assert_eq!(exemplar.value, t.span("reserve").once().duration());
+}
+
+#[bedplate_observability::test]
+async fn spawned_tasks_belong_to_their_request(t: TestTelemetry) {
+    RequestContext::new()
+        .request_id("r-1")
+        .scope(async {
+            spawn_traced(async { tracing::info!("in the task") }).await.unwrap();
+            spawn_linked("sweep", async { tracing::info!("linked") }).await.unwrap();
+        })
+        .await;
+    t.log("in the task").in_span("request").field("request_id", "r-1").once();
+    t.log("linked").in_span("sweep").field("request_id", "r-1").once();
+    t.span("sweep").root().linked_to("request").once();
+}
+
+#[test]
+#[should_panic(expected = "span \"charge\", kind Client found 0 times, expected 1; all spans:\n  charge Internal in -")]
+fn an_assertion_that_does_not_hold_shows_what_was_there() {
+    let t = TestTelemetry::new();
+    t.in_scope(|| drop(tracing::info_span!("charge")));
+    t.span("charge").kind(SpanKind::Client).once();
 }
 
 #[test]

@@ -1,0 +1,304 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+
+use crate::anomaly::{Anomalies, AnomalyConfig};
+use crate::doctor::{Setting, Source};
+use crate::environment::{self, Environment, Sampler};
+use crate::housekeeping::Housekeeping;
+use crate::layer::Shared;
+use crate::logs::LogSink;
+use crate::metrics::Registry;
+use crate::observability::Checks;
+#[cfg(feature = "otlp")]
+use crate::otlp::Otlp;
+use crate::trace::{AttributeValue, Engine, ExportQueue, Resource};
+use crate::{ConfigError, InstallError, Logs, Observability, Operations, Redact, TelemetryLayer, Traces};
+
+/// Configures an [`Observability`].
+#[derive(Debug)]
+#[must_use]
+pub struct ObservabilityBuilder {
+    service: Arc<str>,
+    resource: Resource,
+    logs: Option<Logs>,
+    traces: Traces,
+    span_level: LevelFilter,
+    operations: usize,
+    redact: Redact,
+    anomalies: Option<AnomalyConfig>,
+    #[cfg(feature = "otlp")]
+    otlp: Option<Otlp>,
+    disabled: bool,
+    sources: HashMap<&'static str, Source>,
+}
+
+impl ObservabilityBuilder {
+    pub(crate) fn new(service: Arc<str>) -> Self {
+        Self {
+            service,
+            resource: Resource::default(),
+            logs: None,
+            traces: Traces::new(),
+            span_level: LevelFilter::INFO,
+            operations: 200,
+            redact: Redact::default(),
+            anomalies: None,
+            #[cfg(feature = "otlp")]
+            otlp: None,
+            disabled: false,
+            sources: HashMap::from([("service.name", Source::Code)]),
+        }
+    }
+
+    /// Tells the service's version, as `env!("CARGO_PKG_VERSION")`.
+    pub fn version(self, version: impl Into<String>) -> Self {
+        self.attribute("service.version", version.into())
+    }
+
+    /// Tells where it runs, as `production`.
+    pub fn environment(self, name: impl Into<String>) -> Self {
+        self.attribute("deployment.environment.name", name.into())
+    }
+
+    /// Tells something else of the service, by OpenTelemetry's names for resources.
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<AttributeValue>) -> Self {
+        self.resource.set(name, value);
+        self.code("resource")
+    }
+
+    /// Writes log lines so.
+    pub fn logs(mut self, logs: Logs) -> Self {
+        self.logs = Some(logs);
+        self.code("logs")
+    }
+
+    /// Keeps and exports traces so.
+    pub fn traces(mut self, traces: Traces) -> Self {
+        self.traces = traces;
+        self.code("traces")
+    }
+
+    /// Never writes these, neither to the log nor to traces; replaces the default.
+    pub fn redact(mut self, redact: Redact) -> Self {
+        self.redact = redact;
+        self.code("redact")
+    }
+
+    /// Takes spans up to this level, default INFO. Spans cost about half a microsecond each; those not taken pass on no ids
+    /// and are not counted.
+    pub fn span_level(mut self, level: tracing::Level) -> Self {
+        self.span_level = LevelFilter::from_level(level);
+        self.code("span_level")
+    }
+
+    /// Bounds the named operations, 1 to 10,000, default 200; each costs up to 15 KiB.
+    pub fn operations(mut self, bound: usize) -> Self {
+        self.operations = bound;
+        self.code("operations")
+    }
+
+    /// Watches every operation for what is not as it was; see [`Observability::anomalies`]. Default not.
+    pub fn anomalies(mut self, config: AnomalyConfig) -> Self {
+        self.anomalies = Some(config);
+        self.code("anomalies")
+    }
+
+    /// Sends kept traces, log records and metrics to a collector; default not.
+    #[cfg(feature = "otlp")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "otlp")))]
+    pub fn otlp(mut self, otlp: Otlp) -> Self {
+        self.otlp = Some(otlp);
+        self.code("otlp")
+    }
+
+    /// Takes over what OpenTelemetry's environment variables say, over what was set before; what is set afterwards wins
+    /// over them. Read are `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER` and `_ARG`,
+    /// `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT`, `OTEL_SPAN_EVENT_COUNT_LIMIT`,
+    /// `OTEL_SPAN_LINK_COUNT_LIMIT`, the general forms of the first two, `OTEL_LOG_LEVEL` and `OTEL_SDK_DISABLED`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names a variable that holds nonsense.
+    pub fn with_env(self) -> Result<Self, ConfigError> {
+        self.with_vars(environment::process)
+    }
+
+    /// Takes over what these variables say, as [`with_env`](Self::with_env) does: for tests, and for other places that
+    /// settings come from.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names a variable that holds nonsense.
+    pub fn with_vars(mut self, var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let found = Environment::read(var)?;
+        for (name, value) in found.resource {
+            if name == "service.name" {
+                if let AttributeValue::Text(service) = value {
+                    self.service = service.into();
+                    self.sources.insert("service.name", from(environment::RESOURCE));
+                }
+            } else {
+                self.resource.set(name, value);
+                self.sources.insert("resource", from(environment::RESOURCE));
+            }
+        }
+        if let Some(service) = found.service {
+            self.service = service.into();
+            self.sources.insert("service.name", from(environment::SERVICE));
+        }
+        if let Some(sampler) = found.sampler {
+            self.traces = match sampler {
+                Sampler::All => self.traces.keep_all(),
+                Sampler::None => self.traces.baseline(0.0),
+                Sampler::Share(share) => self.traces.baseline(share),
+            };
+            self.sources.insert("traces.baseline", from(environment::SAMPLER));
+        }
+        for (name, limit) in found.limits {
+            let (setting, traces) = match name {
+                environment::ATTRIBUTES => ("traces.attributes_per_span", self.traces.attributes_per_span(limit)),
+                environment::EVENTS => ("traces.events_per_span", self.traces.events_per_span(limit)),
+                environment::LINKS => ("traces.links_per_span", self.traces.links_per_span(limit)),
+                _ => ("traces.value_bytes", self.traces.value_bytes(limit)),
+            };
+            self.traces = traces;
+            self.sources.insert(setting, from(name));
+        }
+        if let Some(level) = found.log_level
+            && let Some(logs) = self.logs
+        {
+            self.logs = Some(logs.filter(level));
+            self.sources.insert("logs.filter", from(environment::LOG_LEVEL));
+        }
+        if found.disabled {
+            self.disabled = true;
+            self.sources.insert("disabled", from(environment::DISABLED));
+        }
+        Ok(self)
+    }
+
+    /// Returns the telemetry without installing it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names a setting that cannot be.
+    pub fn build(mut self) -> Result<Observability, ConfigError> {
+        self.traces.validate()?;
+        let settings = Arc::new(self.settings());
+        let operations = Operations::new(self.operations)?;
+        let log_filter = self.logs.as_ref().map_or_else(|| Ok(Targets::new()), Logs::targets)?;
+        let redact = match &self.logs {
+            Some(logs) => self.redact.and(&logs.redact),
+            None => self.redact,
+        };
+        let mut resource = self.resource;
+        resource.set("service.name", &*self.service);
+        resource.set("telemetry.sdk.name", "bedplate-observability");
+        resource.set("telemetry.sdk.language", "rust");
+        resource.set("telemetry.sdk.version", env!("CARGO_PKG_VERSION"));
+        let resource = resource.shared();
+        let (off, on) = (LevelFilter::OFF, !self.disabled);
+        let logs = self.logs.filter(|_| on).map(LogSink::new).transpose()?.map(Arc::new);
+        let exporters = if on { self.traces.exporters } else { Vec::new() };
+        let export = ExportQueue::start(exporters, self.traces.export_queue, &resource)?.map(Arc::new);
+        let registry = Registry::default();
+        let housekeeping = export.is_some() || self.anomalies.is_some();
+        #[cfg_attr(not(feature = "otlp"), expect(unused_mut, reason = "a feature changes it"))]
+        let mut engine = Engine::new(self.traces.settings, export);
+        let checks = Checks::default();
+        #[cfg(feature = "otlp")]
+        let housekeeping = housekeeping || self.otlp.is_some();
+        #[cfg(feature = "otlp")]
+        if let Some(otlp) = self.otlp.filter(|_| on) {
+            let resource = Arc::clone(&resource);
+            let source = crate::otlp::Source { registry: registry.clone(), operations: operations.clone(), resource };
+            let otlp = crate::otlp::Pipeline::start(otlp, source)?;
+            otlp.checks().into_iter().for_each(|(name, check)| checks.add(name, Box::new(check)));
+            engine.otlp = Some(Arc::new(otlp));
+        }
+        let shared = Shared {
+            engine: Arc::new(engine),
+            operations,
+            logs,
+            log_filter,
+            span_level: if on { self.span_level } else { off },
+            event_level: if on { self.traces.event_level } else { off },
+            redact,
+            #[cfg(feature = "http")]
+            registry: registry.clone(),
+            anomalies: self.anomalies.filter(|_| on).map(Anomalies::new).transpose()?,
+            #[cfg(feature = "http")]
+            http_client: std::sync::OnceLock::new(),
+        };
+        let shared = Arc::new(shared);
+        let housekeeping = housekeeping.then(|| Housekeeping::start(&shared)).transpose()?.map(Arc::new);
+        let layer = TelemetryLayer { shared, alone: false };
+        Ok(Observability { service: self.service, layer, registry, resource, settings, checks, housekeeping })
+    }
+
+    /// Returns the telemetry and installs it for the whole process.
+    ///
+    /// # Errors
+    /// [`InstallError::AlreadyInstalled`] if another subscriber is; [`InstallError::Config`] for a setting that cannot be.
+    pub fn install(self) -> Result<Observability, InstallError> {
+        let telemetry = self.build()?;
+        tracing::dispatcher::set_global_default(telemetry.dispatch()).map_err(|_| InstallError::AlreadyInstalled)?;
+        Ok(telemetry)
+    }
+
+    fn code(mut self, setting: &'static str) -> Self {
+        // What the program sets as a whole is no longer what the environment said of its parts.
+        self.sources.retain(|name, _| !name.strip_prefix(setting).is_some_and(|rest| rest.starts_with('.')));
+        self.sources.insert(setting, Source::Code);
+        self
+    }
+
+    fn source(&self, name: &'static str) -> Source {
+        let whole = name.split('.').next().unwrap_or(name);
+        self.sources.get(name).or_else(|| self.sources.get(whole)).cloned().unwrap_or(Source::Default)
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        let traces = &self.traces;
+        let (own, limits) = (&traces.settings, &traces.settings.limits);
+        let none = || "none".to_owned();
+        let baseline = if own.rules.all { "all".to_owned() } else { format!("{} of all", traces.baseline) };
+        let resource: Vec<String> =
+            self.resource.attributes.iter().map(|(name, own)| format!("{name}={own}")).collect();
+        let exporters: Vec<&str> = traces.exporters.iter().map(|exporter| exporter.name()).collect();
+        let all = [
+            ("service.name", self.service.to_string()),
+            ("disabled", self.disabled.to_string()),
+            ("resource", if resource.is_empty() { none() } else { resource.join(" ") }),
+            ("logs.form", self.logs.as_ref().map_or_else(none, |logs| format!("{:?}", logs.form).to_lowercase())),
+            ("logs.filter", self.logs.as_ref().map_or_else(none, |logs| logs.filter.clone())),
+            ("logs.queue", self.logs.as_ref().map_or_else(none, |logs| format!("{} lines", logs.queue))),
+            ("span_level", self.span_level.to_string()),
+            ("operations", self.operations.to_string()),
+            ("anomalies", self.anomalies.as_ref().map_or_else(none, |_| "watched".to_owned())),
+            ("redact", format!("{:?}", self.redact)),
+            ("traces.baseline", baseline),
+            ("traces.errors", own.rules.errors.to_string()),
+            ("traces.slow", if own.rules.slow { format!("after {} traces", own.slow_after) } else { none() }),
+            ("traces.grace", format!("{:?}", own.grace)),
+            ("traces.max_active", own.max_active.to_string()),
+            ("traces.max_age", format!("{:?}", own.max_age)),
+            ("traces.recorder_bytes", own.recorder_bytes.to_string()),
+            ("traces.spans_per_trace", limits.spans.to_string()),
+            ("traces.attributes_per_span", limits.attributes.to_string()),
+            ("traces.events_per_span", limits.events.to_string()),
+            ("traces.links_per_span", limits.links.to_string()),
+            ("traces.value_bytes", limits.value_bytes.to_string()),
+            #[cfg(feature = "otlp")]
+            ("otlp", self.otlp.as_ref().map_or_else(none, Otlp::describe)),
+            ("traces.exporters", if exporters.is_empty() { none() } else { exporters.join(" ") }),
+        ];
+        all.into_iter()
+            .map(|(name, value)| Setting { name: name.to_owned(), value, source: self.source(name) })
+            .collect()
+    }
+}
+
+fn from(variable: &str) -> Source {
+    Source::Environment(variable.to_owned())
+}

@@ -1,0 +1,115 @@
+//! What the rest of the crate asks of an open span.
+
+use std::sync::Arc;
+
+use tracing::span::Id;
+use tracing::{Dispatch, Span};
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::LookupSpan as _;
+
+#[cfg(feature = "http")]
+use crate::DURATION_BOUNDS;
+use crate::layer::TelemetryLayer;
+use crate::metrics::Operations;
+use crate::span_context::SpanContext;
+use crate::trace::record::SpanRecord;
+use crate::{RequestContext, context};
+
+/// A record in the registry's extensions; the box is what is used again.
+#[derive(Debug)]
+pub(super) struct Slot(pub(super) Box<SpanRecord>);
+
+impl SpanRecord {
+    /// Acts on what fields said of the span: which operation it is counted as, and whose request it belongs to.
+    pub(super) fn note(&mut self, operations: &Operations) {
+        if let Some(operation) = self.said.operation {
+            let operation = self.fields.texts.get(operation);
+            let series = operations.series(operation);
+            if !self.series.as_ref().is_some_and(|known| Arc::ptr_eq(known, &series)) {
+                if let Some(known) = self.series.take() {
+                    known.left();
+                }
+                series.began();
+                self.series = Some(series);
+            }
+        }
+        if std::mem::take(&mut self.said.ids) {
+            let mut request = self.request.as_deref().cloned().unwrap_or_default();
+            for name in context::CORRELATION_FIELDS {
+                if let Some(id) = self.fields.text(name) {
+                    request.set(name, id);
+                }
+            }
+            self.request = Some(Arc::new(request));
+        }
+    }
+}
+
+/// The context of the span, or of the nearest around it that was taken.
+pub(crate) fn context_of(span: &Span) -> Option<SpanContext> {
+    nearest(span, SpanRecord::context)
+}
+
+/// The ids of the request that the span belongs to.
+pub(crate) fn request_of(span: &Span) -> Option<Arc<RequestContext>> {
+    nearest(span, |record| record.request.clone())
+}
+
+/// Moves a span into the trace of a parent elsewhere.
+pub(crate) fn change_parent(span: &Span, parent: &SpanContext) -> bool {
+    with_record(span, |record, layer| {
+        let engine = &layer.shared.engine;
+        engine.leave(record);
+        if let Some(head) = &mut record.head {
+            head.trace_id = parent.trace_id();
+            head.parent = Some(parent.span_id());
+            head.flags = parent.flags();
+            head.remote_parent = parent.is_remote();
+            head.local_root = true;
+        }
+        record.state = parent.shared_state();
+        engine.join(record);
+        true
+    })
+}
+
+pub(crate) fn add_link(span: &Span, link: SpanContext) -> bool {
+    with_record(span, |record, layer| record.add_link(link, &layer.shared.engine.settings.limits))
+}
+
+/// Records the duration of a call to an HTTP service with the telemetry that has its span; labels as in `HTTP_CLIENT`.
+#[cfg(feature = "http")]
+pub(crate) fn record_http_client(span: &Span, labels: &[&str], seconds: f64) {
+    let family = span.with_subscriber(|(_, dispatch): (&Id, &Dispatch)| {
+        let shared = &dispatch.downcast_ref::<TelemetryLayer>()?.shared;
+        // A name that somebody took costs this metric and nothing else.
+        let make = || shared.registry.histogram(HTTP_CLIENT.0, HTTP_CLIENT.1, &HTTP_CLIENT.2, &DURATION_BOUNDS).ok();
+        shared.http_client.get_or_init(make).clone()
+    });
+    if let Some(family) = family.flatten() {
+        family.with(labels).record_in(seconds, context_of(span).as_ref());
+    }
+}
+
+#[cfg(feature = "http")]
+static HTTP_CLIENT: (&str, &str, [&str; 6]) = (
+    "http_client_request_duration_seconds",
+    "Duration of HTTP client requests.",
+    ["http_request_method", "server_address", "server_port", "url_template", "http_response_status_code", "error_type"],
+);
+
+fn nearest<T>(span: &Span, read: impl Fn(&SpanRecord) -> Option<T>) -> Option<T> {
+    span.with_subscriber(|(id, dispatch): (&Id, &Dispatch)| {
+        let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+        span.scope().find_map(|span| span.extensions().get::<Slot>().map(|slot| read(&slot.0)))?
+    })?
+}
+
+fn with_record(span: &Span, change: impl FnOnce(&mut SpanRecord, &TelemetryLayer) -> bool) -> bool {
+    let changed = span.with_subscriber(|(id, dispatch): (&Id, &Dispatch)| {
+        let layer = dispatch.downcast_ref::<TelemetryLayer>()?;
+        let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+        span.extensions_mut().get_mut::<Slot>().map(|slot| change(&mut slot.0, layer))
+    });
+    changed.flatten().unwrap_or(false)
+}

@@ -1,0 +1,229 @@
+//! What waits to be sent of one signal.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
+
+use super::transport::Accepted;
+use crate::{ExportReport, Signal};
+
+#[derive(Debug)]
+pub(super) struct Lane<T> {
+    signal: Signal,
+    most: usize,
+    weigh: fn(&T) -> u64,
+    state: Mutex<State<T>>,
+    /// For those who wait for it, on threads of their own.
+    changed: Condvar,
+    /// For the one who sends.
+    wake: Notify,
+    sent: AtomicU64,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the queue")]
+struct State<T> {
+    waiting: VecDeque<T>,
+    /// What is being sent.
+    in_hand: u64,
+    /// Somebody waits for all that is there.
+    hurry: bool,
+    closing: bool,
+    ended: bool,
+    /// The deadline passed before the last answer.
+    late: bool,
+    last_error: Option<String>,
+}
+
+/// Why a batch did not get out.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) reason: String,
+    /// It was given up for the deadline of the shutdown.
+    pub(super) late: bool,
+}
+
+/// What there is to do.
+pub(super) enum Next<T> {
+    Send(Vec<T>),
+    /// Nothing waits.
+    Idle,
+    /// Nothing waits, and nothing will come.
+    End,
+}
+
+impl<T> Lane<T> {
+    pub(super) fn new(signal: Signal, most: usize, weigh: fn(&T) -> u64) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            in_hand: 0,
+            hurry: false,
+            closing: false,
+            ended: false,
+            late: false,
+            last_error: None,
+        };
+        let (sent, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self {
+            signal,
+            most,
+            weigh,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            wake: Notify::new(),
+            sent,
+            dropped,
+        }
+    }
+
+    pub(super) const fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    pub(super) fn push(&self, item: T) {
+        let mut state = self.state.lock();
+        if state.closing || state.waiting.len() >= self.most {
+            drop(state);
+            self.dropped.fetch_add((self.weigh)(&item), Ordering::Relaxed);
+            return;
+        }
+        state.waiting.push_back(item);
+        let full = state.waiting.len() == BATCH;
+        drop(state);
+        if full {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits for a full batch, for somebody in a hurry, or for this long.
+    pub(super) async fn wait(&self, long: Duration) {
+        let ready = {
+            let state = self.state.lock();
+            state.closing || state.hurry || state.waiting.len() >= BATCH
+        };
+        if !ready {
+            // Either way it is time to look.
+            let _either = tokio::time::timeout(long, self.wake.notified()).await;
+        }
+    }
+
+    /// Takes the next batch.
+    pub(super) fn take(&self) -> Next<T> {
+        let mut state = self.state.lock();
+        if state.waiting.is_empty() {
+            if state.closing {
+                return Next::End;
+            }
+            state.hurry = false;
+            drop(state);
+            self.changed.notify_all();
+            return Next::Idle;
+        }
+        let count = state.waiting.len().min(BATCH);
+        let items: Vec<T> = state.waiting.drain(..count).collect();
+        state.in_hand = items.iter().map(self.weigh).sum();
+        Next::Send(items)
+    }
+
+    /// Says that this much is being sent, where it is known only now.
+    pub(super) fn holds(&self, weight: u64) {
+        self.state.lock().in_hand = weight;
+    }
+
+    /// Notes what became of what was taken.
+    pub(super) fn done(&self, result: Result<Accepted, Lost>) {
+        let mut state = self.state.lock();
+        let weight = std::mem::take(&mut state.in_hand);
+        let (rejected, error) = match result {
+            Ok(Accepted { rejected, message }) => (rejected.min(weight), message),
+            Err(Lost { reason, late }) => {
+                state.late |= late;
+                (weight, Some(reason))
+            }
+        };
+        if error.is_some() {
+            state.last_error = error;
+        }
+        drop(state);
+        self.sent.fetch_add(weight - rejected, Ordering::Relaxed);
+        self.dropped.fetch_add(rejected, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.state.lock().closing
+    }
+
+    pub(super) fn in_hurry(&self) -> bool {
+        let state = self.state.lock();
+        state.hurry || state.closing
+    }
+
+    /// Drops what waits, since the collector takes nothing.
+    pub(super) fn give_up(&self) {
+        let mut state = self.state.lock();
+        let lost: u64 = state.waiting.drain(..).map(|item| (self.weigh)(&item)).sum();
+        drop(state);
+        self.dropped.fetch_add(lost, Ordering::Relaxed);
+    }
+
+    /// Takes nothing more.
+    pub(super) fn close(&self) {
+        self.state.lock().closing = true;
+        self.wake.notify_one();
+    }
+
+    /// Nobody sends any more.
+    pub(super) fn end(&self) {
+        let mut state = self.state.lock();
+        state.closing = true;
+        state.ended = true;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn hurry(&self) {
+        self.state.lock().hurry = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits on this thread until all is out that waited when it was in a hurry.
+    pub(super) fn flushed(&self, until: Instant) -> bool {
+        self.until(until, |state| state.ended || (!state.hurry && state.in_hand == 0))
+    }
+
+    pub(super) fn ended(&self, until: Instant) -> bool {
+        self.until(until, |state| state.ended)
+    }
+
+    pub(super) fn report(&self, until: Instant) -> ExportReport {
+        let flushed = self.ended(until);
+        let state = self.state.lock();
+        let left = state.in_hand + state.waiting.iter().map(self.weigh).sum::<u64>();
+        ExportReport {
+            exporter: "otlp".to_owned(),
+            signal: self.signal,
+            sent: self.sent.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed) + left,
+            last_error: state.last_error.clone(),
+            flushed: flushed && left == 0 && !state.late,
+        }
+    }
+
+    fn until(&self, until: Instant, holds: impl Fn(&State<T>) -> bool) -> bool {
+        let mut state = self.state.lock();
+        while !holds(&state) {
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                return holds(&state);
+            }
+        }
+        true
+    }
+}
+
+/// Traces or records in one request.
+pub(super) const BATCH: usize = 512;

@@ -1,0 +1,366 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{Either, join3, select};
+use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
+use tokio::sync::watch;
+use tracing::Metadata;
+
+use super::config::Otlp;
+use super::convert::{self, LogRow, SpanItem};
+use super::lane::{Lane, Lost, Next};
+use super::transport::{Accepted, Client, Payload, SendError};
+use crate::clock::{self, Clock};
+use crate::metrics::{Operations, Registry, own};
+use crate::trace::{Resource, Rows};
+use crate::{ConfigError, ExportReport, Signal};
+
+/// The way to the collector: three queues and the thread that empties them.
+pub(crate) struct Pipeline {
+    config: Otlp,
+    lanes: Arc<Lanes>,
+    /// When there must be an end, once that is known.
+    stop: watch::Sender<Option<Instant>>,
+}
+
+struct Lanes {
+    traces: Lane<SpanItem>,
+    logs: Lane<LogRow>,
+    /// Its items are orders to read the metrics.
+    metrics: Lane<()>,
+}
+
+/// What the thread reads metrics from.
+pub(crate) struct Source {
+    pub(crate) registry: Registry,
+    pub(crate) operations: Operations,
+    pub(crate) resource: Arc<Resource>,
+}
+
+impl Pipeline {
+    pub(crate) fn start(config: Otlp, source: Source) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let lanes = Arc::new(Lanes {
+            traces: Lane::new(Signal::Traces, config.trace_queue, SpanItem::weight),
+            logs: Lane::new(Signal::Logs, config.log_queue, |_| 1),
+            metrics: Lane::new(Signal::Metrics, 1, |()| 0),
+        });
+        let (stop, stopped) = watch::channel(None);
+        let worker = Worker {
+            config: config.clone(),
+            lanes: Arc::clone(&lanes),
+            resource: convert::resource(&source.resource),
+            source,
+            clock: Clock::new(),
+            stopped,
+        };
+        let run = move || tracing::dispatcher::with_default(&tracing::Dispatch::none(), || worker.run());
+        thread::Builder::new().name("bedplate-otlp".to_owned()).spawn(run).map_err(|error| ConfigError {
+            field: "otlp",
+            value: format!("without a thread: {error}"),
+            expected: "a system that can start one more thread",
+        })?;
+        Ok(Self { config, lanes, stop })
+    }
+
+    pub(crate) fn wants(&self, event: &Metadata<'_>) -> bool {
+        *event.level() <= self.config.log_level && self.sends(Signal::Logs)
+    }
+
+    pub(crate) fn log_level(&self) -> tracing::level_filters::LevelFilter {
+        if self.sends(Signal::Logs) { self.config.log_level } else { tracing::level_filters::LevelFilter::OFF }
+    }
+
+    pub(crate) fn push_trace(&self, rows: &Arc<Rows>) {
+        if self.sends(Signal::Traces) {
+            self.lanes.traces.push(SpanItem::Rows(Arc::clone(rows)));
+        }
+    }
+
+    /// Takes a span that was not recorded here.
+    #[cfg(feature = "interop")]
+    pub(crate) fn push_foreign(&self, scope: String, span: opentelemetry_proto::tonic::trace::v1::Span) {
+        if self.sends(Signal::Traces) {
+            self.lanes.traces.push(SpanItem::Foreign(scope, Box::new(span)));
+        }
+    }
+
+    pub(crate) fn push_log(&self, row: LogRow) {
+        self.lanes.logs.push(row);
+    }
+
+    /// Takes nothing more, and sends what waits up to the deadline; the first deadline holds.
+    pub(crate) fn close(&self, until: Instant) {
+        self.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                *stop = Some(until);
+            }
+            first
+        });
+        self.lanes.close();
+    }
+
+    /// Sends what waits and the metrics as they are, up to the deadline.
+    pub(crate) fn flush(&self, until: Instant) -> bool {
+        let Lanes { traces, logs, metrics } = &*self.lanes;
+        traces.hurry();
+        logs.hurry();
+        metrics.hurry();
+        let (traces, logs, metrics) = (traces.flushed(until), logs.flushed(until), metrics.flushed(until));
+        traces && logs && metrics
+    }
+
+    pub(crate) fn reports(&self, until: Instant) -> Vec<ExportReport> {
+        let Lanes { traces, logs, metrics } = &*self.lanes;
+        let all = [traces.report(until), logs.report(until), metrics.report(until)];
+        all.into_iter().filter(|report| self.sends(report.signal)).collect()
+    }
+
+    /// Asks each endpoint whether it answers, by an empty request.
+    pub(crate) fn checks(&self) -> Vec<(String, impl Fn() -> Result<String, String> + Send + Sync + 'static)> {
+        let targets = Signal::ALL.into_iter().filter_map(|signal| Some((signal, self.config.target(signal)?.clone())));
+        let check = |(signal, target): (Signal, super::target::Target)| {
+            let name = format!("otlp {signal} {}", target.url(signal));
+            (name, move || probe(&target, signal))
+        };
+        targets.map(check).collect()
+    }
+
+    fn sends(&self, signal: Signal) -> bool {
+        self.config.target(signal).is_some()
+    }
+}
+
+impl Lanes {
+    fn close(&self) {
+        self.traces.close();
+        self.logs.close();
+        self.metrics.close();
+    }
+}
+
+/// On a thread and runtime of its own, since it may be called from anywhere.
+fn probe(target: &super::target::Target, signal: Signal) -> Result<String, String> {
+    let ask = || {
+        let runtime = runtime().map_err(|error| error.to_string())?;
+        let asked = runtime.block_on(async {
+            let client = Client::new(target, signal)?;
+            let began = clock::now();
+            let payload = Payload::empty(signal);
+            let answer = tokio::time::timeout(target.timeout.min(PROBE), client.send(&payload)).await;
+            match answer {
+                Ok(Ok(_)) => Ok(format!("answered in {:.1?}", clock::now().saturating_duration_since(began))),
+                Ok(Err(error)) => Err(error.reason),
+                Err(_) => Err(format!("no answer in {:?}", target.timeout.min(PROBE))),
+            }
+        });
+        runtime.shutdown_background();
+        asked
+    };
+    let quiet = || tracing::dispatcher::with_default(&tracing::Dispatch::none(), ask);
+    thread::scope(|scope| scope.spawn(quiet).join()).unwrap_or_else(|_| Err("the check panicked".to_owned()))
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()
+}
+
+/// What the thread has.
+struct Worker {
+    config: Otlp,
+    lanes: Arc<Lanes>,
+    resource: ProtoResource,
+    source: Source,
+    clock: Clock,
+    stopped: watch::Receiver<Option<Instant>>,
+}
+
+impl Worker {
+    fn run(self) {
+        let _ended = Ended(&self.lanes);
+        let Ok(runtime) = runtime() else { return };
+        let Lanes { traces, logs, metrics } = &*self.lanes;
+        runtime.block_on(join3(
+            self.signal(traces, |items| Payload::Traces(convert::spans(&self.resource, items))),
+            self.signal(logs, |rows| Payload::Logs(convert::logs(&self.resource, rows))),
+            self.metrics(metrics),
+        ));
+        // A name that is being resolved must not hold up the end.
+        runtime.shutdown_background();
+    }
+
+    async fn signal<T>(&self, lane: &Lane<T>, convert: impl Fn(&[T]) -> Payload) {
+        let _ended = EndedLane(lane);
+        let Some(client) = self.client(lane) else { return };
+        loop {
+            lane.wait(EVERY).await;
+            match lane.take() {
+                Next::Idle => {}
+                Next::End => return,
+                Next::Send(items) => {
+                    let payload = convert(&items);
+                    drop(items);
+                    let result = self.deliver(lane.signal(), &client, &payload, || lane.is_closing()).await;
+                    let failed = result.is_err();
+                    lane.done(result);
+                    if failed && lane.is_closing() {
+                        lane.give_up();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn metrics(&self, lane: &Lane<()>) {
+        let _ended = EndedLane(lane);
+        let Some(client) = self.client(lane) else { return };
+        let mut due = clock::now() + self.config.interval;
+        loop {
+            lane.wait(due.saturating_duration_since(clock::now())).await;
+            let closing = lane.is_closing();
+            if !closing && !lane.in_hurry() && clock::now() < due {
+                continue;
+            }
+            due = clock::now() + self.config.interval;
+            let request = self.read_metrics();
+            let points = convert::points(&request);
+            if points > 0 {
+                lane.holds(points);
+                let payload = Payload::Metrics(request);
+                lane.done(self.deliver(Signal::Metrics, &client, &payload, || lane.is_closing()).await);
+            }
+            // Whoever waited in a hurry has what there was.
+            if let Next::End = lane.take()
+                && closing
+            {
+                return;
+            }
+        }
+    }
+
+    fn read_metrics(&self) -> opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest {
+        let Source { registry, operations, .. } = &self.source;
+        let read = std::panic::AssertUnwindSafe(|| {
+            let (mut views, overflowed) = registry.views();
+            views.extend(own(operations, overflowed));
+            views
+        });
+        // A supplied metric that panics costs this reading and not the thread.
+        let views = std::panic::catch_unwind(read).unwrap_or_default();
+        let (start, now) = (self.clock.anchor(), self.clock.anchor().saturating_add(self.clock.nanos()));
+        convert::metrics(&self.resource, views, start, now)
+    }
+
+    /// What can be wrong with a target is found when it is validated; what is left is a system without certificates.
+    fn client<T>(&self, lane: &Lane<T>) -> Option<Client> {
+        let target = self.config.target(lane.signal())?;
+        Client::new(target, lane.signal()).map_err(|reason| lane.done(Err(Lost { reason, late: false }))).ok()
+    }
+
+    /// Sends until it is taken, refused for good, or too late.
+    async fn deliver(
+        &self,
+        signal: Signal,
+        client: &Client,
+        payload: &Payload,
+        closing: impl Fn() -> bool,
+    ) -> Result<Accepted, Lost> {
+        let lost = |reason, late| Err(Lost { reason, late });
+        let timeout = self.config.target(signal).map_or(EVERY, |target| target.timeout);
+        let give_up = clock::now() + self.config.retry_for;
+        let mut failures = 0_u32;
+        loop {
+            let attempt = tokio::time::timeout(timeout, client.send(payload));
+            let Some(answer) = self.unless_stopped(attempt).await else {
+                return lost("the deadline of the shutdown passed".to_owned(), true);
+            };
+            let error = match answer {
+                Ok(Ok(accepted)) => return Ok(accepted),
+                Ok(Err(error)) => error,
+                Err(_) => SendError { reason: format!("no answer in {timeout:?}"), transient: true, retry_after: None },
+            };
+            failures += 1;
+            let pause = error.retry_after.unwrap_or_else(|| backoff(failures));
+            let late = clock::now() + pause >= give_up || (closing() && failures >= ATTEMPTS_AT_END);
+            if !error.transient || late {
+                return lost(error.reason, false);
+            }
+            // One that waits hears of the end; there is no use in waiting longer than that.
+            if self.unless_stopped(tokio::time::sleep(pause)).await.is_none() {
+                return lost(error.reason, true);
+            }
+        }
+    }
+
+    /// The future's output, or `None` once there must be an end.
+    async fn unless_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut stopped = self.stopped.clone();
+        let stop = pin!(async move {
+            // An error says that nobody is left who could ask for an end, or wait for one.
+            let until = stopped.wait_for(Option::is_some).await.ok().and_then(|until| *until);
+            if let Some(until) = until {
+                let left = until.saturating_duration_since(clock::now());
+                // A little sooner, so that what became of it is in the report.
+                tokio::time::sleep(left.saturating_sub((left / 20).min(MARGIN))).await;
+            }
+        });
+        match select(pin!(future), stop).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
+}
+
+/// From 200 ms, doubled up to 5 s, with jitter so that a fleet does not come back at once.
+fn backoff(failures: u32) -> Duration {
+    let most = Duration::from_millis(200).saturating_mul(1 << failures.min(5)).min(Duration::from_secs(5));
+    most.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+/// Marks the thread's end, however it comes.
+struct Ended<'a>(&'a Lanes);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.traces.end();
+        self.0.logs.end();
+        self.0.metrics.end();
+    }
+}
+
+struct EndedLane<'a, T>(&'a Lane<T>);
+
+impl<T> Drop for EndedLane<'_, T> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Drop for Pipeline {
+    /// Gives a short while to what still waits.
+    fn drop(&mut self) {
+        let until = clock::now() + Duration::from_millis(500);
+        self.close(until);
+        let Lanes { traces, logs, metrics } = &*self.lanes;
+        let _late = (traces.ended(until), logs.ended(until), metrics.ended(until));
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// How long a trace or record waits for others.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long the doctor waits for an answer.
+const PROBE: Duration = Duration::from_secs(2);
+/// How often a collector is asked that takes nothing, when everybody waits for the end.
+const ATTEMPTS_AT_END: u32 = 3;
+const MARGIN: Duration = Duration::from_millis(50);

@@ -1,0 +1,301 @@
+//! The spans of one trace in this process, as rows in a few vectors that are used again.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tracing::Metadata;
+
+use crate::RequestContext;
+use crate::ids::{SpanId, TraceId};
+use crate::span_context::SpanContext;
+use crate::trace::decision::KeepReason;
+use crate::trace::limits::SpanLimits;
+use crate::trace::record::{EventRow, Head, SpanRecord};
+use crate::trace::value::{Attribute, Text, Texts};
+
+/// A trace with open spans. Its open spans share it, so none of them needs a table to find it.
+#[derive(Debug)]
+pub(crate) struct TraceBuffer {
+    pub(crate) id: TraceId,
+    pub(crate) began: u64,
+    pub(crate) state: Mutex<TraceState>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TraceState {
+    /// What has ended since the last decision.
+    pub(crate) rows: Option<Arc<Rows>>,
+    anchor: u64,
+    pub(crate) open: Vec<OpenRow>,
+    /// Open spans that the list above had no room for.
+    pub(crate) open_unlisted: u32,
+    pub(crate) open_roots: u32,
+    pub(crate) last_root_closed: u64,
+    pub(crate) decided: Decided,
+    /// No more spans may join: it left the table.
+    pub(crate) gone: bool,
+}
+
+/// What was decided of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decided {
+    Open,
+    Kept(KeepReason),
+    NotKept,
+}
+
+/// An open span, for the view of what is going on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenRow {
+    pub(crate) span_id: SpanId,
+    pub(crate) parent: Option<SpanId>,
+    pub(crate) metadata: &'static Metadata<'static>,
+    pub(crate) start: u64,
+}
+
+/// Finished spans of one trace.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) trace_id: Option<TraceId>,
+    pub(crate) kept: Option<KeepReason>,
+    pub(crate) anchor: u64,
+    pub(crate) spans: Vec<SpanRow>,
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) events: Vec<EventRow>,
+    pub(crate) links: Vec<SpanContext>,
+    pub(crate) requests: Vec<Arc<RequestContext>>,
+    pub(crate) texts: Texts,
+    pub(crate) state: Option<Arc<str>>,
+    pub(crate) dropped_spans: u32,
+    pub(crate) facts: Gathered,
+}
+
+/// What the decision to keep looks at, gathered as spans close.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(crate) struct Gathered {
+    pub(crate) failed: bool,
+    pub(crate) keep: bool,
+    pub(crate) new_error: bool,
+    pub(crate) sampled_by_caller: bool,
+    pub(crate) slow: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SpanRow {
+    pub(crate) head: Head,
+    pub(crate) end: u64,
+    pub(crate) name: Option<Text>,
+    pub(crate) operation: Option<Text>,
+    pub(crate) description: Option<Text>,
+    pub(crate) kind: crate::SpanKind,
+    pub(crate) ok: Option<bool>,
+    pub(crate) attributes: (u32, u32),
+    pub(crate) events: (u32, u32),
+    pub(crate) links: (u32, u32),
+    pub(crate) request: Option<u32>,
+    pub(crate) dropped_attributes: u32,
+    pub(crate) dropped_events: u32,
+    pub(crate) dropped_links: u32,
+}
+
+impl TraceBuffer {
+    pub(crate) fn new(id: TraceId, began: u64, anchor: u64) -> Self {
+        let open = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.open.pop()).ok().flatten().unwrap_or_default();
+        let state = TraceState {
+            rows: None,
+            anchor,
+            open,
+            open_unlisted: 0,
+            open_roots: 0,
+            last_root_closed: 0,
+            decided: Decided::Open,
+            gone: false,
+        };
+        Self { id, began, state: Mutex::new(state) }
+    }
+}
+
+impl TraceState {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.is_empty() && self.open_unlisted == 0
+    }
+
+    pub(crate) fn opened(&mut self, head: &Head, limits: &SpanLimits) {
+        if head.local_root {
+            self.open_roots += 1;
+        }
+        if self.open.len() < limits.spans {
+            let Head { span_id, parent, metadata, start, .. } = *head;
+            self.open.push(OpenRow { span_id, parent, metadata, start });
+        } else {
+            self.open_unlisted += 1;
+        }
+    }
+
+    pub(crate) fn closed(&mut self, head: &Head, now: u64) {
+        // Spans mostly close in the reverse order.
+        if let Some(at) = self.open.iter().rposition(|open| open.span_id == head.span_id) {
+            self.open.swap_remove(at);
+        } else {
+            self.open_unlisted = self.open_unlisted.saturating_sub(1);
+        }
+        if head.local_root {
+            self.open_roots = self.open_roots.saturating_sub(1);
+            self.last_root_closed = now;
+        }
+    }
+
+    pub(crate) fn rows(&self) -> Option<&Rows> {
+        self.rows.as_deref().filter(|rows| !rows.spans.is_empty())
+    }
+
+    /// Where the next span that closes is added.
+    pub(crate) fn rows_mut(&mut self, id: TraceId) -> Option<&mut Rows> {
+        let anchor = self.anchor;
+        Arc::get_mut(self.rows.get_or_insert_with(|| take_rows(id, anchor)))
+    }
+}
+
+impl Drop for TraceState {
+    fn drop(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        if let Some(rows) = self.rows.take() {
+            give_back(rows);
+        }
+        let _kept = POOL.try_with(|pool| {
+            if let Ok(mut pool) = pool.try_borrow_mut()
+                && pool.open.len() < POOLED
+                && open.capacity() <= 64
+            {
+                pool.open.push(open);
+            }
+        });
+    }
+}
+
+impl Rows {
+    /// Adds a span that closed. Returns whether there was room.
+    pub(crate) fn add(&mut self, record: &mut SpanRecord, end: u64, limits: &SpanLimits) -> bool {
+        let Some(head) = record.head else { return false };
+        if self.spans.len() >= limits.spans || self.texts.len() as usize > MAX_TEXTS {
+            self.dropped_spans = self.dropped_spans.saturating_add(1);
+            return false;
+        }
+        let by = self.texts.len();
+        self.texts.append(&record.fields.texts);
+        let first = at(self.attributes.len());
+        self.attributes.extend(record.fields.attributes.iter().map(|(name, value)| (*name, value.moved(by))));
+        let first_event_attribute = at(self.attributes.len());
+        self.attributes.extend(record.event_attributes.iter().map(|(name, value)| (*name, value.moved(by))));
+        let first_event = at(self.events.len());
+        self.events.extend(record.events.iter().map(|event| EventRow {
+            first: event.first + first_event_attribute,
+            message: event.message.map(|message| message.moved(by)),
+            ..*event
+        }));
+        let first_link = at(self.links.len());
+        self.links.append(&mut record.links);
+        let moved = |text: Option<Text>| text.map(|text| text.moved(by));
+        let ok = match record.said.status {
+            Some(ok) => Some(ok),
+            None => record.failed().then_some(false),
+        };
+        let request = record.request.take().map(|request| {
+            if !self.requests.last().is_some_and(|last| Arc::ptr_eq(last, &request)) {
+                self.requests.push(request);
+            }
+            at(self.requests.len()).saturating_sub(1)
+        });
+        if self.state.is_none() {
+            self.state = record.state.take();
+        }
+        self.spans.push(SpanRow {
+            head,
+            end,
+            name: moved(record.said.name),
+            operation: moved(record.said.operation),
+            description: moved(record.said.description),
+            kind: record.said.kind,
+            ok,
+            attributes: (first, at(record.fields.attributes.len())),
+            events: (first_event, at(record.events.len())),
+            links: (first_link, at(self.links.len()) - first_link),
+            request,
+            dropped_attributes: record.fields.dropped,
+            dropped_events: record.dropped_events,
+            dropped_links: record.dropped_links,
+        });
+        true
+    }
+
+    /// What it holds of memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.spans.capacity() * size_of::<SpanRow>()
+            + self.attributes.capacity() * size_of::<Attribute>()
+            + self.events.capacity() * size_of::<EventRow>()
+            + self.links.capacity() * size_of::<SpanContext>()
+            + self.requests.capacity() * 64
+            + self.texts.capacity()
+    }
+
+    fn clear(&mut self) {
+        self.kept = None;
+        self.spans.clear();
+        self.attributes.clear();
+        self.events.clear();
+        self.links.clear();
+        self.requests.clear();
+        self.texts.clear();
+        self.state = None;
+        self.dropped_spans = 0;
+        self.facts = Gathered::default();
+    }
+}
+
+/// Keeps the rows of a trace that nobody holds any more for the next trace of this thread.
+pub(crate) fn give_back(mut rows: Arc<Rows>) {
+    if let Some(own) = Arc::get_mut(&mut rows)
+        && own.bytes() <= LARGE
+    {
+        own.clear();
+        let _kept = POOL.try_with(|pool| {
+            if let Ok(mut pool) = pool.try_borrow_mut()
+                && pool.rows.len() < POOLED
+            {
+                pool.rows.push(rows);
+            }
+        });
+    }
+}
+
+fn take_rows(id: TraceId, anchor: u64) -> Arc<Rows> {
+    let mut rows = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.rows.pop()).ok().flatten().unwrap_or_default();
+    if let Some(own) = Arc::get_mut(&mut rows) {
+        own.trace_id = Some(id);
+        own.anchor = anchor;
+    }
+    rows
+}
+
+fn at(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// Texts of one trace beyond this drop its further spans.
+const MAX_TEXTS: usize = 16 * 1024 * 1024;
+/// Rows that grew beyond this are not used again.
+const LARGE: usize = 64 * 1024;
+const POOLED: usize = 32;
+
+#[derive(Default)]
+struct Pool {
+    rows: Vec<Arc<Rows>>,
+    open: Vec<Vec<OpenRow>>,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { rows: Vec::new(), open: Vec::new() }) };
+}

@@ -1,0 +1,142 @@
+//! What `#[trace_function]` expands to.
+
+use std::any::type_name;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tracing::Span;
+
+use crate::ErrorType;
+
+/// A traced call that goes on; what it is when it is dropped says how the call ended.
+#[derive(Debug)]
+pub struct Guard {
+    span: Span,
+    finished: bool,
+    future: bool,
+    polling: bool,
+}
+
+impl Guard {
+    /// Watches a call of a plain function.
+    #[must_use]
+    pub fn new(span: Span) -> Self {
+        Self { span, finished: false, future: false, polling: false }
+    }
+
+    /// Watches a future.
+    #[must_use]
+    pub fn of_future(span: Span) -> Self {
+        Self { span, finished: false, future: true, polling: false }
+    }
+
+    /// Returns the call's span.
+    #[must_use]
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Polls the body, so that a panic within is told from one around.
+    pub fn poll<F: Future>(&mut self, body: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.polling = true;
+        let polled = body.poll(context);
+        self.polling = false;
+        polled
+    }
+
+    /// Records a failure.
+    pub fn failed(&self, error_type: impl FnOnce() -> Cow<'static, str>) {
+        if !self.span.is_disabled() {
+            self.span.record("error", true);
+            self.span.record("error.type", &*error_type());
+        }
+    }
+
+    /// Notes that the call came to its end.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        if std::thread::panicking() && (self.polling || !self.future) {
+            self.failed(|| Cow::Borrowed("panic"));
+        } else if self.future {
+            self.span.record("cancelled", true);
+        }
+    }
+}
+
+/// An error of which the best name is found: the three traits below are tried in order, since each takes a reference more.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "expansions make it, and nobody else")]
+pub struct Of<'a, E: ?Sized>(pub &'a E);
+
+/// By its own word.
+pub trait ByTrait {
+    /// Returns the name.
+    fn error_type(&self) -> Cow<'static, str>;
+}
+
+impl<E: ErrorType + ?Sized> ByTrait for &&Of<'_, E> {
+    fn error_type(&self) -> Cow<'static, str> {
+        Cow::Borrowed(self.0.error_type())
+    }
+}
+
+/// By the names of its type and variant.
+pub trait ByDebug {
+    /// Returns the name.
+    fn error_type(&self) -> Cow<'static, str>;
+}
+
+impl<E: fmt::Debug + ?Sized> ByDebug for &Of<'_, E> {
+    fn error_type(&self) -> Cow<'static, str> {
+        let name = short_name::<E>();
+        let mut variant = Word(String::new());
+        // It stops, as an error, at the end of the first word.
+        let _stopped = write!(variant, "{:?}", self.0);
+        if variant.0.is_empty() || variant.0 == name || !variant.0.starts_with(char::is_uppercase) {
+            Cow::Borrowed(name)
+        } else {
+            Cow::Owned(format!("{name}::{}", variant.0))
+        }
+    }
+}
+
+/// By its type's name.
+pub trait ByName {
+    /// Returns the name.
+    fn error_type(&self) -> Cow<'static, str>;
+}
+
+impl<E: ?Sized> ByName for Of<'_, E> {
+    fn error_type(&self) -> Cow<'static, str> {
+        Cow::Borrowed(short_name::<E>())
+    }
+}
+
+/// Without modules and arguments.
+fn short_name<E: ?Sized>() -> &'static str {
+    let name = type_name::<E>();
+    let path = name.split('<').next().unwrap_or(name);
+    path.rsplit("::").next().unwrap_or(path)
+}
+
+/// Takes what is written up to the end of the first word.
+struct Word(String);
+
+impl fmt::Write for Word {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+        self.0.push_str(text.get(..end.unwrap_or(text.len())).unwrap_or_default());
+        if end.is_none() && self.0.len() < 64 { Ok(()) } else { Err(fmt::Error) }
+    }
+}

@@ -1,0 +1,353 @@
+//! What is recorded, kept, found and exported.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bedplate_observability::{
+    AttributeValue, ExportBatch, ExportError, Exporter, KeepReason, Observability, Query, RequestContext, SpanContext,
+    SpanExt as _, SpanId, SpanKind, SpanStatus, TraceFlags, TraceId, Traces,
+};
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::{error, info, info_span};
+
+fn traced(traces: Traces, work: impl FnOnce()) -> Observability {
+    let telemetry = Observability::builder("it").traces(traces).build().unwrap();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), work);
+    telemetry
+}
+
+fn none() -> Traces {
+    Traces::new().baseline(0.0)
+}
+
+#[test]
+fn a_span_has_all_that_opentelemetry_has() {
+    let producer = SpanContext::new(TraceId::random(), SpanId::random(), TraceFlags::NONE).remote();
+    let telemetry = traced(none(), || {
+        let _outer = info_span!("outer", otel.name = "GET /orders", otel.kind = "server").entered();
+        let inner = info_span!(
+            "inner",
+            count = 3,
+            big = u64::MAX,
+            ratio = 0.5,
+            ok = true,
+            text = "x".repeat(100),
+            late = tracing::field::Empty
+        );
+        inner.record("late", -1);
+        inner.record("late", "now a text");
+        inner.add_link(producer.clone());
+        inner.in_scope(|| info!(step = 1, "half done"));
+        let failed = info_span!("failed", otel.status_code = "ERROR", otel.status_description = "declined");
+        failed.follows_from(&inner);
+    });
+    let trace = telemetry.recorder().find(Query::new()).pop().unwrap();
+    let named = |name: &str| trace.spans.iter().find(|span| span.name == name).unwrap().clone();
+    let (outer, inner, failed) = (named("GET /orders"), named("inner"), named("failed"));
+    assert_eq!((outer.kind, outer.parent, outer.attributes.len()), (SpanKind::Server, None, 0));
+    assert_eq!((inner.kind, inner.parent), (SpanKind::Internal, Some(outer.context.span_id())));
+    let expected: [(&str, AttributeValue); 6] = [
+        ("count", 3.into()),
+        ("big", u64::MAX.into()),
+        ("ratio", 0.5.into()),
+        ("ok", true.into()),
+        ("text", "x".repeat(100).into()),
+        ("late", "now a text".into()),
+    ];
+    assert_eq!(inner.attributes, expected);
+    assert_eq!(inner.links, [producer]);
+    assert_eq!((inner.events.len(), inner.events[0].name.as_str()), (1, "half done"));
+    assert_eq!(inner.events[0].attributes, [("step", AttributeValue::I64(1))]);
+    assert!(inner.start <= inner.events[0].time && inner.events[0].time <= inner.end && inner.end <= outer.end);
+    assert_eq!(failed.status, SpanStatus::Error("declined".to_owned()));
+    assert_eq!(failed.links[0].span_id(), inner.context.span_id());
+    assert_eq!(trace.kept, Some(KeepReason::Error));
+    let shown = trace.to_string();
+    assert!(
+        shown.contains("kept: error") && shown.contains("\n  inner") && shown.contains("error: declined"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_is_kept_is_kept_for_its_reason() {
+    let reason = |traces: Traces, work: fn()| traced(traces, work).recorder().find(Query::new()).pop().unwrap().kept;
+    assert_eq!(reason(none(), || drop(info_span!("a"))), None);
+    assert_eq!(reason(none(), || drop(info_span!("a", keep = true))), Some(KeepReason::Asked));
+    assert_eq!(reason(none(), || drop(info_span!("a", error = "bad"))), Some(KeepReason::Error));
+    assert_eq!(reason(none(), || info_span!("a").in_scope(|| error!("bad"))), Some(KeepReason::Error));
+    let new = none().without_errors();
+    assert_eq!(reason(new.clone(), || drop(info_span!("a", error = true))), Some(KeepReason::NewError));
+    assert_eq!(reason(new.first_errors(0), || drop(info_span!("a", error = true))), None);
+    assert_eq!(reason(Traces::new().baseline(1.0), || drop(info_span!("a"))), Some(KeepReason::Baseline));
+    let from_caller = || {
+        let caller = SpanContext::new(TraceId::random(), SpanId::random(), TraceFlags::SAMPLED).remote();
+        assert!(info_span!("a").set_parent(&caller));
+    };
+    assert_eq!(reason(none(), from_caller), Some(KeepReason::Caller));
+}
+
+#[test]
+fn a_trace_much_slower_than_others_of_its_operation_is_kept() {
+    let telemetry = traced(none().slow_after(100), || {
+        for _ in 0..300 {
+            drop(info_span!("quick", operation = "lookup"));
+        }
+        let slow = info_span!("quick", operation = "lookup", which = "slow");
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(20) {
+            std::hint::spin_loop();
+        }
+        drop(slow);
+    });
+    let slow = telemetry.recorder().find(Query::new().reason(KeepReason::Slow).longer_than(Duration::from_millis(15)));
+    assert_eq!(slow.len(), 1);
+    assert_eq!(slow[0].spans[0].attribute("which"), Some(&"slow".into()));
+    assert_eq!(slow[0].spans[0].attribute("operation"), Some(&"lookup".into()));
+}
+
+#[test]
+fn too_much_of_anything_is_counted_and_bounded() {
+    let traces = none().attributes_per_span(2).events_per_span(3).links_per_span(1).value_bytes(16).spans_per_trace(5);
+    let telemetry = traced(traces, || {
+        let root = info_span!("root", a = 1, b = "y".repeat(1_000), c = 3, d = 4, keep = true);
+        for index in 0..1_000_000_u32 {
+            root.in_scope(|| info!(index, "again"));
+        }
+        for _ in 0..3 {
+            root.add_link(SpanContext::new(TraceId::random(), SpanId::random(), TraceFlags::NONE));
+        }
+        for _ in 0..9 {
+            drop(info_span!(parent: &root, "child"));
+        }
+    });
+    let trace = telemetry.recorder().find(Query::new().kept()).pop().unwrap();
+    assert_eq!((trace.spans.len(), trace.dropped_spans), (5, 5));
+    let stats = telemetry.trace_stats();
+    assert_eq!((stats.spans, stats.dropped_spans, stats.active), (10, 5, 0));
+    assert!(stats.recorder_bytes < 64 * 1024, "{stats:?}");
+
+    let telemetry = traced(none().attributes_per_span(2).events_per_span(3).links_per_span(1).value_bytes(16), || {
+        let root = info_span!("root", a = 1, b = "y".repeat(1_000), c = 3, d = 4);
+        for index in 0..100_u32 {
+            root.in_scope(|| info!(index, "again"));
+            root.add_link(SpanContext::new(TraceId::random(), SpanId::random(), TraceFlags::NONE));
+        }
+    });
+    let span = telemetry.recorder().find(Query::new()).pop().unwrap().spans.remove(0);
+    assert_eq!((span.attributes.len(), span.dropped_attributes), (2, 2));
+    assert_eq!(span.attribute("b"), Some(&"y".repeat(16).into()));
+    assert_eq!((span.events.len(), span.dropped_events), (3, 97));
+    assert_eq!((span.links.len(), span.dropped_links), (1, 99));
+}
+
+#[test]
+fn spans_that_never_close_do_not_take_all_room() {
+    let mut stuck = Vec::new();
+    let telemetry = traced(none().max_active(16), || {
+        for _ in 0..2_000 {
+            let root = info_span!("root");
+            drop(info_span!(parent: &root, "child", keep = true));
+            stuck.push(root);
+        }
+    });
+    let stats = telemetry.trace_stats();
+    assert!(stats.active < 400, "{stats:?}");
+    assert_eq!(stats.decided_early, 2_000 - stats.active);
+    assert!(telemetry.recorder().find(Query::new().kept().limit(10_000)).len() as u64 >= stats.decided_early);
+    drop(stuck);
+    assert_eq!((telemetry.trace_stats().active, telemetry.trace_stats().spans), (0, 4_000));
+}
+
+#[test]
+fn open_traces_are_seen_with_their_open_spans() {
+    let telemetry = Observability::builder("it").build().unwrap();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        let root = info_span!("order").entered();
+        drop(info_span!("done"));
+        let _charge = info_span!("charge").entered();
+        let active = telemetry.active_traces().list();
+        assert_eq!((active.len(), active[0].finished), (1, 1));
+        let open: Vec<&str> = active[0].open.iter().map(|span| span.name).collect();
+        assert_eq!(open, ["order", "charge"]);
+        assert!(telemetry.active_traces().stuck(Duration::from_mins(1)).is_empty());
+        assert_eq!(telemetry.active_traces().stuck(Duration::ZERO)[0].open.len(), 2);
+        // What ended of an open trace is found already.
+        let id = root.context().unwrap().trace_id();
+        assert_eq!(telemetry.recorder().trace(id).unwrap().spans[0].name, "done");
+    });
+    assert!(telemetry.active_traces().is_empty());
+}
+
+#[test]
+fn late_spans_of_a_kept_trace_are_kept() {
+    let telemetry = traced(none().grace(Duration::ZERO), || {
+        let root = info_span!("root", keep = true);
+        let late = info_span!(parent: &root, "late");
+        let caller = root.context().unwrap();
+        drop(root);
+        drop(info_span!("sweeps"));
+        drop(late);
+        assert!(info_span!("later").set_parent(&caller));
+    });
+    let kept = telemetry.recorder().find(Query::new().kept());
+    assert_eq!(kept.len(), 1);
+    let mut names: Vec<&str> = kept[0].spans.iter().map(|span| span.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["late", "later", "root"]);
+}
+
+#[test]
+fn the_ids_of_a_request_are_on_all_of_its_spans() {
+    let telemetry = traced(none(), || {
+        RequestContext::new().request_id("r-1").user_id("u-2").in_scope(|| {
+            let _outer = info_span!("outer").entered();
+            drop(info_span!("inner", user_id = 7));
+            assert_eq!(RequestContext::current(), RequestContext::new().request_id("r-1").user_id("u-2"));
+        });
+        drop(info_span!("elsewhere"));
+    });
+    let found = telemetry.recorder().find(Query::new().attribute("request_id", "r-1"));
+    assert_eq!((found.len(), found[0].spans.len()), (1, 3));
+    let inner = found[0].spans.iter().find(|span| span.name == "inner").unwrap();
+    assert_eq!(inner.attribute("user_id"), Some(&"7".into()));
+    assert!(found[0].spans.iter().all(|span| span.attribute("request_id") == Some(&"r-1".into())));
+}
+
+#[test]
+fn secrets_reach_no_trace() {
+    let telemetry = traced(none(), || {
+        let span = info_span!("pay", password = "hunter2", token = 7, card = tracing::field::Empty);
+        span.in_scope(|| info!(api_key = ?"hunter2", "paid"));
+    });
+    let dump = telemetry.recorder().dump();
+    assert!(!dump.contains("hunter2") && dump.matches("[redacted]").count() == 3, "{dump}");
+}
+
+#[test]
+fn a_dump_is_otlp_json() {
+    let telemetry = traced(none(), || drop(info_span!("pay", otel.kind = "client", amount = 42, error = true)));
+    let dump: Value = serde_json::from_str(&telemetry.recorder().dump()).unwrap();
+    let part = &dump["resourceSpans"][0];
+    let service = serde_json::json!({"key": "service.name", "value": {"stringValue": "it"}});
+    assert!(part["resource"]["attributes"].as_array().unwrap().contains(&service));
+    let span = &part["scopeSpans"][0]["spans"][0];
+    assert_eq!((&span["name"], &span["kind"], &span["status"]["code"]), (&"pay".into(), &3.into(), &2.into()));
+    assert_eq!(span["traceId"].as_str().unwrap().len(), 32);
+    assert_eq!(span["attributes"][0], serde_json::json!({"key": "amount", "value": {"intValue": "42"}}));
+    assert!(span["startTimeUnixNano"].as_str().unwrap().parse::<u64>().unwrap() > 1_700_000_000_000_000_000);
+}
+
+/// Says what it got, and answers as it is told.
+struct Told(Mutex<Sender<Arc<ExportBatch>>>, Mutex<Receiver<Result<(), ExportError>>>);
+
+impl Exporter for Told {
+    fn name(&self) -> &'static str {
+        "told"
+    }
+
+    fn export(&self, batch: Arc<ExportBatch>) -> Result<(), ExportError> {
+        // A trace of the export itself would have no end.
+        drop(info_span!("export", keep = true));
+        self.0.lock().unwrap().send(batch).unwrap();
+        self.1.lock().unwrap().recv().unwrap_or(Ok(()))
+    }
+}
+
+#[test]
+fn kept_traces_go_to_the_exporter_and_the_report_counts_them() {
+    let (sender, got) = channel();
+    let (answer, answers) = channel();
+    answer.send(Ok(())).unwrap();
+    answer.send(Err(ExportError::new("the collector said no"))).unwrap();
+    let traces = none().exporter(Told(Mutex::new(sender), Mutex::new(answers)));
+    let telemetry = traced(traces, || {
+        drop(info_span!("not kept"));
+        drop(info_span!("kept", keep = true));
+    });
+    assert!(telemetry.flush(Duration::from_secs(10)));
+    let batch = got.recv().unwrap();
+    assert_eq!((batch.traces.len(), batch.traces[0].spans[0].name.as_str()), (1, "kept"));
+    assert_eq!(batch.resource.attributes["service.name"], "it".into());
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || drop(info_span!("kept", keep = true)));
+    let report = telemetry.shutdown(Duration::from_secs(10));
+    let export = &report.exports[0];
+    assert_eq!((report.flushed, export.sent, export.dropped), (true, 1, 1));
+    assert_eq!(export.last_error.as_deref(), Some("the collector said no"));
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || drop(info_span!("kept", keep = true)));
+    assert_eq!(telemetry.shutdown(Duration::from_secs(10)).exports[0].dropped, 2);
+}
+
+#[test]
+fn an_exporter_that_hangs_costs_the_deadline_and_no_more() {
+    let (sender, got) = channel();
+    let (answer, answers) = channel();
+    let kept = super::Kept::default();
+    let telemetry = Observability::builder("it")
+        .traces(none().exporter(Told(Mutex::new(sender), Mutex::new(answers))))
+        .logs(bedplate_observability::Logs::json().writer(kept.clone()))
+        .build()
+        .unwrap();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        drop(info_span!("kept", keep = true));
+        info!("said");
+    });
+    let began = Instant::now();
+    let report = telemetry.shutdown(Duration::from_millis(300));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!((report.flushed, report.logs.flushed, report.exports[0].flushed), (false, true, false));
+    assert_eq!((report.exports[0].dropped, kept.lines().len()), (1, 1));
+    drop((answer, got));
+}
+
+#[test]
+fn many_threads_lose_nothing() {
+    let telemetry = Observability::builder("it").traces(Traces::new().keep_all()).build().unwrap();
+    let dispatch = telemetry.dispatch();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                tracing::dispatcher::with_default(&dispatch, || {
+                    for _ in 0..500 {
+                        let root = info_span!("root", operation = "op");
+                        let child = info_span!(parent: &root, "child");
+                        drop(root);
+                        drop(child);
+                    }
+                });
+            });
+        }
+    });
+    let stats = telemetry.trace_stats();
+    assert_eq!((stats.spans, stats.kept, stats.active, stats.dropped_spans), (4_000, 2_000, 0, 0));
+    let found = telemetry.recorder().find(Query::new().limit(usize::MAX));
+    assert_eq!((found.len(), found.iter().map(|trace| trace.spans.len()).sum::<usize>()), (2_000, 4_000));
+    assert_eq!(telemetry.metrics().operations["op"].requests, 2_000);
+}
+
+#[test]
+fn a_debug_that_traces_and_logs_does_not_block() {
+    struct Loud;
+    impl std::fmt::Debug for Loud {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let _within = info_span!("within").entered();
+            info!(inner = 1, "while formatting");
+            f.write_str("loud")
+        }
+    }
+    let (telemetry, kept) = super::logged(
+        |logs| logs,
+        || {
+            let span = info_span!("outer", loud = ?Loud, late = tracing::field::Empty).entered();
+            span.record("late", tracing::field::debug(Loud));
+            info!(loud = ?Loud, "said");
+        },
+    );
+    // Under a scoped subscriber `tracing` itself hears nothing from within a dispatch but for `record`.
+    assert_eq!(kept.lines().len(), 2);
+    let said = &kept.lines()[1];
+    assert_eq!((&said["loud"], &said["late"], &said["message"]), (&"loud".into(), &"loud".into(), &"said".into()));
+    assert_eq!(telemetry.trace_stats().spans, 2);
+}
