@@ -6,6 +6,10 @@ mod jobs;
 mod memory_contract;
 mod pool;
 mod queue;
+#[cfg(feature = "redis")]
+mod redis_contract;
+#[cfg(feature = "redis")]
+mod redis_support;
 mod shutdown;
 mod support;
 mod surface;
