@@ -9,6 +9,12 @@ mod queue;
 #[cfg(feature = "redis")]
 mod redis_contract;
 #[cfg(feature = "redis")]
+mod redis_engine;
+#[cfg(feature = "redis")]
+mod redis_node;
+#[cfg(feature = "redis")]
+mod redis_outage;
+#[cfg(feature = "redis")]
 mod redis_support;
 mod shutdown;
 mod support;
