@@ -214,10 +214,9 @@ pub(super) fn record_of(value: Value) -> Result<Option<JobRecord>, BadReply> {
     record.failure = hash.take("b:fail").map(|json| failure_of(&json));
     record.cancel = hash.text("b:can");
     record.waiting_for = hash.parse("b:wf").unwrap_or(0);
-    record.worker = hash.text("b:w").or_else(|| hash.text("pb"));
-    let began: Option<u64> = hash.parse("b:go");
-    record.started_at = began.or_else(|| hash.parse("processedOn")).map(at_millis);
-    record.ended_at = hash.parse("b:end").map(at_millis);
+    record.worker = hash.text("pb");
+    record.started_at = hash.parse("processedOn").map(at_millis);
+    record.ended_at = hash.parse("finishedOn").filter(|_| state.is_final()).map(at_millis);
     Ok(Some(record))
 }
 

@@ -15,7 +15,6 @@ for i = 0, count - 1 do
   if j then
     local un = num(now + term)
     call('SET', j.key .. ':lock', fence, 'PX', num(term))
-    call('SREM', key(j.q, 'stalled'), j.jid)
     call('HSET', j.key, 'b:un', un)
     call('ZADD', S .. 'leases', un, tid)
     answers[#answers + 1] = j.can and ('c' .. j.can) or 'h'

@@ -71,17 +71,21 @@ local function start(name, starts, per)
 end
 
 local claims = {}
+local fence
 local function give_out(j, q)
-  local fence = call('INCR', S .. 'fence')
-  local h = call('HMGET', j.key, 'data', 'b:j', 'b:raw', 'priority')
+  -- More numbers than may be needed, at once.
+  if not fence then fence = call('INCRBY', S .. 'fence', most) - most end
+  fence = fence + 1
+  local token = num(fence)
+  if j.f then call('HDEL', j.key, 'b:pr', 'b:pn', 'progress', 'defa') end
   j.att = j.att + 1
   local un = num(now + term)
-  call('SET', j.key .. ':lock', tostring(fence), 'PX', num(term))
-  call('LPUSH', key(q.name, 'active'), j.jid)
-  call('HSET', j.key, 'b:st', 'r', 'b:att', j.att, 'b:f', tostring(fence), 'b:un', un, 'b:w', worker, 'b:go', num(now),
-    'processedOn', num(now), 'pb', worker, 'ats', j.att)
-  call('HDEL', j.key, 'b:pr', 'b:pn', 'defa')
-  call('ZADD', S .. 'leases', un, j.tid)
+  call('SET', j.key .. ':lock', token, 'PX', num(term))
+  q.given = q.given or {}
+  q.given[#q.given + 1] = j.jid
+  call('HSET', j.key, 'b:st', 'r', 'b:att', j.att, 'b:f', token, 'b:un', un, 'processedOn', num(now), 'pb', worker, 'ats',
+    j.att)
+  add(S .. 'leases', un, j.tid)
   if j.dl then call('ZREM', S .. 'deadlines', j.tid) end
   event(q.name, 'active', 'jobId', j.jid, 'prev', 'waiting')
   if q.rate then start('queue-rate:' .. q.name, q.rate, q.per) end
@@ -89,8 +93,8 @@ local function give_out(j, q)
     call('HINCRBY', S .. 'runs', j.lk, 1)
     if j.lr then start('key-rate:' .. j.lk, j.lr, j.lp) end
   end
-  claims[#claims + 1] = {j.tid, tostring(fence), tostring(j.att), num(math.max(now_us - j.due, 0)), q.name, j.kind,
-    h[1] or '', h[2] or '', h[3] or '', tostring(j.max)}
+  claims[#claims + 1] = {j.tid, token, tostring(j.att), num(math.max(now_us - j.due, 0)), q.name, j.kind, j.data or '',
+    j.books or '', j.raw or '', tostring(j.max)}
 end
 
 while #claims < most do
@@ -103,7 +107,7 @@ while #claims < most do
   end
   if not best then break end
   local q = best.q
-  if q.most and call('LLEN', key(q.name, 'active')) >= q.most then
+  if q.most and call('LLEN', key(q.name, 'active')) + (q.given and #q.given or 0) >= q.most then
     q.shut = true
   elseif q.rate and (tonumber(call('GET', S .. 'queue-rate:' .. q.name)) or 0) >= q.rate then
     q.shut = true
@@ -112,7 +116,7 @@ while #claims < most do
     best.at = best.at + 2
     call('ZREM', best.key, first)
     local had = call('ZREM', key(q.name, 'prioritized'), first)
-    local j = load(q.name, first)
+    local j = load(q.name, first, true)
     -- What a worker of BullMQ's took meanwhile, or removed, is not ours to give.
     if j and j.st == 'p' and had == 1 then
       if j.dl and j.dl <= now then
@@ -126,7 +130,14 @@ while #claims < most do
   end
 end
 
+for name, q in pairs(queues) do
+  if q.given then
+    call('LPUSH', key(name, 'active'), unpack(q.given))
+  end
+end
+
 if #claims == 0 then
+  flush()
   for name in pairs(queues) do
     local first = call('ZRANGE', key(name, 'delayed'), 0, 0, 'WITHSCORES')
     if first[2] then look_at(math.floor(first[2] / 0x1000)) end

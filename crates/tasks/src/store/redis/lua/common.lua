@@ -10,7 +10,7 @@ local now_us = TIME[1] * 1000000 + TIME[2]
 -- BullMQ scores prioritized jobs by priority * 2^32 + counter; ours are microseconds of the calendar, always above.
 local FOREIGN = 1.5e15
 local AGES = 3.2e12
-local ended, woken, cancelling = {}, {}, {}
+local ended, woken, cancelling, trim = {}, {}, {}, {}
 local clock
 
 local function num(x) return string.format('%.0f', x) end
@@ -24,8 +24,38 @@ end
 
 local function key(q, what) return P .. ':' .. q .. ':' .. what end
 
+-- What is cheaper said once for all jobs of a call, by key: members to add with their scores, members to remove.
+local adds, removes = {}, {}
+local function add(zset, score, member)
+  local list = adds[zset]
+  if not list then
+    list = {}
+    adds[zset] = list
+  end
+  list[#list + 1] = score
+  list[#list + 1] = member
+end
+local function remove(zset, member)
+  local list = removes[zset]
+  if not list then
+    list = {}
+    removes[zset] = list
+  end
+  list[#list + 1] = member
+end
+local function flush()
+  for zset, list in pairs(removes) do
+    for from = 1, #list, 2000 do call('ZREM', zset, unpack(list, from, math.min(from + 1999, #list))) end
+  end
+  for zset, list in pairs(adds) do
+    for from = 1, #list, 2000 do call('ZADD', zset, unpack(list, from, math.min(from + 1999, #list))) end
+  end
+  adds, removes = {}, {}
+end
+
 local function event(q, ...)
-  call('XADD', key(q, 'events'), 'MAXLEN', '~', 10000, '*', 'event', ...)
+  trim[q] = true
+  call('XADD', key(q, 'events'), '*', 'event', ...)
 end
 
 local function locate(tid)
@@ -36,19 +66,28 @@ local function locate(tid)
   return at, tid
 end
 
-local FIELDS = {'name', 'b:st', 'b:pl', 'b:att', 'b:max', 'b:due', 'b:hs', 'b:enq', 'b:re', 'b:rf', 'b:dl', 'b:uk',
-  'b:uw', 'b:lk', 'b:lc', 'b:lr', 'b:lp', 'b:of', 'b:wf', 'b:f', 'b:un', 'b:can', 'b:id', 'b:bt'}
+local FIELDS = {'name', 'b:st', 'b:pl', 'b:att', 'b:max', 'b:due', 'b:hs', 'b:f', 'b:un', 'b:can', 'b:id', 'b:x'}
+local WITH_DATA = {'name', 'b:st', 'b:pl', 'b:att', 'b:max', 'b:due', 'b:hs', 'b:f', 'b:un', 'b:can', 'b:id', 'b:x',
+  'data', 'b:j', 'b:raw'}
+-- What few jobs have: b:x says that there is something.
+local MORE = {'b:re', 'b:rf', 'b:dl', 'b:uk', 'b:uw', 'b:lk', 'b:lc', 'b:lr', 'b:lp', 'b:of', 'b:wf', 'b:bt', 'b:dep'}
 
 -- What decides about a job, or nil if it is gone or is no job at all.
-local function load(q, jid)
-  local h = redis.pcall('HMGET', key(q, jid), unpack(FIELDS))
+local function load(q, jid, data)
+  local k = key(q, jid)
+  local h = redis.pcall('HMGET', k, unpack(data and WITH_DATA or FIELDS))
   if h.err or not h[1] then return nil end
-  return {q = q, jid = jid, key = key(q, jid), kind = h[1], st = h[2] or nil, pl = h[3], att = tonumber(h[4]) or 0,
-    max = tonumber(h[5]) or 1, due = tonumber(h[6]) or now_us, hs = tonumber(h[7]) or 0, enq = tonumber(h[8]) or now,
-    re = tonumber(h[9]) or 86400000, rf = tonumber(h[10]) or 604800000, dl = tonumber(h[11]), uk = h[12],
-    uw = tonumber(h[13]) or 0, lk = h[14], lc = tonumber(h[15]), lr = tonumber(h[16]), lp = tonumber(h[17]),
-    of = h[18], wf = tonumber(h[19]) or 0, f = h[20], un = tonumber(h[21]) or 0, can = h[22], tid = h[23] or jid,
-    bt = h[24]}
+  local j = {q = q, jid = jid, key = k, kind = h[1], st = h[2] or nil, pl = h[3], att = tonumber(h[4]) or 0,
+    max = tonumber(h[5]) or 1, due = tonumber(h[6]) or now_us, hs = tonumber(h[7]) or 0, f = h[8],
+    un = tonumber(h[9]) or 0, can = h[10], tid = h[11] or jid, re = 86400000, rf = 604800000, uw = 0, wf = 0,
+    data = h[13], books = h[14], raw = h[15]}
+  if h[12] then
+    local m = call('HMGET', k, unpack(MORE))
+    j.re, j.rf, j.dl, j.uk = tonumber(m[1]) or j.re, tonumber(m[2]) or j.rf, tonumber(m[3]), m[4]
+    j.uw, j.lk, j.lc, j.lr, j.lp = tonumber(m[5]) or 0, m[6], tonumber(m[7]), tonumber(m[8]), tonumber(m[9])
+    j.of, j.wf, j.bt, j.dep = m[10], tonumber(m[11]) or 0, m[12], m[13]
+  end
+  return j
 end
 
 local function find(tid)
@@ -116,10 +155,9 @@ end
 -- Takes a job out of where it is.
 local function unplace(j)
   if j.st == 'r' then
-    call('ZREM', S .. 'leases', j.tid)
+    remove(S .. 'leases', j.tid)
     call('LREM', key(j.q, 'active'), -1, j.jid)
     call('DEL', j.key .. ':lock')
-    call('SREM', key(j.q, 'stalled'), j.jid)
     woken[j.q] = true
     if j.lk then release(j.lk) end
   elseif j.st == 'p' then
@@ -150,21 +188,24 @@ local function finish(first, state, why, more, cause)
     local j, state, why, more = unpack(table.remove(todo))
     local set = state == 'c' and 'completed' or 'failed'
     local shown = state == 'c' and 'returnvalue' or 'failedReason'
-    call('HSET', j.key, 'b:st', state, 'b:end', num(now), 'finishedOn', num(now), 'atm', j.att, shown, why,
-      unpack(more or {}))
-    call('HDEL', j.key, 'defa')
-    call('ZADD', key(j.q, set), num(now), j.jid)
-    call('ZREM', S .. 'live', j.tid)
-    call('ZADD', S .. 'st:' .. state, 0, j.tid)
+    call('HSET', j.key, 'b:st', state, 'finishedOn', num(now), 'atm', j.att, shown, why, unpack(more or {}))
+    add(key(j.q, set), num(now), j.jid)
+    remove(S .. 'live', j.tid)
+    add(S .. 'st:' .. state, 0, j.tid)
     if j.dl then call('ZREM', S .. 'deadlines', j.tid) end
     -- As long as its unique key matters, the job is remembered for it.
     local kept = state == 'f' and j.rf or j.re
-    call('ZADD', S .. 'ends', num(math.max(now + kept, j.enq + j.uw)), j.tid)
+    local window = j.uw > 0 and (tonumber(call('HGET', j.key, 'b:enq')) or now) + j.uw or 0
+    add(S .. 'ends', num(math.max(now + kept, window)), j.tid)
     event(j.q, set, 'jobId', j.jid, shown, why, 'prev', 'active')
     ended[#ended + 1] = j.tid
     j.st = state
-    local dependents = call('SMEMBERS', S .. 'dep:' .. j.tid)
-    if #dependents > 0 then call('DEL', S .. 'dep:' .. j.tid) end
+    local dependents = {}
+    if j.dep then
+      dependents = call('SMEMBERS', S .. 'dep:' .. j.tid)
+      call('DEL', S .. 'dep:' .. j.tid)
+      call('HDEL', j.key, 'b:dep')
+    end
     for _, tid in ipairs(dependents) do
       local d = find(tid)
       if d and d.st == 'p' then
@@ -264,10 +305,10 @@ local function adopt(q, jid)
     j.tid, j.st = tid, 'p'
     j.max = math.max(tonumber(opts.attempts) or 1, 1)
     j.att = math.min(tonumber(h[3]) or 0, j.max - 1)
-    j.enq = tonumber(h[2]) or now
+    local enq = tonumber(h[2]) or now
     call('HSET', S .. 'at', tid, at)
     call('ZADD', S .. 'live', 0, tid)
-    call('HSET', j.key, 'b:id', tid, 'b:st', 'p', 'b:max', j.max, 'b:att', j.att, 'b:enq', num(j.enq))
+    call('HSET', j.key, 'b:id', tid, 'b:st', 'p', 'b:max', j.max, 'b:att', j.att, 'b:enq', num(enq))
     j.due = tick()
   elseif j.st == 'r' then
     -- BullMQ found the lock gone before our own sweep did.
@@ -280,7 +321,7 @@ local function adopt(q, jid)
     call('ZREM', S .. 'st:' .. j.st, j.tid)
     call('ZADD', S .. 'live', 0, j.tid)
     call('HSET', j.key, 'b:st', 'p', 'b:att', 0)
-    call('HDEL', j.key, 'b:can', 'b:end')
+    call('HDEL', j.key, 'b:can')
     j.st, j.att, j.due = 'p', 0, tick()
   else
     -- A worker of BullMQ's may have tried it.
@@ -361,8 +402,10 @@ local function forget(tid)
   for _, state in ipairs({'c', 'f', 'x'}) do call('ZREM', S .. 'st:' .. state, tid) end
 end
 
--- Says to whoever listens what has changed; the last thing that each script does.
+-- Does what was put off, and says to whoever listens what has changed; the last thing that each script does.
 local function tell()
+  flush()
+  for q in pairs(trim) do call('XTRIM', key(q, 'events'), 'MAXLEN', '~', 10000) end
   if clock then call('SET', S .. 'clock', num(clock)) end
   if #ended > 0 then call('PUBLISH', S .. 'signals', 'e' .. table.concat(ended)) end
   if #cancelling > 0 then call('PUBLISH', S .. 'signals', 'c' .. table.concat(cancelling)) end

@@ -15,7 +15,7 @@ local function twin(a)
   local tid = call('HGET', S .. 'unique', a[13])
   local j = tid and sync(tid)
   if not j then return nil end
-  if a[14] ~= '' and now - j.enq >= tonumber(a[14]) then return nil end
+  if a[14] ~= '' and now - (tonumber(call('HGET', j.key, 'b:enq')) or 0) >= tonumber(a[14]) then return nil end
   local scope, st = a[15], j.st
   if scope == 'p' and st ~= 'p' then return nil end
   if scope == 'u' and st ~= 'p' and st ~= 'r' and st ~= 'n' then return nil end
@@ -54,57 +54,64 @@ local function insert(a)
   end
   local k = key(q, id)
   local fields = {'name', kind, 'data', a[4], 'opts', a[6], 'timestamp', num(now), 'delay', '0', 'priority', a[19],
-    'b:j', a[5], 'b:st', 'p', 'b:max', a[10], 'b:hs', a[7], 'b:enq', num(now), 'b:re', a[11], 'b:rf', a[12],
-    'b:due', num(due)}
-  local function add(name, value)
+    'b:j', a[5], 'b:st', 'p', 'b:max', a[10], 'b:hs', a[7], 'b:enq', num(now), 'b:due', num(due)}
+  local plain = #fields
+  local function put(name, value)
     fields[#fields + 1], fields[#fields + 2] = name, value
   end
   local j = {q = q, jid = id, tid = id, key = k, kind = kind, st = 'p', att = 0, max = tonumber(a[10]), due = due,
-    hs = tonumber(a[7]), enq = now, re = tonumber(a[11]), rf = tonumber(a[12]), uw = tonumber(a[14]) or 0, wf = 0}
+    hs = tonumber(a[7]), re = tonumber(a[11]), rf = tonumber(a[12]), uw = tonumber(a[14]) or 0, wf = 0}
   if a[13] ~= '' then
     j.uk = a[13]
-    add('b:uk', a[13])
-    if a[14] ~= '' then add('b:uw', a[14]) end
+    put('b:uk', a[13])
+    if a[14] ~= '' then put('b:uw', a[14]) end
     call('HSET', S .. 'unique', a[13], id)
   end
   if a[16] ~= '' then
     local limit = cjson.decode(a[16])
     j.lk = limit[1]
-    add('b:lk', limit[1])
-    if limit[2] > 0 then add('b:lc', limit[2]) end
+    put('b:lk', limit[1])
+    if limit[2] > 0 then put('b:lc', limit[2]) end
     if limit[3] > 0 then
-      add('b:lr', limit[3])
-      add('b:lp', num(limit[4]))
+      put('b:lr', limit[3])
+      put('b:lp', num(limit[4]))
     end
   end
   if a[17] == '1' then
     j.of = '1'
-    add('b:of', '1')
+    put('b:of', '1')
   end
   if a[18] ~= '' then
     j.bt = a[18]
-    add('b:bt', a[18])
+    put('b:bt', a[18])
     call('ZADD', S .. 'batch:' .. a[18], 0, id)
   end
   if a[20] ~= '' then
     j.dl = tonumber(a[20])
-    add('b:dl', a[20])
+    put('b:dl', a[20])
     call('ZADD', S .. 'deadlines', a[20], id)
   end
-  if a[21] ~= '' then add('b:raw', a[21]) end
+  if a[11] ~= '86400000' or a[12] ~= '604800000' then
+    put('b:re', a[11])
+    put('b:rf', a[12])
+  end
   local doomed = false
   for _, other in ipairs(a.deps) do
     local o = sync(other)
     if o and (o.st == 'p' or o.st == 'r' or o.st == 'n') then
       j.wf = j.wf + 1
       call('SADD', S .. 'dep:' .. other, id)
+      call('HSET', o.key, 'b:dep', '1', 'b:x', '1')
     elseif o and o.st ~= 'c' and j.of ~= '1' then
       doomed = true
     end
   end
-  if j.wf > 0 then add('b:wf', j.wf) end
+  if j.wf > 0 then put('b:wf', j.wf) end
+  if #fields > plain then put('b:x', '1') end
+  if a[21] ~= '' then put('b:raw', a[21]) end
   call('HSET', k, unpack(fields))
   call('HSET', S .. 'at', id, q)
+  -- Not put off: one that is doomed leaves it at once.
   call('ZADD', S .. 'live', 0, id)
   event(q, 'added', 'jobId', id, 'name', kind)
   if doomed then

@@ -4,7 +4,7 @@ for _, tid in ipairs(ARGV) do
   local j = sync(tid)
   if j and (j.st == 'f' or j.st == 'x') then
     unplace(j)
-    call('HDEL', j.key, 'b:can', 'b:end', 'b:w', 'b:wf', 'b:dl', 'finishedOn', 'failedReason')
+    call('HDEL', j.key, 'b:can', 'b:wf', 'b:dl', 'pb', 'finishedOn', 'failedReason')
     call('ZADD', S .. 'live', 0, tid)
     j.att, j.wf, j.can, j.dl = 0, 0, nil, nil
     again(j, tick())

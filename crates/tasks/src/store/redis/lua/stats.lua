@@ -1,5 +1,6 @@
 -- Answer: completed, failed, cancelled, then per queue name, ready, scheduled, running, oldest in us or -1, paused.
 rescue(1000)
+flush()
 local answer = {call('ZCARD', S .. 'st:c'), call('ZCARD', S .. 'st:f'), call('ZCARD', S .. 'st:x')}
 for _, q in ipairs(call('SMEMBERS', S .. 'queues')) do
   adopt_all(q, 1000)
