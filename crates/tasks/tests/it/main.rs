@@ -11,6 +11,8 @@ mod redis_contract;
 #[cfg(feature = "redis")]
 mod redis_engine;
 #[cfg(feature = "redis")]
+mod redis_jobs;
+#[cfg(feature = "redis")]
 mod redis_node;
 #[cfg(feature = "redis")]
 mod redis_outage;

@@ -175,7 +175,7 @@ async fn the_engines_own_rescue_counts_as_ours() {
     pipe.cmd("DEL").arg(key(&format!("{id}:lock"))).cmd("LREM").arg(key("active")).arg(1).arg(id.to_string());
     pipe.cmd("HSET").arg(key(&id.to_string())).arg("defa").arg("stalled").arg("stc").arg(2);
     pipe.cmd("RPUSH").arg(key("wait")).arg(id.to_string());
-    let _: Vec<redis::Value> = pipe.query_async(&mut redis).await.unwrap();
+    drop(pipe.query_async::<Vec<redis::Value>>(&mut redis).await.unwrap());
     store.maintain().await.unwrap();
     let record = store.job(id).await.unwrap().unwrap();
     assert_eq!((record.state, record.failure.unwrap().kind), (JobState::Failed, FailureKind::Crashed));
@@ -198,7 +198,7 @@ async fn garbage_in_keys_is_survived() {
     pipe.cmd("HSET").arg(key("odd")).arg("name").arg("a.v1").arg("data").arg("{no json").arg("opts").arg("[]]");
     pipe.cmd("HSET").arg(key("odd")).arg("timestamp").arg("soon").arg("priority").arg("high");
     pipe.cmd("LPUSH").arg(key("wait")).arg("odd").cmd("LPUSH").arg(key("active")).arg("nobody");
-    let _: Vec<redis::Value> = pipe.query_async(&mut redis).await.unwrap();
+    drop(pipe.query_async::<Vec<redis::Value>>(&mut redis).await.unwrap());
     store.enqueue(vec![NewJob::new("a.v1", b"\xff not json".to_vec())]).await.unwrap();
     let claims = store.claim(&request("a.v1")).await.unwrap();
     let payloads: Vec<&[u8]> = claims.iter().map(|claim| &claim.job.payload[..]).collect();
@@ -259,4 +259,11 @@ async fn settings_are_checked_and_no_password_is_shown() {
         assert!(matches!(error, StoreError::Invalid { field, .. } if field == expected), "{error:?}");
         assert!(!format!("{error:?}").contains("secret"));
     }
+}
+
+#[test]
+fn a_store_goes_anywhere() {
+    fn anywhere<T: Send + Sync + Clone + std::fmt::Debug + 'static>() {}
+    anywhere::<RedisStore>();
+    anywhere::<bedplate_tasks::store::RedisStoreBuilder>();
 }

@@ -89,7 +89,10 @@ async fn produce(store: RedisStore, seen: Arc<Seen>, stop: CancellationToken) {
         let job = NewJob::new("a.v1", b"1".to_vec());
         loop {
             match store.enqueue(vec![job.clone()]).await {
-                Ok(answers) => break drop(seen.acknowledged.lock().insert(answers[0].id())),
+                Ok(answers) => {
+                    seen.acknowledged.lock().extend(answers.iter().map(|answer| answer.id()));
+                    break;
+                }
                 Err(error) => assert!(error.is_transient(), "{error:?}"),
             }
             sleep(10 * MS).await;

@@ -216,7 +216,9 @@ impl JobStore for RedisStore {
         let mut answers = Vec::with_capacity(ends.len());
         for ends in ends.chunks(ENDS) {
             let mut args = Vec::with_capacity(ends.len().saturating_mul(6));
-            ends.iter().for_each(|end| put_end(&mut args, end));
+            for end in ends {
+                put_end(&mut args, end);
+            }
             let reply = self.inner.io.run(&self.inner.scripts.settle, args).await?;
             let taken = |value: Value| if bytes(value) == b"1" { Settled::Accepted } else { Settled::LeaseLost };
             answers.extend(list(reply)?.into_iter().map(taken));

@@ -119,7 +119,7 @@ pub(super) fn put_job(args: &mut Vec<Vec<u8>>, mut job: NewJob, age_after: Durat
         scope.into(),
         limit.map(String::into_bytes).unwrap_or_default(),
         if job.on_dependency_failure == OnDependencyFailure::Run { b"1".to_vec() } else { Vec::new() },
-        job.batch.map(|batch| number(batch)).unwrap_or_default(),
+        job.batch.map(number).unwrap_or_default(),
         number(priority(job.priority)),
         deadline.map(number).unwrap_or_default(),
         raw,

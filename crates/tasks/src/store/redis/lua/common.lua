@@ -108,12 +108,13 @@ local function mark_delayed(q)
   if head[2] then call('ZADD', key(q, 'marker'), num(head[2] / 0x1000), '1') end
 end
 
-local function make_ready(j, prev)
+local function make_ready(j, prev, fresh)
   local rank = num(j.due - j.hs)
   call('ZADD', key(j.q, 'prioritized'), rank, j.jid)
   call('ZADD', lane(j.q, j.kind), rank, j.jid)
   call('SADD', S .. 'lanes:' .. j.q, j.kind)
-  call('HSET', j.key, 'b:pl', 'r', 'b:due', num(j.due))
+  -- A new one was stored with these.
+  if not fresh then call('HSET', j.key, 'b:pl', 'r', 'b:due', num(j.due)) end
   if not is_paused(j.q) then call('ZADD', key(j.q, 'marker'), 0, '0') end
   event(j.q, 'waiting', 'jobId', j.jid, 'prev', prev or 'waiting')
   j.pl = 'r'
@@ -121,8 +122,8 @@ local function make_ready(j, prev)
 end
 
 -- Lets a job begin at j.due.
-local function schedule(j, prev)
-  if j.due <= math.max(now_us, clock or 0) then return make_ready(j, prev) end
+local function schedule(j, prev, fresh)
+  if j.due <= math.max(now_us, clock or 0) then return make_ready(j, prev, fresh) end
   local due = math.ceil(j.due / 1000)
   call('ZADD', key(j.q, 'delayed'), num(due * 0x1000), j.jid)
   call('HSET', j.key, 'b:pl', 'd', 'b:due', num(j.due), 'delay', num(due - now))
@@ -405,7 +406,10 @@ end
 -- Does what was put off, and says to whoever listens what has changed; the last thing that each script does.
 local function tell()
   flush()
-  for q in pairs(trim) do call('XTRIM', key(q, 'events'), 'MAXLEN', '~', 10000) end
+  -- Now and then is enough for a stream that is cut in pieces of a hundred anyway.
+  if now_us % 16 == 0 then
+    for q in pairs(trim) do call('XTRIM', key(q, 'events'), 'MAXLEN', '~', 10000) end
+  end
   if clock then call('SET', S .. 'clock', num(clock)) end
   if #ended > 0 then call('PUBLISH', S .. 'signals', 'e' .. table.concat(ended)) end
   if #cancelling > 0 then call('PUBLISH', S .. 'signals', 'c' .. table.concat(cancelling)) end

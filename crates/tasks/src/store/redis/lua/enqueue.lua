@@ -54,7 +54,7 @@ local function insert(a)
   end
   local k = key(q, id)
   local fields = {'name', kind, 'data', a[4], 'opts', a[6], 'timestamp', num(now), 'delay', '0', 'priority', a[19],
-    'b:j', a[5], 'b:st', 'p', 'b:max', a[10], 'b:hs', a[7], 'b:enq', num(now), 'b:due', num(due)}
+    'b:j', a[5], 'b:st', 'p', 'b:max', a[10], 'b:hs', a[7], 'b:enq', num(now), 'b:due', num(due), 'b:pl', 'r'}
   local plain = #fields
   local function put(name, value)
     fields[#fields + 1], fields[#fields + 2] = name, value
@@ -120,7 +120,7 @@ local function insert(a)
     call('ZADD', key(q, 'waiting-children'), num(now), id)
     call('HSET', k, 'b:pl', 'w')
   else
-    schedule(j)
+    schedule(j, 'waiting', true)
   end
 end
 
