@@ -18,7 +18,6 @@ for n = 0, count - 1 do
   local q = {name = ARGV[b], most = tonumber(ARGV[b + 1]), rate = tonumber(ARGV[b + 2]), per = tonumber(ARGV[b + 3])}
   if not queues[q.name] then
     queues[q.name] = q
-    call('SADD', S .. 'queues', q.name)
     adopt_all(q.name, 500)
     promote(q.name, 1000)
     if not is_paused(q.name) and #kinds > 0 then
@@ -42,6 +41,7 @@ local function head(l)
     if #l.heads == 0 then
       l.dry = true
       call('SREM', S .. 'lanes:' .. l.q.name, l.kind)
+      laned[l.key] = nil
     end
   end
   return l.heads[l.at], tonumber(l.heads[l.at + 1])
@@ -139,6 +139,8 @@ end
 if #claims == 0 then
   flush()
   for name in pairs(queues) do
+    -- The sweep is to look after it too, whoever fills it.
+    call('SADD', S .. 'queues', name)
     local first = call('ZRANGE', key(name, 'delayed'), 0, 0, 'WITHSCORES')
     if first[2] then look_at(math.floor(first[2] / 0x1000)) end
     if waits then call('SET', S .. 'idle:' .. name, 1, 'PX', 60000) end

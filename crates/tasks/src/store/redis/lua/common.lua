@@ -15,10 +15,9 @@ local clock
 
 local function num(x) return string.format('%.0f', x) end
 
--- Strictly rising microseconds, so that jobs of one instant keep their order.
+-- Strictly rising microseconds, so that jobs of one call keep their order; taking one in lasts longer than one.
 local function tick()
-  if not clock then clock = tonumber(call('GET', S .. 'clock') or '0') or 0 end
-  clock = math.max(now_us, clock + 1)
+  clock = clock and clock + 1 or now_us
   return clock
 end
 
@@ -108,15 +107,27 @@ local function mark_delayed(q)
   if head[2] then call('ZADD', key(q, 'marker'), num(head[2] / 0x1000), '1') end
 end
 
+local marked, laned = {}, {}
 local function make_ready(j, prev, fresh)
-  local rank = num(j.due - j.hs)
-  call('ZADD', key(j.q, 'prioritized'), rank, j.jid)
-  call('ZADD', lane(j.q, j.kind), rank, j.jid)
-  call('SADD', S .. 'lanes:' .. j.q, j.kind)
-  -- A new one was stored with these.
-  if not fresh then call('HSET', j.key, 'b:pl', 'r', 'b:due', num(j.due)) end
-  if not is_paused(j.q) then call('ZADD', key(j.q, 'marker'), 0, '0') end
-  event(j.q, 'waiting', 'jobId', j.jid, 'prev', prev or 'waiting')
+  local rank, ours = num(j.due - j.hs), lane(j.q, j.kind)
+  if fresh then
+    -- It was stored with its place, and nobody looks at it before the end of the call.
+    add(key(j.q, 'prioritized'), rank, j.jid)
+    add(ours, rank, j.jid)
+  else
+    call('ZADD', key(j.q, 'prioritized'), rank, j.jid)
+    call('ZADD', ours, rank, j.jid)
+    call('HSET', j.key, 'b:pl', 'r', 'b:due', num(j.due))
+    event(j.q, 'waiting', 'jobId', j.jid, 'prev', prev or 'waiting')
+  end
+  if not laned[ours] then
+    laned[ours] = true
+    call('SADD', S .. 'lanes:' .. j.q, j.kind)
+  end
+  if not marked[j.q] then
+    marked[j.q] = true
+    if not is_paused(j.q) then call('ZADD', key(j.q, 'marker'), 0, '0') end
+  end
   j.pl = 'r'
   woken[j.q] = true
 end
@@ -410,7 +421,6 @@ local function tell()
   if now_us % 16 == 0 then
     for q in pairs(trim) do call('XTRIM', key(q, 'events'), 'MAXLEN', '~', 10000) end
   end
-  if clock then call('SET', S .. 'clock', num(clock)) end
   if #ended > 0 then call('PUBLISH', S .. 'signals', 'e' .. table.concat(ended)) end
   if #cancelling > 0 then call('PUBLISH', S .. 'signals', 'c' .. table.concat(cancelling)) end
   for q in pairs(woken) do

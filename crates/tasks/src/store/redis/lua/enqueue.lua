@@ -46,6 +46,8 @@ end
 
 local function insert(a)
   local id, q, kind = a[1], a[2], a[3]
+  -- What it depends on may stand before it in this call.
+  if #a.deps > 0 then flush() end
   local due = tick()
   if a[8] == 'i' and tonumber(a[9]) > 0 then
     due = now_us + tonumber(a[9])
@@ -111,8 +113,9 @@ local function insert(a)
   if a[21] ~= '' then put('b:raw', a[21]) end
   call('HSET', k, unpack(fields))
   call('HSET', S .. 'at', id, q)
-  -- Not put off: one that is doomed leaves it at once.
-  call('ZADD', S .. 'live', 0, id)
+  add(S .. 'live', 0, id)
+  -- One that is doomed leaves it at once.
+  if doomed then flush() end
   event(q, 'added', 'jobId', id, 'name', kind)
   if doomed then
     finish(j, 'x', DEPENDENCY, {'b:can', DEPENDENCY})
