@@ -13,6 +13,8 @@ mod limits;
 mod memory;
 mod new_job;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod signal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -27,6 +29,8 @@ pub use limits::{KeyLimit, Rate, Retention, Unique, UniqueScope};
 pub use memory::{MemoryConfig, MemoryStore};
 pub use new_job::{BatchId, Enqueued, NewJob, OnDependencyFailure, Start};
 pub use record::{Failure, FailureKind, JobProgress, JobRecord, JobState};
+#[cfg(feature = "redis")]
+pub use redis::{RedisStore, RedisStoreBuilder};
 pub use signal::Signal;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBuilder, SqliteStore};

@@ -6,6 +6,18 @@ mod jobs;
 mod memory_contract;
 mod pool;
 mod queue;
+#[cfg(feature = "redis")]
+mod redis_contract;
+#[cfg(feature = "redis")]
+mod redis_engine;
+#[cfg(feature = "redis")]
+mod redis_jobs;
+#[cfg(feature = "redis")]
+mod redis_node;
+#[cfg(feature = "redis")]
+mod redis_outage;
+#[cfg(feature = "redis")]
+mod redis_support;
 mod shutdown;
 #[cfg(feature = "sqlite")]
 mod sqlite_contract;
