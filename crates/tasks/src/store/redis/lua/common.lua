@@ -220,14 +220,14 @@ local function finish(first, state, why, more, cause)
     end
     for _, tid in ipairs(dependents) do
       local d = find(tid)
-      if d and d.st == 'p' then
+      -- One that was replayed meanwhile waits for nobody any more.
+      if d and d.st == 'p' and d.pl == 'w' then
         if state ~= 'c' and d.of ~= '1' then
           unplace(d)
           d.st = 'x'
           todo[#todo + 1] = {d, 'x', cause, {'b:can', cause}}
         else
-          -- One that was replayed meanwhile waits for nobody any more.
-          if d.wf > 0 and call('HINCRBY', d.key, 'b:wf', -1) == 0 and d.pl == 'w' then
+          if d.wf > 0 and call('HINCRBY', d.key, 'b:wf', -1) == 0 then
             call('ZREM', key(d.q, 'waiting-children'), d.jid)
             if d.due <= now_us then d.due = tick() end
             schedule(d, 'waiting-children')
