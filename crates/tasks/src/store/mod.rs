@@ -12,6 +12,8 @@ mod error;
 mod limits;
 mod memory;
 mod new_job;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record;
 mod signal;
 #[cfg(feature = "sqlite")]
@@ -26,6 +28,8 @@ pub use error::StoreError;
 pub use limits::{KeyLimit, Rate, Retention, Unique, UniqueScope};
 pub use memory::{MemoryConfig, MemoryStore};
 pub use new_job::{BatchId, Enqueued, NewJob, OnDependencyFailure, Start};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresBuilder, PostgresStore};
 pub use record::{Failure, FailureKind, JobProgress, JobRecord, JobState};
 pub use signal::Signal;
 #[cfg(feature = "sqlite")]

@@ -5,6 +5,10 @@ mod blocking;
 mod jobs;
 mod memory_contract;
 mod pool;
+#[cfg(feature = "postgres")]
+mod postgres_contract;
+#[cfg(feature = "postgres")]
+mod postgres_support;
 mod queue;
 mod shutdown;
 #[cfg(feature = "sqlite")]
