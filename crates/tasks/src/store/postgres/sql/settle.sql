@@ -6,7 +6,7 @@ returns table (what smallint, o_ord int, o_id uuid) language plpgsql as $$
 declare
     now_us bigint := @side@.now_us();
     done int[]; done_ids uuid[]; parents uuid[]; keys text[] := '{}'; others uuid[] := '{}'; ended uuid[] := '{}';
-    ready boolean := false; h record; failed boolean;
+    ready boolean := false; rest record; failed boolean;
 begin
     if exists (select 1 from @side@.jobs where id = any(ids) and limit_key is not null) then
         perform @side@.gate();
@@ -42,7 +42,7 @@ begin
     return query select 1::smallint, o, null::uuid from unnest(done) o;
     ended := coalesce(done_ids, '{}');
 
-    for h in
+    for rest in
         select u.*, s.attempts, s.max_attempts, s.cancel, s.due, s.dependents, s.limit_key from (
             select distinct on (x.id) x.* from unnest(ids, given_fences, hows, failures, texts, afters)
                 with ordinality as x(id, fence, how, failure, txt, after, ord) order by x.id, x.ord) u
@@ -51,23 +51,23 @@ begin
     loop
         -- Somebody else gave it free or ended it within the engine.
         continue when not exists (select 1 from @side@.jobs s join @engine@._private_jobs e on e.id = s.engine_id
-            where s.id = h.id and e.locked_by = s.locked_by);
-        failed := h.how = 2 or (h.how = 1 and h.cancel is null and h.attempts >= h.max_attempts);
-        if failed or h.how = 3 or h.cancel is not null then
-            perform @side@.end_job(h.id, (case when failed then 3 else 4 end)::smallint, now_us, null,
-                case when failed then h.failure end, case when failed then null else coalesce(h.cancel, h.txt) end);
-            ended := ended || h.id;
-            if h.dependents > 0 then
-                others := others || @side@.follow(array[h.id], false, now_us);
+            where s.id = rest.id and e.locked_by = s.locked_by);
+        failed := rest.how = 2 or (rest.how = 1 and rest.cancel is null and rest.attempts >= rest.max_attempts);
+        if failed or rest.how = 3 or rest.cancel is not null then
+            perform @side@.end_job(rest.id, (case when failed then 3 else 4 end)::smallint, now_us, null,
+                case when failed then rest.failure end, case when failed then null else coalesce(rest.cancel, rest.txt) end);
+            ended := ended || rest.id;
+            if rest.dependents > 0 then
+                others := others || @side@.follow(array[rest.id], false, now_us);
                 ready := true;
             end if;
         else
-            perform @side@.again(h.id, case when h.how = 5 then h.due else now_us + h.after end, now_us, h.how = 1,
-                case when h.how = 1 then h.failure end, case when h.how = 1 then h.txt end);
+            perform @side@.again(rest.id, case when rest.how = 5 then rest.due else now_us + rest.after end, now_us, rest.how = 1,
+                case when rest.how = 1 then rest.failure end, case when rest.how = 1 then rest.txt end);
             ready := true;
         end if;
-        if h.limit_key is not null then keys := keys || h.limit_key; end if;
-        return query select 1::smallint, h.ord::int, null::uuid;
+        if rest.limit_key is not null then keys := keys || rest.limit_key; end if;
+        return query select 1::smallint, rest.ord::int, null::uuid;
     end loop;
     if cardinality(keys) > 0 then
         perform @side@.free_keys(keys);
