@@ -8,6 +8,10 @@ mod pool;
 #[cfg(feature = "postgres")]
 mod postgres_contract;
 #[cfg(feature = "postgres")]
+mod postgres_outage;
+#[cfg(feature = "postgres")]
+mod postgres_store;
+#[cfg(feature = "postgres")]
 mod postgres_support;
 mod queue;
 mod shutdown;

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use bedplate_tasks::TaskId;
-use bedplate_tasks::sqlx::{AssertSqlSafe, Connection as _, PgConnection, raw_sql};
+use bedplate_tasks::sqlx::{AssertSqlSafe, Connection as _, PgConnection, query_as, raw_sql};
 use bedplate_tasks::store::{PostgresBuilder, PostgresStore};
 
 pub(crate) struct Sandbox {
@@ -74,8 +74,7 @@ impl Sandbox {
     }
 
     pub(crate) async fn number(&self, text: &str) -> i64 {
-        let (number,): (i64,) =
-            bedplate_tasks::sqlx::query_as(self.sql(text)).fetch_one(&mut self.connection().await).await.unwrap();
+        let (number,): (i64,) = query_as(self.sql(text)).fetch_one(&mut self.connection().await).await.unwrap();
         number
     }
 }
