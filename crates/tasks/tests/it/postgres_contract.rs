@@ -11,7 +11,7 @@ thread_local! {
 }
 
 async fn fresh() -> Option<Arc<dyn Store>> {
-    let sandbox = Sandbox::new().await?;
+    let sandbox = Sandbox::new()?;
     let store = sandbox.store().await;
     SANDBOXES.with_borrow_mut(|sandboxes| sandboxes.push(sandbox));
     Some(Arc::new(store))

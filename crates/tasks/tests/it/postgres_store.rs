@@ -27,11 +27,12 @@ fn request(most: usize) -> ClaimRequest {
 
 async fn take(store: &PostgresStore) -> Claim {
     let mut claims = store.claim(&request(1).wait(SOON)).await.unwrap();
-    claims.pop().expect("a job waits")
+    claims.pop().unwrap()
 }
 
 async fn complete(store: &PostgresStore, claim: &Claim) -> Settled {
-    store.settle(&[End::new(claim.lease, Settlement::Completed(b"1".to_vec()))]).await.unwrap()[0]
+    let ends = [End::new(claim.lease, Settlement::Completed(b"1".to_vec()))];
+    *store.settle(&ends).await.unwrap().first().unwrap()
 }
 
 async fn state(store: &PostgresStore, id: TaskId) -> Option<JobState> {
@@ -40,7 +41,7 @@ async fn state(store: &PostgresStore, id: TaskId) -> Option<JobState> {
 
 #[tokio::test]
 async fn a_job_exists_if_and_only_if_the_transaction_commits() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     let mut mine = sandbox.connection().await;
     raw_sql(sandbox.sql("create table @side@.orders (id int)")).execute(&mut mine).await.unwrap();
@@ -84,7 +85,7 @@ async fn a_job_exists_if_and_only_if_the_transaction_commits() {
 
 #[tokio::test]
 async fn what_others_put_into_the_engine_is_done() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     for (payload, rest) in
         [("{\"from\":\"node\"}", "run_at := now() - interval '1 minute', priority := -5"), ("2", "priority := 5")]
@@ -110,7 +111,7 @@ async fn what_others_put_into_the_engine_is_done() {
 
 #[tokio::test]
 async fn a_queue_of_the_engine_runs_one_at_a_time() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     for _ in 0..3 {
         sandbox.execute(&format!("select @engine@.add_job('{KIND}', '{{}}', queue_name := 'serial')")).await;
@@ -142,7 +143,7 @@ impl TaskHandler for Bare {
 
 #[tokio::test]
 async fn the_engines_own_worker_sees_and_does_our_jobs() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     let done = store.enqueue(vec![job()]).await.unwrap()[0].id();
     let next = store.enqueue(vec![job().depends_on([done])]).await.unwrap()[0].id();
@@ -172,7 +173,7 @@ async fn the_engines_own_worker_sees_and_does_our_jobs() {
 
 #[tokio::test]
 async fn who_lost_the_engines_row_lost_the_lease() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     store.enqueue(vec![job(), job()]).await.unwrap();
     let (one, two) = (take(&store).await, take(&store).await);
@@ -183,7 +184,7 @@ async fn who_lost_the_engines_row_lost_the_lease() {
 
 #[tokio::test]
 async fn producers_without_rust_submit_by_sql() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     sandbox.execute(&format!("select @side@.submit('{KIND}', '{{\"image\":1}}')")).await;
     let claim = take(&store).await;
@@ -193,7 +194,7 @@ async fn producers_without_rust_submit_by_sql() {
 
 #[tokio::test]
 async fn payloads_that_are_no_json_come_back_as_they_were() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     for payload in [&b"\xff\x00\x01"[..], b"", b"not json", b"\"\\u0000\"", b" [1 , 2.50e3] "] {
         let id = store.enqueue(vec![NewJob::new(KIND, payload.to_vec())]).await.unwrap()[0].id();
@@ -206,7 +207,7 @@ async fn payloads_that_are_no_json_come_back_as_they_were() {
 
 #[tokio::test]
 async fn two_sweepers_take_a_lease_back_once() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let (one, two) = (sandbox.store().await, sandbox.store().await);
     let ids: Vec<_> = one.enqueue((0..50).map(|_| job()).collect()).await.unwrap();
     let brief = ClaimRequest::new("dead", [KIND], 50, Duration::from_millis(200));
@@ -227,7 +228,7 @@ async fn two_sweepers_take_a_lease_back_once() {
 
 #[tokio::test]
 async fn other_processes_hear_of_it() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     // Two stores share nothing but the server.
     let (here, there) = (sandbox.store().await, sandbox.store().await);
     let listening = "select count(*) from @side@.listeners";
@@ -260,7 +261,7 @@ async fn other_processes_hear_of_it() {
 
 #[tokio::test]
 async fn a_store_without_listeners_polls() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let listens_in_vain = sandbox.url.replace(":55432/", ":1/");
     let store = sandbox.builder().listen_url(listens_in_vain).poll(Duration::from_millis(100)).connect().await.unwrap();
     let other = sandbox.store().await;
@@ -298,7 +299,7 @@ async fn bad_settings_are_refused_by_name() {
 
 #[tokio::test]
 async fn bad_jobs_are_refused_and_others_are_not() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     let long = NewJob::new("k".repeat(200), b"1".to_vec());
     let error = store.enqueue(vec![job(), long]).await.unwrap_err();
@@ -315,7 +316,7 @@ async fn bad_jobs_are_refused_and_others_are_not() {
 
 #[tokio::test]
 async fn schemas_of_another_version_or_role_are_refused() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let missing = sandbox.builder().without_migration().connect().await.unwrap_err();
     assert!(matches!(missing, StoreError::Invalid { field: "schema", .. }), "{missing:?}");
     // Any number may make them at a time.
@@ -338,7 +339,7 @@ async fn schemas_of_another_version_or_role_are_refused() {
 
 #[tokio::test]
 async fn a_closed_store_says_so() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     store.close().await;
     store.close().await;
@@ -349,7 +350,7 @@ async fn a_closed_store_says_so() {
 
 #[tokio::test]
 async fn claims_that_nobody_waits_for_go_back() {
-    let Some(sandbox) = Sandbox::new().await else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
     store.enqueue((0..20).map(|_| job()).collect()).await.unwrap();
     for _ in 0..20 {

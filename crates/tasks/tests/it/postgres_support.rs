@@ -16,7 +16,8 @@ pub(crate) struct Sandbox {
 pub(crate) fn skip(why: &str) {
     assert!(std::env::var_os("BEDPLATE_REQUIRE_SERVICES").is_none(), "{why}");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    writeln!(std::io::stderr(), "SKIPPED {test}: {why}").unwrap();
+    let mut past_the_capture = std::io::stderr();
+    writeln!(past_the_capture, "SKIPPED {test}: {why}").unwrap();
 }
 
 impl Drop for Sandbox {
@@ -37,7 +38,7 @@ impl Drop for Sandbox {
 }
 
 impl Sandbox {
-    pub(crate) async fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let url = std::env::var_os("BEDPLATE_POSTGRES_URL").and_then(|url| url.into_string().ok());
         let Some(url) = url else {
             skip("BEDPLATE_POSTGRES_URL is not set; `scripts/services.sh up` starts a PostgreSQL, its `env` names it");

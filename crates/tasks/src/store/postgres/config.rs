@@ -1,5 +1,5 @@
 use std::fmt;
-use std::str::FromStr;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;

@@ -5,6 +5,7 @@ use crate::id::TaskId;
 use crate::store::contract::StoreControl;
 use crate::store::control::{JobQuery, Maintained, QueueDepth, StoreStats, WorkerInfo};
 use crate::store::error::StoreError;
+use crate::store::new_job::BatchId;
 use crate::store::postgres::arrays::{duration, text, to_system};
 use crate::store::postgres::failure::failed;
 use crate::store::postgres::link::Link;
@@ -49,7 +50,7 @@ impl StoreControl for PostgresStore {
                     .bind(query.state.map(row::number))
                     .bind(&query.kind)
                     .bind(&query.queue)
-                    .bind(query.batch.map(|batch| batch.as_uuid()))
+                    .bind(query.batch.map(BatchId::as_uuid))
                     .bind(query.after.map(TaskId::as_uuid))
                     .bind(i64::try_from(query.page()).unwrap_or(100))
                     .fetch_all(&link.pool)
@@ -126,12 +127,15 @@ impl StoreControl for PostgresStore {
     }
 }
 
+/// What it is, a job that ended, and how many were rescued, crashed, overdue and pruned; whether there is more to do.
+type Swept = (i16, Option<Uuid>, i32, i32, i32, i32, bool);
+
 /// One part of a sweep, and whether there is more to do.
 async fn sweep(link: &Link) -> Result<(Maintained, bool), StoreError> {
     let call = |_| {
         sqlx::query_as(link.sql("select * from @side@.sweep($1, $2)")).bind(PART).bind(&*link.me).fetch_all(&link.pool)
     };
-    let rows: Vec<(i16, Option<Uuid>, i32, i32, i32, i32, bool)> = link.repeat(call).await?;
+    let rows: Vec<Swept> = link.repeat(call).await?;
     let (mut did, mut more) = (Maintained::default(), false);
     for (what, id, rescued, crashed, overdue, pruned, rest) in rows {
         if what == 2 {

@@ -4,7 +4,7 @@ use uuid::Uuid;
 use crate::id::TaskId;
 use crate::store::error::StoreError;
 use crate::store::limits::UniqueScope;
-use crate::store::new_job::{Enqueued, NewJob, OnDependencyFailure, Start};
+use crate::store::new_job::{BatchId, Enqueued, NewJob, OnDependencyFailure, Start};
 use crate::store::postgres::NAME;
 use crate::store::postgres::arrays::{from_system, micros};
 use crate::store::postgres::link::Link;
@@ -89,7 +89,7 @@ impl Columns {
         self.rates_per.push(rate.map(|rate| micros(rate.per)));
         self.limit_mosts.push(job.limit.as_ref().and_then(|limit| limit.concurrency).map(i64::from));
         self.limit_keys.push(job.limit.map(|limit| limit.key));
-        self.batches.push(job.batch.map(|batch| batch.as_uuid()));
+        self.batches.push(job.batch.map(BatchId::as_uuid));
         self.anyways.push(job.on_dependency_failure == OnDependencyFailure::Run);
         self.keeps_ended.push(micros(job.retention.ended));
         self.keeps_failed.push(micros(job.retention.failed));

@@ -166,7 +166,9 @@ pub(super) async fn beat(link: &Link, beat: &Beat) -> Result<Vec<LeaseState>, St
     let mut states = vec![LeaseState::Lost; ids.len()];
     for (what, number, id, cancel) in rows {
         if what == 2 {
-            id.into_iter().for_each(|id| link.tell(Signal::Progress(TaskId::from_uuid(id))));
+            if let Some(id) = id {
+                link.tell(Signal::Progress(TaskId::from_uuid(id)));
+            }
             continue;
         }
         let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));

@@ -9,7 +9,8 @@ create function @side@.claim(holder text, queues text[], mosts bigint[], starts 
     want int, term bigint, age bigint, me text)
 returns table (what smallint, o_id uuid, o_fence bigint, o_attempt int, o_waited bigint, o_kind text, o_level smallint,
     o_max bigint, o_spec text, o_payload text, o_raw bytea)
-language plpgsql as $$
+-- The planner knows nothing of tables that fill and empty all the time.
+language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
     now_us bigint := @side@.now_us();
     tasks int[]; lefts bigint[]; candidates uuid[]; candidate uuid; plain boolean; gated boolean := false;
@@ -71,16 +72,16 @@ begin
         if plain then
             return query with picked as (
                 select j.id, j.engine_id from @side@.jobs j join @engine@._private_jobs n on n.id = j.engine_id
-                where j.id = any(candidates) and j.place = 0 and n.is_available
+                where j.id = any(candidates) and j.place + 0 = 0 and n.is_available
                 order by j.score, j.engine_id limit want - given for update of j, n skip locked
             ), locked as (
                 update @engine@._private_jobs n set attempts = least(n.attempts + 1, n.max_attempts), locked_by = my_lock, locked_at = now()
-                from picked p where n.id = p.engine_id returning n.id, n.payload
+                from picked p where n.id = p.engine_id returning p.id as task, n.payload
             ), taken as (
                 update @side@.jobs j set state = 1, place = 4, attempts = j.attempts + 1, fence = my_fence,
                     lease = now_us + term, locked_by = my_lock, worker = holder, started = now_us, progress = null,
                     progress_attempt = null, progress_number = null
-                from picked p join locked l on l.id = p.engine_id where j.id = p.id
+                from locked l where j.id = l.task
                 returning j.id, j.attempts, j.due, j.kind, j.level, j.max_attempts, j.spec, l.payload, j.raw, j.score, j.engine_id
             )
             select 1::smallint, t.id, my_fence, t.attempts, now_us - t.due, t.kind, t.level, t.max_attempts, t.spec,

@@ -5,7 +5,7 @@ create function @side@.enqueue(
     limit_mosts bigint[], rates_starts bigint[], rates_per bigint[], batches uuid[], anyways boolean[],
     keeps_ended bigint[], keeps_failed bigint[], specs text[], payloads text[], raws bytea[],
     needing int[], needed_ids uuid[], age bigint, plain boolean
-) returns table (o_ord int, o_new boolean, o_id uuid) language plpgsql as $$
+) returns table (o_ord int, o_new boolean, o_id uuid) language plpgsql set enable_seqscan = off set jit = off as $$
 declare
     now_us bigint := @side@.now_us();
     n int := cardinality(ids);
@@ -16,10 +16,11 @@ declare
 begin
     if n = 0 then return; end if;
     if plain then
-        select array_agg(j.id is null and f.ord is not null order by u.ord) into taken
+        -- Looked up one by one, whatever the planner thinks of the table.
+        select array_agg(f.ord is not null and (select true from @side@.jobs j where j.id = u.id) is null order by u.ord)
+        into taken
         from unnest(ids) with ordinality as u(id, ord)
-        left join (select min(x.ord) as ord from unnest(ids) with ordinality as x(id, ord) group by x.id) f on f.ord = u.ord
-        left join @side@.jobs j on j.id = u.id;
+        left join (select min(x.ord) as ord from unnest(ids) with ordinality as x(id, ord) group by x.id) f on f.ord = u.ord;
     else
         for i in 1..n loop
             if ids[i] = any(accepted) or exists (select 1 from @side@.jobs where id = ids[i]) then

@@ -2,7 +2,7 @@
 -- what: 1 an accepted end by its number, 2 another one that ended, 3 something may be ready.
 create function @side@.settle(ids uuid[], given_fences bigint[], hows smallint[], outputs bytea[], failures text[],
     texts text[], afters bigint[], me text)
-returns table (what smallint, o_ord int, o_id uuid) language plpgsql as $$
+returns table (what smallint, o_ord int, o_id uuid) language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
     now_us bigint := @side@.now_us();
     done int[]; done_ids uuid[]; parents uuid[]; keys text[] := '{}'; others uuid[] := '{}'; ended uuid[] := '{}';
@@ -17,20 +17,20 @@ begin
         order by u.id, u.ord
     ), held as materialized (
         select s.id, s.engine_id, s.engine_queue, s.locked_by, f.ord, f.output from first f
-        join @side@.jobs s on s.id = f.id and s.fence = f.fence and s.place = 4
+        join @side@.jobs s on s.id = f.id and s.fence = f.fence and s.place + 0 = 4
         where f.how = 0 order by s.id for update of s
     ), gone as (
         delete from @engine@._private_jobs e using held h where e.id = h.engine_id and e.locked_by = h.locked_by
-        returning e.id, e.payload
+        returning h.id, h.ord, h.output, e.payload
     ), freed as (
         update @engine@._private_job_queues k set locked_at = null, locked_by = null from held h
         where k.id = h.engine_queue and k.locked_by = h.locked_by
     ), finished as (
         update @side@.jobs s set state = 2, place = 5, lease = null, engine_id = null, ended = now_us,
             expires = greatest(now_us + s.keep_ended, s.enqueued + coalesce(s.unique_within, 0)),
-            output = h.output, payload = g.payload
-        from held h join gone g on g.id = h.engine_id where s.id = h.id
-        returning s.id, s.dependents, s.limit_key, h.ord
+            output = g.output, payload = g.payload
+        from gone g where s.id = g.id
+        returning s.id, s.dependents, s.limit_key, g.ord
     )
     select array_agg(f.ord::int), array_agg(f.id), array_agg(f.id) filter (where f.dependents > 0),
         coalesce(array_agg(f.limit_key) filter (where f.limit_key is not null), '{}')
@@ -46,7 +46,7 @@ begin
         select u.*, s.attempts, s.max_attempts, s.cancel, s.due, s.dependents, s.limit_key from (
             select distinct on (x.id) x.* from unnest(ids, given_fences, hows, failures, texts, afters)
                 with ordinality as x(id, fence, how, failure, txt, after, ord) order by x.id, x.ord) u
-        join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place = 4
+        join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place + 0 = 4
         where u.how <> 0 order by s.id for update of s
     loop
         -- Somebody else gave it free or ended it within the engine.
@@ -82,7 +82,7 @@ end $$;
 -- A sign of life. what: 1 a lease that is held, 2 a report that counted.
 create function @side@.beat(worker text, worker_info text, ids uuid[], given_fences bigint[], term bigint, reported uuid[],
     report_fences bigint[], reports bytea[], report_attempts int[], report_numbers bigint[], me text)
-returns table (what smallint, o_ord int, o_id uuid, o_cancel text) language plpgsql as $$
+returns table (what smallint, o_ord int, o_id uuid, o_cancel text) language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare now_us bigint := @side@.now_us(); counted uuid[];
 begin
     perform set_config('synchronous_commit', 'off', true);
@@ -91,7 +91,7 @@ begin
     if cardinality(ids) > 0 then
         return query with held as materialized (
             select s.id, s.engine_id, s.locked_by, s.cancel, u.ord from unnest(ids, given_fences) with ordinality as u(id, fence, ord)
-            join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place = 4 order by s.id for update of s
+            join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place + 0 = 4 order by s.id for update of s
         ), engine as (
             -- The engine's own recovery takes what was locked long ago.
             update @engine@._private_jobs e set locked_at = now() from held h
@@ -107,7 +107,7 @@ begin
                 as u(id, fence, report, attempt, number) order by u.id, u.number desc
         ), told as (
             update @side@.jobs s set progress = n.report, progress_attempt = n.attempt, progress_number = n.number
-            from newest n where s.id = n.id and s.fence = n.fence and s.place = 4
+            from newest n where s.id = n.id and s.fence = n.fence and s.place + 0 = 4
                 and (s.progress_number is null or s.progress_number < n.number) returning s.id
         )
         select coalesce(array_agg(t.id), '{}') into counted from told t;
