@@ -10,7 +10,8 @@ create function @side@.claim(holder text, queues text[], mosts bigint[], starts 
 returns table (what smallint, o_id uuid, o_fence bigint, o_attempt int, o_waited bigint, o_kind text, o_level smallint,
     o_max bigint, o_spec text, o_payload text, o_raw bytea)
 -- The planner knows nothing of tables that fill and empty all the time.
-language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+    set plan_cache_mode = force_generic_plan as $$
 declare
     now_us bigint := @side@.now_us();
     tasks int[]; lefts bigint[]; candidates uuid[]; candidate uuid; plain boolean; gated boolean := false;

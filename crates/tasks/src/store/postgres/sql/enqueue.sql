@@ -5,7 +5,8 @@ create function @side@.enqueue(
     limit_mosts bigint[], rates_starts bigint[], rates_per bigint[], batches uuid[], anyways boolean[],
     keeps_ended bigint[], keeps_failed bigint[], specs text[], payloads text[], raws bytea[],
     needing int[], needed_ids uuid[], age bigint, plain boolean
-) returns table (o_ord int, o_new boolean, o_id uuid) language plpgsql set enable_seqscan = off set jit = off as $$
+) returns table (o_ord int, o_new boolean, o_id uuid) language plpgsql set enable_seqscan = off set jit = off
+    set plan_cache_mode = force_generic_plan as $$
 declare
     now_us bigint := @side@.now_us();
     n int := cardinality(ids);

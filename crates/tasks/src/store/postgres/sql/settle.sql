@@ -2,7 +2,8 @@
 -- what: 1 an accepted end by its number, 2 another one that ended, 3 something may be ready.
 create function @side@.settle(ids uuid[], given_fences bigint[], hows smallint[], outputs bytea[], failures text[],
     texts text[], afters bigint[], me text)
-returns table (what smallint, o_ord int, o_id uuid) language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+returns table (what smallint, o_ord int, o_id uuid) language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+    set plan_cache_mode = force_generic_plan as $$
 declare
     now_us bigint := @side@.now_us();
     done int[]; done_ids uuid[]; parents uuid[]; keys text[] := '{}'; others uuid[] := '{}'; ended uuid[] := '{}';
@@ -82,7 +83,8 @@ end $$;
 -- A sign of life. what: 1 a lease that is held, 2 a report that counted.
 create function @side@.beat(worker text, worker_info text, ids uuid[], given_fences bigint[], term bigint, reported uuid[],
     report_fences bigint[], reports bytea[], report_attempts int[], report_numbers bigint[], me text)
-returns table (what smallint, o_ord int, o_id uuid, o_cancel text) language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+returns table (what smallint, o_ord int, o_id uuid, o_cancel text) language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+    set plan_cache_mode = force_generic_plan as $$
 declare now_us bigint := @side@.now_us(); counted uuid[];
 begin
     perform set_config('synchronous_commit', 'off', true);
