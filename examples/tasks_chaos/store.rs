@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use bedplate_tasks::store::{RedisStore, SqliteStore, Store};
+use bedplate_tasks::store::{PostgresStore, RedisStore, SqliteStore, Store};
 
 use crate::Fail;
 
@@ -59,7 +59,10 @@ impl Place {
         Ok(match self {
             Self::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
             Self::Redis { url, prefix } => Arc::new(RedisStore::builder(url).prefix(prefix).connect().await?),
-            Self::Postgres { .. } => return Err("not yet".into()),
+            Self::Postgres { url, schema } => {
+                let engine = format!("{schema}_engine");
+                Arc::new(PostgresStore::builder(url).schema(schema).engine_schema(engine).connect().await?)
+            }
         })
     }
 

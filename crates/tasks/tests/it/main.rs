@@ -5,6 +5,14 @@ mod blocking;
 mod jobs;
 mod memory_contract;
 mod pool;
+#[cfg(feature = "postgres")]
+mod postgres_contract;
+#[cfg(feature = "postgres")]
+mod postgres_outage;
+#[cfg(feature = "postgres")]
+mod postgres_store;
+#[cfg(feature = "postgres")]
+mod postgres_support;
 mod queue;
 #[cfg(feature = "redis")]
 mod redis_contract;
