@@ -57,8 +57,9 @@ declare d record; doomed uuid[] := '{}';
 begin
     for d in
         select j.id, j.waiting_for - n.ended as waits, j.due, j.run_anyway
+        -- One that was cancelled and taken up again does not wait for anybody any more.
         from (select dependent, count(*)::int as ended from @side@.needs where needed = any(ids) group by 1) n
-        join @side@.jobs j on j.id = n.dependent where j.state = 0 order by j.id for update of j
+        join @side@.jobs j on j.id = n.dependent where j.place = 3 order by j.id for update of j
     loop
         if not completed and not d.run_anyway then
             doomed := doomed || d.id;
