@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use bedplate_tasks::store::{SqliteStore, Store};
+use bedplate_tasks::store::{PostgresStore, RedisStore, SqliteStore, Store};
 
 use crate::Fail;
 
@@ -58,7 +58,11 @@ impl Place {
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, Fail> {
         Ok(match self {
             Self::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
-            Self::Redis { .. } | Self::Postgres { .. } => return Err("not yet".into()),
+            Self::Redis { url, prefix } => Arc::new(RedisStore::builder(url).prefix(prefix).connect().await?),
+            Self::Postgres { url, schema } => {
+                let engine = format!("{schema}_engine");
+                Arc::new(PostgresStore::builder(url).schema(schema).engine_schema(engine).connect().await?)
+            }
         })
     }
 

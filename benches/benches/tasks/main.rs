@@ -13,6 +13,7 @@ mod channel;
 mod gauge;
 mod measure;
 mod ours;
+mod redis_peers;
 mod taskito_peer;
 
 use std::error::Error;
@@ -59,7 +60,21 @@ async fn run() -> Result<(), Fail> {
         ];
         compare("sqlite", &subjects, &Scale::disk(smoke)).await?;
     }
+    if wanted("redis") && redis_url().is_ok() {
+        let subjects: Vec<Make> = vec![
+            ("bedplate", || Box::pin(ours::redis())),
+            ("bullmq", || Box::pin(redis_peers::bullmq())),
+            ("apalis", || Box::pin(redis_peers::apalis())),
+        ];
+        compare("redis", &subjects, &Scale::server(smoke)).await?;
+    }
     Ok(())
+}
+
+/// Where Redis is, for those that are measured on it.
+fn redis_url() -> Result<String, Fail> {
+    let url = std::env::var_os("BEDPLATE_REDIS_URL").and_then(|url| url.into_string().ok());
+    url.ok_or_else(|| "BEDPLATE_REDIS_URL names no server".into())
 }
 
 type Made = std::pin::Pin<Box<dyn Future<Output = Result<Box<dyn Gauge>, Fail>>>>;

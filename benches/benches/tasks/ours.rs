@@ -1,7 +1,7 @@
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use bedplate_tasks::store::{Durability, MemoryConfig, MemoryStore, SqliteStore};
+use bedplate_tasks::store::{Durability, MemoryConfig, MemoryStore, RedisStore, SqliteStore};
 use bedplate_tasks::{Drain, Job, JobContext, JobOptions, Jobs, JobsBuilder, Task, TaskPool};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -92,6 +92,12 @@ async fn sqlite(durability: Durability) -> Result<Box<dyn Gauge>, Fail> {
     let folder = crate::gauge::folder()?;
     let store = SqliteStore::builder(folder.path().join("jobs.db")).durability(durability).open().await?;
     Ok(Box::new(Typed::new(Jobs::builder(store).workers(0).start()?, Some(folder))))
+}
+
+pub(crate) async fn redis() -> Result<Box<dyn Gauge>, Fail> {
+    let prefix = format!("bench_{}_{}", std::process::id(), crate::gauge::stamp());
+    let store = RedisStore::builder(crate::redis_url()?).prefix(prefix).connect().await?;
+    Ok(Box::new(Typed::new(Jobs::builder(store).workers(0).start()?, None)))
 }
 
 /// Closures on the pool: they wait at a gate until the workers are to start.

@@ -53,6 +53,10 @@ pub use task::Task;
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 
+/// The PostgreSQL library whose connections [`PostgresStore::enqueue_in`](store::PostgresStore::enqueue_in) takes.
+#[cfg(feature = "postgres")]
+pub use sqlx;
+
 /// Compiles the blocks of the guide; a packaged crate has no such file, `cfg(doctest)` keeps it out.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/guides/tasks.md")]

@@ -163,6 +163,8 @@ impl JobsBuilder {
         engine.run(settle(Arc::clone(&core), acks));
         if core.config.workers > 0 && !hands.handlers.is_empty() {
             engine.run(fetch(Arc::clone(&core), hands));
+        } else {
+            core.fetched.cancel();
         }
         #[cfg(feature = "cron")]
         for entry in crons {
@@ -193,6 +195,7 @@ impl JobsBuilder {
     fn start_without_loops(mut self, inline: bool) -> Result<Jobs, StartError> {
         let hands = self.hands()?;
         let (mut core, acks) = Core::new(self.parts());
+        core.fetched.cancel();
         core.manual = Some(crate::jobs::core::Manual { inline, hands: tokio::sync::Mutex::new((hands, acks)) });
         Ok(Jobs::new(Arc::new(core), None))
     }

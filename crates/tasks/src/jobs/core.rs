@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) beat_now: Notify,
     /// No job begins any more.
     pub(crate) stopping: CancellationToken,
+    /// The loop that claims has ended, so that nothing more is given out here.
+    pub(crate) fetched: CancellationToken,
     /// No call of the store is made any more.
     pub(crate) stopped: CancellationToken,
     /// What a test drives by itself.
@@ -121,6 +123,7 @@ impl Core {
             settled: Notify::new(),
             beat_now: Notify::new(),
             stopping: CancellationToken::new(),
+            fetched: CancellationToken::new(),
             stopped: CancellationToken::new(),
             #[cfg(feature = "testing")]
             manual: None,

@@ -196,7 +196,9 @@ impl Jobs {
         let began = Instant::now();
         core.stopping.cancel();
         let running = core.running();
-        let soft = timeout(drain.soft, idle(core)).await.is_ok();
+        // A claim that is under way may still give jobs out, which go back at once.
+        drop(timeout(core.config.poll.saturating_add(SLACK), core.fetched.cancelled()).await);
+        let soft = timeout(drain.soft.saturating_sub(began.elapsed()), idle(core)).await.is_ok();
         let told = if soft { 0 } else { tell_all(core, &Stop::Shutdown) };
         let hard = Instant::now();
         if !soft {

@@ -12,7 +12,11 @@ mod error;
 mod limits;
 mod memory;
 mod new_job;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod signal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -26,7 +30,11 @@ pub use error::StoreError;
 pub use limits::{KeyLimit, Rate, Retention, Unique, UniqueScope};
 pub use memory::{MemoryConfig, MemoryStore};
 pub use new_job::{BatchId, Enqueued, NewJob, OnDependencyFailure, Start};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresBuilder, PostgresStore};
 pub use record::{Failure, FailureKind, JobProgress, JobRecord, JobState};
+#[cfg(feature = "redis")]
+pub use redis::{RedisStore, RedisStoreBuilder};
 pub use signal::Signal;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBuilder, SqliteStore};

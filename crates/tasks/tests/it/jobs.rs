@@ -310,6 +310,22 @@ async fn shutdown_lets_end_tells_and_gives_back() {
     assert!(matches!(first.submit(probe(Do::Give(1))).await, Err(EnqueueError::Closed)));
 }
 
+/// The claim that waits while a shutdown begins may give a job out: it goes back at once, and costs no attempt.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_comes_during_a_shutdown_is_not_held_up() {
+    let store = MemoryStore::default();
+    let first = Jobs::builder(store.clone()).state(Seen::default()).register::<Probe>().start().unwrap();
+    let other = Jobs::builder(store).state(Seen::default()).start().unwrap();
+    sleep(10 * MS).await;
+    let (report, handle) = tokio::join!(first.shutdown(Drain::default()), async {
+        sleep(10 * MS).await;
+        other.submit(probe(Do::Give(1))).await.unwrap()
+    });
+    assert_eq!((report.running, report.unsettled), (0, 0));
+    let status = handle.status().await.unwrap();
+    assert_eq!((status.state, status.attempts), (JobState::Pending, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn dropping_the_last_handle_gives_back_what_runs() {
     let store = MemoryStore::default();

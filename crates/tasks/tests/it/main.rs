@@ -5,7 +5,27 @@ mod blocking;
 mod jobs;
 mod memory_contract;
 mod pool;
+#[cfg(feature = "postgres")]
+mod postgres_contract;
+#[cfg(feature = "postgres")]
+mod postgres_outage;
+#[cfg(feature = "postgres")]
+mod postgres_store;
+#[cfg(feature = "postgres")]
+mod postgres_support;
 mod queue;
+#[cfg(feature = "redis")]
+mod redis_contract;
+#[cfg(feature = "redis")]
+mod redis_engine;
+#[cfg(feature = "redis")]
+mod redis_jobs;
+#[cfg(feature = "redis")]
+mod redis_node;
+#[cfg(feature = "redis")]
+mod redis_outage;
+#[cfg(feature = "redis")]
+mod redis_support;
 mod shutdown;
 #[cfg(feature = "sqlite")]
 mod sqlite_contract;

@@ -31,6 +31,7 @@ impl Hands {
 
 /// Claims as many jobs as hands are free, and begins them.
 pub(crate) async fn fetch(core: Arc<Core>, hands: Hands) {
+    let _ended = core.fetched.clone().drop_guard();
     let mut request = hands.request(&core, 0).wait(core.config.poll);
     let mut trouble = outage_delays();
     loop {

@@ -402,7 +402,8 @@ impl Board {
         let mut doomed = Vec::new();
         for dependent in dependents {
             let Some(entry) = self.jobs.get_mut(&dependent) else { continue };
-            if entry.state != JobState::Pending {
+            // One that was cancelled and taken up again does not wait for anybody any more.
+            if entry.place != Place::Dependent {
                 continue;
             }
             if state != JobState::Completed && entry.job.on_dependency_failure == OnDependencyFailure::Cancel {
@@ -449,7 +450,7 @@ impl Board {
             let dependents = self.end(now, id, JobState::Cancelled, |entry| entry.cancel = Some(reason.to_owned()));
             for dependent in dependents {
                 let Some(entry) = self.jobs.get_mut(&dependent) else { continue };
-                if entry.state != JobState::Pending {
+                if entry.place != Place::Dependent {
                     continue;
                 }
                 if entry.job.on_dependency_failure == OnDependencyFailure::Cancel {

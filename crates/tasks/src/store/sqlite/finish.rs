@@ -144,8 +144,9 @@ fn release(apply: &Apply<'_>, seq: i64, state: JobState) -> Result<Vec<i64>, Sto
     apply.execute("update jobs set dependents = 0 where seq = ?1", [seq])?;
     let mut doomed = Vec::new();
     for dependent in dependents {
+        // One that was cancelled and taken up again does not wait for anybody any more.
         let sql = "select waiting_for, due, json_extract(spec, '$.on_dependency_failure') from jobs \
-            where seq = ?1 and state = 0";
+            where seq = ?1 and place = 3";
         let read =
             |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Millis>(1)?, row.get::<_, String>(2)?));
         let Some((waiting_for, due, policy)) = apply.one(sql, [dependent], read)? else { continue };

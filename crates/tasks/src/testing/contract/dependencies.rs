@@ -117,3 +117,21 @@ pub async fn an_unknown_dependency_is_refused_whole(store: Subject) {
     assert!(matches!(answer, Err(StoreError::Invalid { field: "depends_on", .. })), "no cycles: {answer:?}");
     nothing(&store).await;
 }
+
+/// One that was cancelled and taken up again waits for nobody, and what it waited for gives it out no second time.
+pub async fn a_replayed_dependent_is_given_out_once(store: Subject) {
+    if !store.capabilities().dependencies {
+        return;
+    }
+    let top = put(&store, job()).await;
+    let dependent = put(&store, job().depends_on([top])).await;
+    assert_eq!(store.cancel(dependent, "no").await.unwrap(), JobState::Cancelled);
+    assert_eq!(store.replay(&[dependent]).await.unwrap(), 1);
+    let (one, two) = (take(&store).await, take(&store).await);
+    let (first, second) = if one.job.id == top { (one, two) } else { (two, one) };
+    assert_eq!((first.job.id, second.job.id), (top, dependent));
+    complete(&store, &first).await;
+    nothing(&store).await;
+    assert_eq!(record(&store, dependent).await.state, JobState::Running);
+    complete(&store, &second).await;
+}

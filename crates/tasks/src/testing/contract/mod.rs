@@ -152,7 +152,7 @@ macro_rules! store_contract {
             an_idempotency_key_holds_whatever_becomes_of_the_job, duplicates_within_one_call,
             a_key_runs_so_many_at_a_time, a_key_starts_so_many_per_time, a_queue_runs_so_many_at_a_time,
             a_queue_starts_so_many_per_time, a_job_waits_for_all_that_it_depends_on, a_failure_cancels_what_depends,
-            a_dependent_may_run_nevertheless, dependencies_that_are_over, an_unknown_dependency_is_refused_whole,
+            a_dependent_may_run_nevertheless, dependencies_that_are_over, a_replayed_dependent_is_given_out_once, an_unknown_dependency_is_refused_whole,
             cancel_ends_what_waits, cancel_asks_the_holder, cancel_races_completion, cancel_of_a_dead_holders_job,
             cancel_of_the_unknown_and_the_ended, a_paused_queue_gives_nothing, jobs_are_listed_in_pages,
             stats_count_what_there_is, workers_are_seen, bad_jobs_are_refused_by_name, random_sequences_agree_with_the_model,

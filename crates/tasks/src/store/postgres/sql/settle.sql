@@ -1,0 +1,226 @@
+-- Ends claims. how: 0 completed, 1 retry, 2 failed, 3 cancelled, 4 snoozed, 5 returned.
+-- what: 1 an accepted end by its number, 2 another one that ended, 3 something may be ready.
+create function @side@.settle(ids uuid[], given_fences bigint[], hows smallint[], outputs bytea[], failures text[],
+    texts text[], afters bigint[], me text)
+returns table (what smallint, o_ord int, o_id uuid) language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+    set plan_cache_mode = force_generic_plan as $$
+declare
+    now_us bigint := @side@.now_us();
+    done int[]; done_ids uuid[]; parents uuid[]; keys text[] := '{}'; others uuid[] := '{}'; ended uuid[] := '{}';
+    ready boolean := false; rest record; failed boolean;
+begin
+    if exists (select 1 from @side@.jobs where id = any(ids) and limit_key is not null) then
+        perform @side@.gate();
+    end if;
+    -- What is done, which is most, goes at once.
+    with first as (
+        select distinct on (u.id) u.* from unnest(ids, given_fences, hows, outputs) with ordinality as u(id, fence, how, output, ord)
+        order by u.id, u.ord
+    ), held as materialized (
+        select s.id, s.engine_id, s.engine_queue, s.locked_by, f.ord, f.output from first f
+        join @side@.jobs s on s.id = f.id and s.fence = f.fence and s.place + 0 = 4
+        where f.how = 0 order by s.id for update of s
+    ), gone as (
+        delete from @engine@._private_jobs e using held h where e.id = h.engine_id and e.locked_by = h.locked_by
+        returning h.id, h.ord, h.output, e.payload
+    ), freed as (
+        update @engine@._private_job_queues k set locked_at = null, locked_by = null from held h
+        where k.id = h.engine_queue and k.locked_by = h.locked_by
+    ), finished as (
+        update @side@.jobs s set state = 2, place = 5, lease = null, engine_id = null, ended = now_us,
+            expires = greatest(now_us + s.keep_ended, s.enqueued + coalesce(s.unique_within, 0)),
+            output = g.output, payload = g.payload
+        from gone g where s.id = g.id
+        returning s.id, s.dependents, s.limit_key, g.ord
+    )
+    select array_agg(f.ord::int), array_agg(f.id), array_agg(f.id) filter (where f.dependents > 0),
+        coalesce(array_agg(f.limit_key) filter (where f.limit_key is not null), '{}')
+    into done, done_ids, parents, keys from finished f;
+    if parents is not null then
+        others := @side@.follow(parents, true, now_us);
+        ready := true;
+    end if;
+    return query select 1::smallint, o, null::uuid from unnest(done) o;
+    ended := coalesce(done_ids, '{}');
+
+    for rest in
+        select u.*, s.attempts, s.max_attempts, s.cancel, s.due, s.dependents, s.limit_key from (
+            select distinct on (x.id) x.* from unnest(ids, given_fences, hows, failures, texts, afters)
+                with ordinality as x(id, fence, how, failure, txt, after, ord) order by x.id, x.ord) u
+        join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place + 0 = 4
+        where u.how <> 0 order by s.id for update of s
+    loop
+        -- Somebody else gave it free or ended it within the engine.
+        continue when not exists (select 1 from @side@.jobs s join @engine@._private_jobs e on e.id = s.engine_id
+            where s.id = rest.id and e.locked_by = s.locked_by);
+        failed := rest.how = 2 or (rest.how = 1 and rest.cancel is null and rest.attempts >= rest.max_attempts);
+        if failed or rest.how = 3 or rest.cancel is not null then
+            perform @side@.end_job(rest.id, (case when failed then 3 else 4 end)::smallint, now_us, null,
+                case when failed then rest.failure end, case when failed then null else coalesce(rest.cancel, rest.txt) end);
+            ended := ended || rest.id;
+            if rest.dependents > 0 then
+                others := others || @side@.follow(array[rest.id], false, now_us);
+                ready := true;
+            end if;
+        else
+            perform @side@.again(rest.id, case when rest.how = 5 then rest.due else now_us + rest.after end, now_us, rest.how = 1,
+                case when rest.how = 1 then rest.failure end, case when rest.how = 1 then rest.txt end);
+            ready := true;
+        end if;
+        if rest.limit_key is not null then keys := keys || rest.limit_key; end if;
+        return query select 1::smallint, rest.ord::int, null::uuid;
+    end loop;
+    if cardinality(keys) > 0 then
+        perform @side@.free_keys(keys);
+        ready := true;
+    end if;
+    perform @side@.tell_ids(me, 'e', ended || others);
+    if ready then perform @side@.tell(me, 'r'); end if;
+    return query select 2::smallint, 0, x from unnest(others) x;
+    if ready then return query select 3::smallint, 0, null::uuid; end if;
+end $$;
+
+-- A sign of life. what: 1 a lease that is held, 2 a report that counted.
+create function @side@.beat(worker text, worker_info text, ids uuid[], given_fences bigint[], term bigint, reported uuid[],
+    report_fences bigint[], reports bytea[], report_attempts int[], report_numbers bigint[], me text)
+returns table (what smallint, o_ord int, o_id uuid, o_cancel text) language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+    set plan_cache_mode = force_generic_plan as $$
+declare now_us bigint := @side@.now_us(); counted uuid[];
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    insert into @side@.workers values (worker, worker_info, now_us, now_us + 3 * term)
+        on conflict (id) do update set info = excluded.info, seen = excluded.seen, until = excluded.until;
+    if cardinality(ids) > 0 then
+        return query with held as materialized (
+            select s.id, s.engine_id, s.locked_by, s.cancel, u.ord from unnest(ids, given_fences) with ordinality as u(id, fence, ord)
+            join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place + 0 = 4 order by s.id for update of s
+        ), engine as (
+            -- The engine's own recovery takes what was locked long ago.
+            update @engine@._private_jobs e set locked_at = now() from held h
+            where e.id = h.engine_id and e.locked_by = h.locked_by returning e.id
+        ), longer as (
+            update @side@.jobs s set lease = now_us + term from held h join engine e on e.id = h.engine_id where s.id = h.id
+        )
+        select 1::smallint, h.ord::int, null::uuid, h.cancel from held h join engine e on e.id = h.engine_id;
+    end if;
+    if cardinality(reported) > 0 then
+        with newest as (
+            select distinct on (u.id) u.* from unnest(reported, report_fences, reports, report_attempts, report_numbers)
+                as u(id, fence, report, attempt, number) order by u.id, u.number desc
+        ), told as (
+            update @side@.jobs s set progress = n.report, progress_attempt = n.attempt, progress_number = n.number
+            from newest n where s.id = n.id and s.fence = n.fence and s.place + 0 = 4
+                and (s.progress_number is null or s.progress_number < n.number) returning s.id
+        )
+        select coalesce(array_agg(t.id), '{}') into counted from told t;
+        perform @side@.tell_ids(me, 'p', counted);
+        return query select 2::smallint, 0, x, null::text from unnest(counted) x;
+    end if;
+end $$;
+
+create function @side@.replay(ids uuid[], age bigint) returns bigint language plpgsql as $$
+declare now_us bigint := @side@.now_us(); s @side@.jobs; n bigint := 0; fresh bigint;
+begin
+    for s in select * from @side@.jobs where id = any(ids) and state in (3, 4) order by id for update loop
+        select e.id into fresh from @engine@.add_jobs(array[row(s.kind, coalesce(s.payload, 'null'), null, now(),
+            least(s.max_attempts, 32767)::smallint, null, @side@.engine_priority(s.level),
+            array['bedplate', s.id::text])::@engine@.job_spec]) e;
+        -- It is wanted again, whatever was said about its time.
+        update @side@.jobs set state = 0, place = 0, engine_id = fresh, engine_queue = null, attempts = 0, waiting_for = 0,
+            cancel = null, ended = null, expires = null, worker = null, deadline = null, payload = null,
+            due = now_us, wake = now_us, score = @side@.score(now_us, s.level, age) where id = s.id;
+        n := n + 1;
+    end loop;
+    return n;
+end $$;
+
+-- One part of a sweep. what: 1 numbers (rescued, crashed, overdue, pruned, more), 2 one that ended.
+create function @side@.sweep(part int, me text)
+returns table (what smallint, o_id uuid, o_rescued int, o_crashed int, o_overdue int, o_pruned int, o_more boolean)
+language plpgsql as $$
+declare
+    now_us bigint := @side@.now_us(); s @side@.jobs; e @engine@._private_jobs; rescued int := 0; crashed int := 0;
+    overdue int := 0; pruned int := 0; seen int := 0; ended uuid[] := '{}'; keys text[] := '{}'; looked int; one record; seat @side@.sweeps;
+    crash text := '{"kind":"crashed","message":"the worker gave no sign of life within the lease","error":null}';
+begin
+    -- Somebody else sweeps.
+    if not pg_try_advisory_xact_lock(hashtext('@side@'), 2) then
+        return query select 1::smallint, null::uuid, 0, 0, 0, 0, false;
+        return;
+    end if;
+    perform @side@.gate();
+    for s in select * from @side@.jobs where place = 4 and lease <= now_us order by lease limit part for update skip locked loop
+        seen := seen + 1;
+        select * into e from @engine@._private_jobs where id = s.engine_id for update;
+        if s.cancel is not null or e.id is null then
+            perform @side@.end_job(s.id, 4::smallint, now_us, null, null, coalesce(s.cancel, 'its row was removed from the engine'));
+            ended := ended || s.id || @side@.follow(array[s.id], false, now_us);
+        elsif s.attempts >= s.max_attempts then
+            crashed := crashed + 1;
+            perform @side@.end_job(s.id, 3::smallint, now_us, null, crash, null);
+            ended := ended || s.id || @side@.follow(array[s.id], false, now_us);
+        else
+            rescued := rescued + 1;
+            perform @side@.again(s.id, now_us, now_us, true, crash, 'the worker gave no sign of life within the lease');
+        end if;
+        if s.limit_key is not null then keys := keys || s.limit_key; end if;
+    end loop;
+    perform @side@.free_keys(keys);
+    for s in select * from @side@.jobs where place < 4 and deadline is not null and deadline <= now_us
+        order by deadline limit part for update skip locked
+    loop
+        seen := seen + 1;
+        overdue := overdue + 1;
+        perform @side@.end_job(s.id, 3::smallint, now_us, null,
+            '{"kind":"deadline_exceeded","message":"the deadline was over before the work began","error":null}', null);
+        ended := ended || s.id || @side@.follow(array[s.id], false, now_us);
+    end loop;
+    update @side@.jobs set place = 0 where id in (
+        select id from @side@.jobs where place = 1 and wake <= now_us order by wake limit part for update skip locked);
+    -- What another worker of the engine did with rows of ours.
+    select * into seat from @side@.sweeps for update;
+    looked := 0;
+    for one in select j.id, j.queue, j.kind, j.score, j.engine_id, n.id is null
+            or (n.locked_at is null and n.attempts >= n.max_attempts) as touched
+        from (select * from @side@.jobs where place = 0
+            and (queue, kind, score, engine_id) > (seat.queue, seat.kind, seat.score, seat.engine_id)
+            order by queue, kind, score, engine_id limit 2000) j
+        left join @engine@._private_jobs n on n.id = j.engine_id order by j.queue, j.kind, j.score, j.engine_id
+    loop
+        looked := looked + 1;
+        if looked = 2000 then
+            update @side@.sweeps set queue = one.queue, kind = one.kind, score = one.score, engine_id = one.engine_id;
+        end if;
+        continue when not one.touched;
+        select * into s from @side@.jobs where id = one.id and place = 0 for update skip locked;
+        continue when not found;
+        select * into e from @engine@._private_jobs where id = s.engine_id;
+        if not found then
+            perform @side@.end_job(s.id, 2::smallint, now_us, null, null, null);
+            ended := ended || s.id || @side@.follow(array[s.id], true, now_us);
+        elsif e.locked_at is null and e.attempts >= e.max_attempts then
+            perform @side@.end_job(s.id, 3::smallint, now_us, null, json_build_object('kind', 'error', 'message',
+                coalesce(e.last_error, 'another worker of the engine gave it up'), 'error', null)::text, null);
+            ended := ended || s.id || @side@.follow(array[s.id], false, now_us);
+        end if;
+    end loop;
+    if looked < 2000 then
+        update @side@.sweeps set queue = '', kind = '', score = 0, engine_id = 0;
+    end if;
+
+    with old as (
+        select id, unique_key from @side@.jobs where place = 5 and expires <= now_us order by expires limit part for update skip locked
+    ), keyless as (
+        delete from @side@.uniques u using old where u.key = old.unique_key and u.job = old.id
+    ), gone as (
+        delete from @side@.jobs j using old where j.id = old.id returning 1
+    )
+    select count(*) into pruned from gone;
+    delete from @side@.windows where ends <= now_us;
+    delete from @side@.workers where until <= now_us;
+    delete from @side@.listeners where until <= now_us;
+    perform @side@.tell_ids(me, 'e', ended);
+    if rescued > 0 or cardinality(ended) > 0 then perform @side@.tell(me, 'r'); end if;
+    return query select 1::smallint, null::uuid, rescued, crashed, overdue, pruned, seen >= part or pruned >= part;
+    return query select 2::smallint, x, 0, 0, 0, 0, false from unnest(ended) x;
+end $$;

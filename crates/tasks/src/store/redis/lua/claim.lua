@@ -1,0 +1,153 @@
+-- ARGV: worker, most, term ms, whether it waits, number of queues, per queue (name, concurrency, rate, per ms), kinds.
+-- Answer: ms until something may be due (-1 for never), then per claim ten fields.
+local worker, most, term, waits = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
+local count = tonumber(ARGV[5])
+local kinds = {}
+for i = 6 + count * 4, #ARGV do kinds[#kinds + 1] = ARGV[i] end
+rescue(100)
+
+local next_due
+local function look_at(time)
+  if time and (not next_due or time < next_due) then next_due = time end
+end
+
+-- The heads of the lanes that this request can take from.
+local queues, lanes = {}, {}
+for n = 0, count - 1 do
+  local b = 6 + n * 4
+  local q = {name = ARGV[b], most = tonumber(ARGV[b + 1]), rate = tonumber(ARGV[b + 2]), per = tonumber(ARGV[b + 3])}
+  if not queues[q.name] then
+    queues[q.name] = q
+    adopt_all(q.name, 500)
+    promote(q.name, 1000)
+    if not is_paused(q.name) and #kinds > 0 then
+      for from = 1, #kinds, 1000 do
+        local to = math.min(from + 999, #kinds)
+        local there = call('SMISMEMBER', S .. 'lanes:' .. q.name, unpack(kinds, from, to))
+        for i = from, to do
+          if there[i - from + 1] == 1 then
+            lanes[#lanes + 1] = {q = q, kind = kinds[i], key = lane(q.name, kinds[i]), heads = {}, at = 1, dry = false}
+          end
+        end
+      end
+    end
+  end
+end
+
+local function head(l)
+  if l.at > #l.heads and not l.dry then
+    l.heads = call('ZRANGE', l.key, 0, most - 1, 'WITHSCORES')
+    l.at = 1
+    if #l.heads == 0 then
+      l.dry = true
+      call('SREM', S .. 'lanes:' .. l.q.name, l.kind)
+      laned[l.key] = nil
+    end
+  end
+  return l.heads[l.at], tonumber(l.heads[l.at + 1])
+end
+
+local function busy(j)
+  if j.lc and (tonumber(call('HGET', S .. 'runs', j.lk)) or 0) >= j.lc then
+    local name = hold_name(j)
+    call('SADD', S .. 'held:' .. j.lk, name)
+    call('ZADD', S .. 'held:' .. j.lk .. '\1' .. name, num(j.due - j.hs), j.jid)
+    call('ZADD', key(j.q, 'waiting-children'), num(now), j.jid)
+    call('HSET', j.key, 'b:pl', 'h')
+    return true
+  end
+  if j.lr and (tonumber(call('GET', S .. 'key-rate:' .. j.lk)) or 0) >= j.lr then
+    local left = math.max(call('PTTL', S .. 'key-rate:' .. j.lk), 1)
+    -- Its rank stays that of its own time.
+    call('ZADD', key(j.q, 'delayed'), num((now + left) * 0x1000), j.jid)
+    call('HSET', j.key, 'b:pl', 'd', 'delay', num(left))
+    mark_delayed(j.q)
+    return true
+  end
+end
+
+local function start(name, starts, per)
+  if call('INCR', S .. name) == 1 then call('PEXPIRE', S .. name, num(per)) end
+end
+
+local claims = {}
+local fence
+local function give_out(j, q)
+  -- More numbers than may be needed, at once.
+  if not fence then fence = call('INCRBY', S .. 'fence', most) - most end
+  fence = fence + 1
+  local token = num(fence)
+  if j.f then call('HDEL', j.key, 'b:pr', 'b:pn', 'progress', 'defa') end
+  j.att = j.att + 1
+  local un = num(now + term)
+  call('SET', j.key .. ':lock', token, 'PX', num(term))
+  q.given = q.given or {}
+  q.given[#q.given + 1] = j.jid
+  call('HSET', j.key, 'b:st', 'r', 'b:att', j.att, 'b:f', token, 'b:un', un, 'processedOn', num(now), 'pb', worker, 'ats',
+    j.att)
+  add(S .. 'leases', un, j.tid)
+  if j.dl then call('ZREM', S .. 'deadlines', j.tid) end
+  event(q.name, 'active', 'jobId', j.jid, 'prev', 'waiting')
+  if q.rate then start('queue-rate:' .. q.name, q.rate, q.per) end
+  if j.lk then
+    call('HINCRBY', S .. 'runs', j.lk, 1)
+    if j.lr then start('key-rate:' .. j.lk, j.lr, j.lp) end
+  end
+  claims[#claims + 1] = {j.tid, token, tostring(j.att), num(math.max(now_us - j.due, 0)), q.name, j.kind, j.data or '',
+    j.books or '', j.raw or '', tostring(j.max)}
+end
+
+while #claims < most do
+  local best, first, rank
+  for _, l in ipairs(lanes) do
+    if not l.q.shut then
+      local jid, score = head(l)
+      if jid and (not rank or score < rank) then best, first, rank = l, jid, score end
+    end
+  end
+  if not best then break end
+  local q = best.q
+  if q.most and call('LLEN', key(q.name, 'active')) + (q.given and #q.given or 0) >= q.most then
+    q.shut = true
+  elseif q.rate and (tonumber(call('GET', S .. 'queue-rate:' .. q.name)) or 0) >= q.rate then
+    q.shut = true
+    look_at(now + math.max(call('PTTL', S .. 'queue-rate:' .. q.name), 1))
+  else
+    best.at = best.at + 2
+    call('ZREM', best.key, first)
+    local had = call('ZREM', key(q.name, 'prioritized'), first)
+    local j = load(q.name, first, true)
+    -- What a worker of BullMQ's took meanwhile, or removed, is not ours to give.
+    if j and j.st == 'p' and had == 1 then
+      if j.dl and j.dl <= now then
+        finish(j, 'f', OVERDUE, {'b:fail', said('deadline_exceeded', OVERDUE)})
+      elseif not (j.lk and busy(j)) then
+        give_out(j, q)
+      end
+    elseif j and had == 0 then
+      call('SADD', S .. 'out', j.tid)
+    end
+  end
+end
+
+for name, q in pairs(queues) do
+  if q.given then
+    call('LPUSH', key(name, 'active'), unpack(q.given))
+  end
+end
+
+if #claims == 0 then
+  flush()
+  for name in pairs(queues) do
+    -- The sweep is to look after it too, whoever fills it.
+    call('SADD', S .. 'queues', name)
+    local first = call('ZRANGE', key(name, 'delayed'), 0, 0, 'WITHSCORES')
+    if first[2] then look_at(math.floor(first[2] / 0x1000)) end
+    if waits then call('SET', S .. 'idle:' .. name, 1, 'PX', 60000) end
+  end
+  local lease = call('ZRANGE', S .. 'leases', 0, 0, 'WITHSCORES')
+  if lease[2] then look_at(tonumber(lease[2])) end
+end
+tell()
+table.insert(claims, 1, next_due and num(math.max(next_due - now, 0)) or '-1')
+return claims

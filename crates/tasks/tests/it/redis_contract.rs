@@ -1,0 +1,3 @@
+use crate::redis_support::fresh;
+
+bedplate_tasks::store_contract!(fresh);

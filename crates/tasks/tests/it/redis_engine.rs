@@ -1,0 +1,269 @@
+//! The store and the engine below it, at the same keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bedplate_tasks::TaskId;
+use bedplate_tasks::store::{
+    ClaimRequest, End, FailureKind, JobState, JobStore as _, NewJob, RedisStore, Settled, Settlement, Start,
+    StoreControl as _, StoreError,
+};
+use bullmq::options::RedisConnectionOptions;
+use bullmq::worker::ProcessorFn;
+use bullmq::{Job, Queue, QueueOptions, Worker, WorkerOptions};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::redis_support::{commands, prefix, store_at, url};
+
+const MS: Duration = Duration::from_millis(1);
+const SOON: Duration = Duration::from_secs(10);
+const TERM: Duration = Duration::from_mins(1);
+
+fn connection(url: &str) -> RedisConnectionOptions {
+    RedisConnectionOptions { url: url.to_owned(), ..RedisConnectionOptions::default() }
+}
+
+async fn queue(url: &str, prefix: &str, name: &str) -> Queue {
+    let options = QueueOptions { connection: connection(url), prefix: prefix.to_owned(), ..QueueOptions::default() };
+    Queue::with_options(name, options).await.unwrap()
+}
+
+async fn worker(url: &str, prefix: &str, name: &str) -> Worker {
+    let mut options =
+        WorkerOptions { connection: connection(url), prefix: prefix.to_owned(), ..WorkerOptions::default() };
+    options.autorun = false;
+    let work: ProcessorFn = Arc::new(|job: Job, _| Box::pin(async move { Ok(json!({ "got": job.data()["n"] })) }));
+    Worker::with_options(name, work, options).await.unwrap()
+}
+
+fn request(kind: &'static str) -> ClaimRequest {
+    ClaimRequest::new("worker", [kind], 10, TERM)
+}
+
+async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !done().await {
+        assert!(began.elapsed() < SOON, "{what}");
+        sleep(20 * MS).await;
+    }
+}
+
+async fn state(store: &RedisStore, id: TaskId) -> JobState {
+    store.job(id).await.unwrap().unwrap().state
+}
+
+/// Why jobs are not claimed by the engine's own call: it gives out what it comes to, and nobody can say which kinds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_engine_does_not_choose_by_kind_and_its_workers_take_our_jobs() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let job = NewJob::new("only-here.v1", b"{\"n\":7}".to_vec());
+    let id = job.id;
+    store.enqueue(vec![job]).await.unwrap();
+    let engine = worker(&url, &prefix, "default").await;
+    let mut taken = engine.get_next_job_nonblocking("token").await.unwrap().unwrap();
+    assert_eq!((taken.name(), taken.id()), ("only-here.v1", id.to_string().as_str()));
+    assert_eq!(state(&store, id).await, JobState::Running, "with a worker of the engine's");
+    assert!(store.claim(&request("only-here.v1")).await.unwrap().is_empty());
+    taken.move_to_completed("seven").await.unwrap();
+    let record = store.job(id).await.unwrap().unwrap();
+    assert_eq!((record.state, record.output.as_deref()), (JobState::Completed, Some(&b"\"seven\""[..])));
+}
+
+/// A producer of the engine's own, with a delay, a priority and an id of its own making.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_of_the_engines_producers_are_claimed_by_kind() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let engine = queue(&url, &prefix, "media").await;
+    let plain = engine.add("sum.v1", json!({ "n": 1 })).await.unwrap();
+    engine.add("other.v1", json!({ "n": 2 })).await.unwrap();
+    engine.add("sum.v1", json!({ "n": 3 })).priority(9).await.unwrap();
+    engine.add("sum.v1", json!({ "n": 4 })).delay(200 * MS).job_id("mine").await.unwrap();
+    let media = vec![bedplate_tasks::store::QueueClaim::new("media")];
+    let mut done = 0;
+    eventually("all are claimed", async || {
+        let claims = store.claim(&request("sum.v1").queues(media.clone()).wait(100 * MS)).await.unwrap();
+        for claim in claims {
+            assert_eq!(&*claim.job.queue, "media");
+            assert_eq!(claim.job.id.as_uuid().get_version_num(), 8, "named by where it came from");
+            let end = End::new(claim.lease, Settlement::Completed(claim.job.payload.clone()));
+            assert_eq!(store.settle(&[end]).await.unwrap(), [Settled::Accepted]);
+            done += 1;
+        }
+        done == 3
+    })
+    .await;
+    let seen = engine.get_job(plain.id()).await.unwrap().unwrap();
+    assert_eq!((seen.returnvalue(), seen.attempts_made()), ("{\"n\":1}", 1));
+    assert!(seen.is_completed().await.unwrap() && seen.finished_on().is_some());
+    assert_eq!(engine.get_completed_count().await.unwrap(), 3);
+    let other = store.claim(&request("other.v1").queues(media)).await.unwrap();
+    assert_eq!(other.len(), 1, "left for who knows it");
+}
+
+/// What the engine says of our jobs, wherever they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_engine_sees_our_jobs_where_they_are() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let engine = queue(&url, &prefix, "default").await;
+    let now = NewJob::new("a.v1", b"1".to_vec());
+    let later = NewJob::new("a.v1", b"2".to_vec()).start(Start::In(TERM));
+    let after = NewJob::new("a.v1", b"3".to_vec()).depends_on([now.id]);
+    let ids = [now.id, later.id, after.id];
+    store.enqueue(vec![now, later, after]).await.unwrap();
+    let states = async || {
+        let mut states = Vec::new();
+        for id in ids {
+            states.push(engine.get_job_state(&id.to_string()).await.unwrap().to_string());
+        }
+        states
+    };
+    assert_eq!(states().await, ["prioritized", "delayed", "waiting-children"]);
+    store.set_paused("default", true).await.unwrap();
+    assert!(engine.is_paused().await.unwrap());
+    store.set_paused("default", false).await.unwrap();
+    assert!(!engine.is_paused().await.unwrap());
+    let claim = store.claim(&request("a.v1")).await.unwrap().pop().unwrap();
+    assert_eq!(states().await[0], "active");
+    store.settle(&[End::new(claim.lease, Settlement::Completed(b"null".to_vec()))]).await.unwrap();
+    store.cancel(ids[1], "no more").await.unwrap();
+    assert_eq!(states().await, ["completed", "failed", "prioritized"]);
+    assert_eq!(engine.get_job(&ids[1].to_string()).await.unwrap().unwrap().failed_reason(), "no more");
+}
+
+/// A worker of the engine's that goes away leaves a job without a lock: the sweep brings it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lost_worker_of_the_engines_held_comes_back() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let job = NewJob::new("a.v1", b"1".to_vec());
+    let id = job.id;
+    store.enqueue(vec![job]).await.unwrap();
+    let engine = worker(&url, &prefix, "default").await;
+    engine.get_next_job_nonblocking("token").await.unwrap().unwrap();
+    store.maintain().await.unwrap();
+    assert_eq!(state(&store, id).await, JobState::Running);
+    let mut redis = commands(&url).await;
+    let () = redis::cmd("DEL").arg(format!("{prefix}:default:{id}:lock")).query_async(&mut redis).await.unwrap();
+    eventually("it comes back", async || {
+        store.maintain().await.unwrap();
+        store.claim(&request("a.v1")).await.unwrap().iter().any(|claim| claim.job.id == id)
+    })
+    .await;
+}
+
+/// The engine's check for lost locks may find one before our sweep does: the attempt counts, and no more than may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_engines_own_rescue_counts_as_ours() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let job = NewJob::new("a.v1", b"1".to_vec()).max_attempts(1);
+    let id = job.id;
+    store.enqueue(vec![job]).await.unwrap();
+    let claim = store.claim(&request("a.v1")).await.unwrap().pop().unwrap();
+    let mut redis = commands(&url).await;
+    let key = |what: &str| format!("{prefix}:default:{what}");
+    let mut pipe = redis::pipe();
+    pipe.cmd("DEL").arg(key(&format!("{id}:lock"))).cmd("LREM").arg(key("active")).arg(1).arg(id.to_string());
+    pipe.cmd("HSET").arg(key(&id.to_string())).arg("defa").arg("stalled").arg("stc").arg(2);
+    pipe.cmd("RPUSH").arg(key("wait")).arg(id.to_string());
+    drop(pipe.query_async::<Vec<redis::Value>>(&mut redis).await.unwrap());
+    store.maintain().await.unwrap();
+    let record = store.job(id).await.unwrap().unwrap();
+    assert_eq!((record.state, record.failure.unwrap().kind), (JobState::Failed, FailureKind::Crashed));
+    let late = store.settle(&[End::new(claim.lease, Settlement::Completed(b"1".to_vec()))]).await.unwrap();
+    assert_eq!(late, [Settled::LeaseLost]);
+}
+
+/// What is no job stops nobody; what breaks the store's own keys is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_in_keys_is_survived() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let mut redis = commands(&url).await;
+    let key = |what: &str| format!("{prefix}:default:{what}");
+    let mut pipe = redis::pipe();
+    pipe.cmd("SET").arg(key("text")).arg("no hash").cmd("RPUSH").arg(key("wait")).arg("text").arg("gone").arg("0:0");
+    pipe.cmd("ZADD").arg(key("prioritized")).arg(1).arg("text").arg(2).arg("missing");
+    pipe.cmd("ZADD").arg(key("delayed")).arg(0).arg("text").arg(1).arg("lost");
+    pipe.cmd("HSET").arg(key("odd")).arg("name").arg("a.v1").arg("data").arg("{no json").arg("opts").arg("[]]");
+    pipe.cmd("HSET").arg(key("odd")).arg("timestamp").arg("soon").arg("priority").arg("high");
+    pipe.cmd("LPUSH").arg(key("wait")).arg("odd").cmd("LPUSH").arg(key("active")).arg("nobody");
+    drop(pipe.query_async::<Vec<redis::Value>>(&mut redis).await.unwrap());
+    store.enqueue(vec![NewJob::new("a.v1", b"\xff not json".to_vec())]).await.unwrap();
+    let claims = store.claim(&request("a.v1")).await.unwrap();
+    let payloads: Vec<&[u8]> = claims.iter().map(|claim| &claim.job.payload[..]).collect();
+    assert_eq!(payloads.len(), 2, "{payloads:?}");
+    assert!(payloads.contains(&&b"{no json"[..]) && payloads.contains(&&b"\xff not json"[..]));
+    let mine = claims.iter().find(|claim| claim.job.payload.starts_with(b"\xff")).unwrap().lease.job;
+    let books: (String, String) =
+        redis::cmd("HMGET").arg(key(&mine.to_string())).arg("data").arg("name").query_async(&mut redis).await.unwrap();
+    assert_eq!(books, ("null".into(), "a.v1".into()), "what others read is JSON");
+    store.maintain().await.unwrap();
+    store.stats().await.unwrap();
+    let () = redis::cmd("HSET")
+        .arg(key(&mine.to_string()))
+        .arg("b:fail")
+        .arg("{")
+        .arg("b:att")
+        .arg("many")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert_eq!(store.job(mine).await.unwrap().unwrap().failure.unwrap().message, "{");
+    let () =
+        redis::cmd("SET").arg(format!("{prefix}~tasks:leases")).arg("broken").query_async(&mut redis).await.unwrap();
+    let error = store.claim(&request("a.v1")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Backend { transient: false, .. }), "{error:?}");
+}
+
+/// Names with what the engine's keys are split at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_of_any_name_are_kept_apart() {
+    let Some(url) = url() else { return };
+    let store = store_at(&url, &prefix()).await;
+    for name in ["a:b", "a%3Ab", "a", "ä ~ {x}"] {
+        store.enqueue(vec![NewJob::new("a.v1", name.into()).queue(name)]).await.unwrap();
+    }
+    for name in ["a:b", "a%3Ab", "a", "ä ~ {x}"] {
+        let queues = vec![bedplate_tasks::store::QueueClaim::new(name)];
+        let claims = store.claim(&request("a.v1").queues(queues)).await.unwrap();
+        assert_eq!(claims.len(), 1);
+        assert_eq!((&*claims[0].job.queue, &claims[0].job.payload[..]), (name, name.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn settings_are_checked_and_no_password_is_shown() {
+    let store = RedisStore::builder("redis://user:secret@127.0.0.1:1/0");
+    assert!(!format!("{store:?}").contains("secret"));
+    let error = store.connect().await.unwrap_err();
+    assert!(error.is_transient() && !format!("{error:?} {error}").contains("secret"), "{error:?}");
+    let cases = [
+        ("url", RedisStore::builder("http://secret")),
+        ("prefix", RedisStore::builder("redis://h").prefix("a:b")),
+        ("response_timeout", RedisStore::builder("redis://h").response_timeout(MS)),
+        ("poll", RedisStore::builder("redis://h").poll(Duration::ZERO)),
+    ];
+    for (expected, builder) in cases {
+        let error = builder.connect().await.unwrap_err();
+        assert!(matches!(error, StoreError::Invalid { field, .. } if field == expected), "{error:?}");
+        assert!(!format!("{error:?}").contains("secret"));
+    }
+}
+
+#[test]
+fn a_store_goes_anywhere() {
+    fn anywhere<T: Send + Sync + Clone + std::fmt::Debug + 'static>() {}
+    anywhere::<RedisStore>();
+    anywhere::<bedplate_tasks::store::RedisStoreBuilder>();
+}
