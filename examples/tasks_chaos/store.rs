@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -66,12 +67,42 @@ impl Place {
         })
     }
 
+    /// Removes what the case left on a server.
+    pub(crate) fn clean(&self) -> Result<(), Fail> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Redis { url, prefix } => {
+                // Names of keys have no blanks here.
+                let keys = output("redis-cli", &["-u", url, "--scan", "--pattern", &format!("{prefix}*")])?;
+                for part in keys.split_whitespace().collect::<Vec<_>>().chunks(1_000) {
+                    output("redis-cli", &[&["-u", url, "unlink"], part].concat())?;
+                }
+                Ok(())
+            }
+            Self::Postgres { url, schema } => {
+                let drop =
+                    format!("drop schema if exists {schema} cascade; drop schema if exists {schema}_engine cascade");
+                output("psql", &[url, "-qAtc", &drop])?;
+                Ok(())
+            }
+        }
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Sqlite(_) => Kind::Sqlite,
             Self::Redis { .. } => Kind::Redis,
             Self::Postgres { .. } => Kind::Postgres,
         }
+    }
+}
+
+fn output(program: &str, args: &[&str]) -> Result<String, Fail> {
+    let output = Command::new(program).args(args).stderr(Stdio::null()).output()?;
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout)?)
+    } else {
+        Err(format!("{program} failed: {}", output.status).into())
     }
 }
 

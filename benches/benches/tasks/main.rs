@@ -13,6 +13,7 @@ mod channel;
 mod gauge;
 mod measure;
 mod ours;
+mod postgres_peers;
 mod redis_peers;
 mod taskito_peer;
 
@@ -68,7 +69,34 @@ async fn run() -> Result<(), Fail> {
         ];
         compare("redis", &subjects, &Scale::server(smoke)).await?;
     }
+    if wanted("postgres") && postgres_url().is_ok() {
+        let subjects: Vec<Make> = vec![
+            ("bedplate", || Box::pin(ours::postgres())),
+            ("graphile", || Box::pin(postgres_peers::graphile())),
+            ("apalis", || Box::pin(postgres_peers::apalis())),
+        ];
+        compare("postgres", &subjects, &Scale::disk(smoke)).await?;
+    }
     Ok(())
+}
+
+/// Where PostgreSQL is, for those that are measured on it.
+fn postgres_url() -> Result<String, Fail> {
+    let url = std::env::var_os("BEDPLATE_POSTGRES_URL").and_then(|url| url.into_string().ok());
+    url.ok_or_else(|| "BEDPLATE_POSTGRES_URL names no server".into())
+}
+
+/// A schema that nobody else uses.
+fn schema(what: &str) -> String {
+    format!("bench_{what}_{}_{}", std::process::id(), gauge::stamp())
+}
+
+/// Removes schemas; what is left on a server harms nobody.
+fn drop_schemas(schemas: &[&str]) {
+    let drop = format!("drop schema if exists {} cascade", schemas.join(", "));
+    if let Ok(url) = postgres_url() {
+        let _status = std::process::Command::new("psql").args([&url, "-qAtc", &drop]).output();
+    }
 }
 
 /// Where Redis is, for those that are measured on it.

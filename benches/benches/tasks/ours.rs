@@ -1,7 +1,7 @@
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use bedplate_tasks::store::{Durability, MemoryConfig, MemoryStore, RedisStore, SqliteStore};
+use bedplate_tasks::store::{Durability, MemoryConfig, MemoryStore, PostgresStore, RedisStore, SqliteStore};
 use bedplate_tasks::{Drain, Job, JobContext, JobOptions, Jobs, JobsBuilder, Task, TaskPool};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -37,11 +37,12 @@ struct Typed {
     submits: Jobs,
     works: OnceLock<Jobs>,
     folder: Option<TempDir>,
+    schemas: Vec<String>,
 }
 
 impl Typed {
     fn new(submits: Jobs, folder: Option<TempDir>) -> Self {
-        Self { submits, works: OnceLock::new(), folder }
+        Self { submits, works: OnceLock::new(), folder, schemas: Vec::new() }
     }
 
     fn worker(&self) -> JobsBuilder {
@@ -72,6 +73,9 @@ impl Gauge for Typed {
         self.submits.shutdown(Drain::default()).await;
         // The folder goes with the subject.
         let _ = &self.folder;
+        if !self.schemas.is_empty() {
+            crate::drop_schemas(&self.schemas.iter().map(String::as_str).collect::<Vec<_>>());
+        }
     }
 }
 
@@ -98,6 +102,15 @@ pub(crate) async fn redis() -> Result<Box<dyn Gauge>, Fail> {
     let prefix = format!("bench_{}_{}", std::process::id(), crate::gauge::stamp());
     let store = RedisStore::builder(crate::redis_url()?).prefix(prefix).connect().await?;
     Ok(Box::new(Typed::new(Jobs::builder(store).workers(0).start()?, None)))
+}
+
+pub(crate) async fn postgres() -> Result<Box<dyn Gauge>, Fail> {
+    let schema = crate::schema("ours");
+    let engine = format!("{schema}_engine");
+    let store = PostgresStore::builder(crate::postgres_url()?).schema(&schema).engine_schema(&engine).connect().await?;
+    let mut typed = Typed::new(Jobs::builder(store).workers(0).start()?, None);
+    typed.schemas = vec![schema, engine];
+    Ok(Box::new(typed))
 }
 
 /// Closures on the pool: they wait at a gate until the workers are to start.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bedplate_tasks::store::{JobQuery, JobRecord, JobState, Store};
-use bedplate_tasks::{Jobs, TaskId};
+use bedplate_tasks::{Drain, Jobs, TaskId};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -32,16 +32,26 @@ use crate::store::{Kind, Place};
 
 pub(crate) async fn run(case: &'static str, options: &Options) -> Result<Report, Fail> {
     let scene = Scene::new(case, options).await?;
+    let report = play(case, &scene).await;
+    scene.jobs.shutdown(Drain::default()).await;
+    if scene.server.is_none() {
+        // What is left on a server harms nobody.
+        drop(scene.place.clean());
+    }
+    report
+}
+
+async fn play(case: &'static str, scene: &Scene) -> Result<Report, Fail> {
     match case {
-        "c1" => kill::run(&scene).await,
-        "c2" => zombie::run(&scene).await,
-        "c3" => outage::run(&scene).await,
-        "c4" => producer::run(&scene).await,
-        "c5" => poison::run(&scene).await,
-        "c6" => copies::run(&scene).await,
-        "c7" => schedules::run(&scene).await,
-        "c8" => cancel::run(&scene).await,
-        _ => soak::run(&scene).await,
+        "c1" => kill::run(scene).await,
+        "c2" => zombie::run(scene).await,
+        "c3" => outage::run(scene).await,
+        "c4" => producer::run(scene).await,
+        "c5" => poison::run(scene).await,
+        "c6" => copies::run(scene).await,
+        "c7" => schedules::run(scene).await,
+        "c8" => cancel::run(scene).await,
+        _ => soak::run(scene).await,
     }
 }
 

@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_secs(30);
 static SCRIPTS: OnceCell<bool> = OnceCell::const_new();
 
 async fn scripts() -> Option<()> {
-    if std::env::var_os("BEDPLATE_NODE").is_none() && std::env::var_os("BEDPLATE_REQUIRE_SERVICES").is_none() {
+    if std::env::var_os("BEDPLATE_NODE").is_none() {
         return skip("BEDPLATE_NODE is not set: BullMQ for Node is not installed and tried");
     }
     let install = async || {
