@@ -434,10 +434,19 @@ impl Board {
         let unique = entry.job.unique.as_ref().and_then(|unique| unique.within);
         let window = unique.map_or(now, |window| entry.enqueued.saturating_add(window));
         let expires = now.saturating_add(entry.kept_for()).max(window);
-        entry.place = Place::Ended(expires);
+        let place = std::mem::replace(&mut entry.place, Place::Ended(expires));
         self.ended.insert((expires, id));
         self.news.push(id);
-        std::mem::take(&mut entry.dependents)
+        let dependents = std::mem::take(&mut entry.dependents);
+        // One that was to begin next lets the next one of its key try.
+        if matches!(place, Place::Ready(_) | Place::Scheduled(_))
+            && let Some(limit) = &entry.job.limit
+        {
+            for next in release(&mut self.held, &limit.key) {
+                self.make_ready(next);
+            }
+        }
+        dependents
     }
 
     /// Cancels waiting jobs and all that depend on them.

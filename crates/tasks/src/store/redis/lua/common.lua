@@ -147,9 +147,7 @@ end
 local function hold_name(j) return j.q .. '\1' .. j.kind end
 
 -- One of a key has ended: the first of each lane may try, since nobody knows which of them the next worker can take.
-local function release(lk)
-  local runs = call('HINCRBY', S .. 'runs', lk, -1)
-  if runs <= 0 then call('HDEL', S .. 'runs', lk) end
+local function let_try(lk)
   local lanes = call('SMEMBERS', S .. 'held:' .. lk)
   for _, name in ipairs(lanes) do
     local held = S .. 'held:' .. lk .. '\1' .. name
@@ -162,6 +160,12 @@ local function release(lk)
     end
     if call('EXISTS', held) == 0 then call('SREM', S .. 'held:' .. lk, name) end
   end
+end
+
+local function release(lk)
+  local runs = call('HINCRBY', S .. 'runs', lk, -1)
+  if runs <= 0 then call('HDEL', S .. 'runs', lk) end
+  let_try(lk)
 end
 
 -- Takes a job out of where it is.
@@ -211,6 +215,8 @@ local function finish(first, state, why, more, cause)
     add(S .. 'ends', num(math.max(now + kept, window)), j.tid)
     event(j.q, set, 'jobId', j.jid, shown, why, 'prev', 'active')
     ended[#ended + 1] = j.tid
+    -- One that was to begin next lets the next one of its key try.
+    if j.lk and j.st == 'p' and (j.pl == 'r' or j.pl == 'd') then let_try(j.lk) end
     j.st = state
     local dependents = {}
     if j.dep then
