@@ -556,6 +556,14 @@ impl Board {
             if !matches!(entry.state, JobState::Failed | JobState::Cancelled) {
                 continue;
             }
+            // Another one may have taken its place meanwhile.
+            let job = Arc::clone(&entry.job);
+            if self.twin(now, &job).is_some_and(|twin| twin != id) {
+                continue;
+            }
+            if let Some(unique) = &job.unique {
+                self.uniques.insert(unique.key.clone(), id);
+            }
             self.unplace(id);
             self.again(now, id, now, |entry| {
                 (entry.attempts, entry.waiting_for) = (0, 0);

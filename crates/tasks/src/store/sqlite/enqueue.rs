@@ -41,6 +41,11 @@ fn find(apply: &Apply<'_>, job: &NewJob) -> Result<Option<TaskId>, StoreError> {
     if apply.one("select 1 from jobs where id = ?1", [&id], |_| Ok(()))?.is_some() {
         return Ok(Some(job.id));
     }
+    twin(apply, job)
+}
+
+/// The known job that makes this one a duplicate by its unique key.
+pub(super) fn twin(apply: &Apply<'_>, job: &NewJob) -> Result<Option<TaskId>, StoreError> {
     let Some(Unique { key, within, scope }) = &job.unique else { return Ok(None) };
     let sql = "select jobs.id, state, enqueued from uniques join jobs on jobs.seq = uniques.job where key = ?1";
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row::state(row.get(1)?), row.get::<_, Millis>(2)?));
@@ -97,10 +102,7 @@ fn insert(apply: &Apply<'_>, job: &NewJob, rows: &HashMap<TaskId, i64>) -> Resul
     )?;
     let seq = apply.connection.last_insert_rowid();
     apply.moved(None, Some(JobState::Pending));
-    if let Some(unique) = &job.unique {
-        let sql = "insert into uniques (key, job) values (?1, ?2) on conflict (key) do update set job = excluded.job";
-        apply.execute(sql, params![unique.key, seq])?;
-    }
+    take_key(apply, job, seq)?;
     for (needed, _) in needs.iter().filter(|(_, state)| !state.is_final()) {
         apply.execute("insert into needs (needed, dependent) values (?1, ?2)", [*needed, seq])?;
         apply.execute("update jobs set dependents = dependents + 1 where seq = ?1", [*needed])?;
@@ -110,7 +112,16 @@ fn insert(apply: &Apply<'_>, job: &NewJob, rows: &HashMap<TaskId, i64>) -> Resul
     } else if place == READY || place == SCHEDULED {
         apply.made_ready();
     }
-    Ok(seq)
+    Ok(())
+}
+
+/// Lets later ones be duplicates of this one.
+pub(super) fn take_key(apply: &Apply<'_>, job: &NewJob, seq: i64) -> Result<(), StoreError> {
+    if let Some(unique) = &job.unique {
+        let sql = "insert into uniques (key, job) values (?1, ?2) on conflict (key) do update set job = excluded.job";
+        apply.execute(sql, params![unique.key, seq])?;
+    }
+    Ok(())
 }
 
 /// The rows and states of what a job depends on.

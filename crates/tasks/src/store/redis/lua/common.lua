@@ -404,6 +404,19 @@ local function sync(tid)
   return j
 end
 
+-- The job that makes one with this key, window in ms and scope a duplicate.
+local function twin(key, within, scope)
+  local tid = call('HGET', S .. 'unique', key)
+  local j = tid and sync(tid)
+  if not j then return nil end
+  if within and now - (tonumber(call('HGET', j.key, 'b:enq')) or 0) >= within then return nil end
+  local st = j.st
+  if scope == 'p' and st ~= 'p' then return nil end
+  if scope == 'u' and st ~= 'p' and st ~= 'r' and st ~= 'n' then return nil end
+  if scope == 'n' and (st == 'f' or st == 'x') then return nil end
+  return tid
+end
+
 local function forget(tid)
   local q, jid = locate(tid)
   local j = q and load(q, jid)

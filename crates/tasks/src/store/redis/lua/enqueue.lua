@@ -10,25 +10,12 @@ while at <= #ARGV do
   jobs[#jobs + 1] = a
 end
 
--- The job that makes this one a duplicate by its unique key.
-local function twin(a)
-  local tid = call('HGET', S .. 'unique', a[13])
-  local j = tid and sync(tid)
-  if not j then return nil end
-  if a[14] ~= '' and now - (tonumber(call('HGET', j.key, 'b:enq')) or 0) >= tonumber(a[14]) then return nil end
-  local scope, st = a[15], j.st
-  if scope == 'p' and st ~= 'p' then return nil end
-  if scope == 'u' and st ~= 'p' and st ~= 'r' and st ~= 'n' then return nil end
-  if scope == 'n' and (st == 'f' or st == 'x') then return nil end
-  return tid
-end
-
 -- All or none: what each becomes is decided before the first is taken in.
 local new, keys, answers = {}, {}, {}
 for i, a in ipairs(jobs) do
   local id = a[1]
   local known = (new[id] or call('HEXISTS', S .. 'at', id) == 1) and id
-  if not known and a[13] ~= '' then known = twin(a) or keys[a[13]] end
+  if not known and a[13] ~= '' then known = twin(a[13], tonumber(a[14]), a[15]) or keys[a[13]] end
   if known then
     answers[i] = 'd' .. known
   else
