@@ -512,13 +512,18 @@ impl Board {
         let mut did = Maintained::default();
         self.rescue(now, &mut did);
         self.promote(now);
-        let late: Vec<TaskId> = self
+        let mut late: Vec<(Option<Age>, u64, TaskId)> = self
             .jobs
             .iter()
             .filter(|(_, entry)| entry.state == JobState::Pending && entry.is_overdue(now))
-            .map(|(id, _)| *id)
+            .map(|(id, entry)| (entry.deadline, entry.number, *id))
             .collect();
-        for id in late {
+        late.sort_unstable();
+        for (.., id) in late {
+            // The end of an earlier one may have ended it.
+            if self.jobs.get(&id).is_none_or(|entry| entry.state != JobState::Pending) {
+                continue;
+            }
             self.unplace(id);
             self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(overdue()));
             did.overdue += 1;
