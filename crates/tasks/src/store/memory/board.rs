@@ -70,16 +70,20 @@ impl Board {
     pub(super) fn enqueue(&mut self, now: Age, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
         let mut new: HashSet<TaskId> = HashSet::new();
         let mut keys: HashMap<&str, TaskId> = HashMap::new();
+        // For which jobs of this call others stand.
+        let mut twins: HashMap<TaskId, TaskId> = HashMap::new();
         let mut answers = Vec::with_capacity(jobs.len());
         // All or none: what each becomes is decided before the first is taken in.
         for job in &jobs {
             let known = (self.jobs.contains_key(&job.id) || new.contains(&job.id)).then_some(job.id);
             let twin = || self.twin(now, job).or_else(|| keys.get(job.unique.as_ref()?.key.as_str()).copied());
             if let Some(id) = known.or_else(twin) {
+                twins.insert(job.id, id);
                 answers.push(Enqueued::Duplicate(id));
                 continue;
             }
-            if let Some(missing) = job.depends_on.iter().find(|id| !self.jobs.contains_key(id) && !new.contains(id)) {
+            let known = |id: &TaskId| self.jobs.contains_key(id) || new.contains(id) || twins.contains_key(id);
+            if let Some(missing) = job.depends_on.iter().find(|id| !known(id)) {
                 return Err(StoreError::invalid("depends_on", missing, "jobs that the store knows"));
             }
             new.insert(job.id);
@@ -93,7 +97,7 @@ impl Board {
         }
         for (job, answer) in jobs.into_iter().zip(&answers) {
             if let Enqueued::New(_) = answer {
-                self.insert(now, job);
+                self.insert(now, job, &twins);
             }
         }
         Ok(answers)
@@ -114,7 +118,7 @@ impl Board {
         (in_window && in_scope).then_some(id)
     }
 
-    fn insert(&mut self, now: Age, job: NewJob) {
+    fn insert(&mut self, now: Age, job: NewJob, twins: &HashMap<TaskId, TaskId>) {
         let id = job.id;
         let due = match job.start {
             Start::Now => now,
@@ -128,7 +132,12 @@ impl Board {
         self.next += 1;
         let mut entry = Entry::new(Arc::new(job), self.next, now, due, deadline);
         let mut doomed = false;
+        let mut seen = HashSet::new();
         for other in &entry.job.depends_on {
+            let other = twins.get(other).unwrap_or(other);
+            if !twins.is_empty() && !seen.insert(*other) {
+                continue;
+            }
             let Some(other) = self.jobs.get_mut(other) else { continue };
             if !other.state.is_final() {
                 entry.waiting_for += 1;

@@ -17,10 +17,12 @@ use crate::store::sqlite::schema::{DEPENDENT, READY, SCHEDULED};
 pub(super) fn enqueue(apply: &Apply<'_>, jobs: &[NewJob]) -> Result<Vec<Enqueued>, StoreError> {
     let room = apply.capacity.saturating_sub(apply.count(JobState::Pending)?);
     let mut new = 0;
-    let mut rows: HashMap<TaskId, i64> = HashMap::new();
+    // For which jobs of this call others stand.
+    let mut twins: HashMap<TaskId, TaskId> = HashMap::new();
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
         if let Some(known) = find(apply, job)? {
+            twins.insert(job.id, known);
             answers.push(Enqueued::Duplicate(known));
             continue;
         }
@@ -28,8 +30,7 @@ pub(super) fn enqueue(apply: &Apply<'_>, jobs: &[NewJob]) -> Result<Vec<Enqueued
         if new > room {
             return Err(StoreError::Full { capacity: usize::try_from(apply.capacity).unwrap_or(usize::MAX) });
         }
-        let seq = insert(apply, job, &rows)?;
-        rows.insert(job.id, seq);
+        insert(apply, job, &twins)?;
         answers.push(Enqueued::New(job.id));
     }
     Ok(answers)
@@ -60,13 +61,13 @@ pub(super) fn twin(apply: &Apply<'_>, job: &NewJob) -> Result<Option<TaskId>, St
     Ok((in_window && in_scope).then(|| row::task_id(first)))
 }
 
-fn insert(apply: &Apply<'_>, job: &NewJob, rows: &HashMap<TaskId, i64>) -> Result<i64, StoreError> {
+fn insert(apply: &Apply<'_>, job: &NewJob, twins: &HashMap<TaskId, TaskId>) -> Result<(), StoreError> {
     let due = match job.start {
         Start::Now => apply.now,
         Start::In(delay) => apply.now + millis(delay),
         Start::At(time) => from_system(time).max(apply.now),
     };
-    let needs = needs(apply, job, rows)?;
+    let needs = needs(apply, job, twins)?;
     let waiting_for = needs.iter().filter(|(_, state)| !state.is_final()).count();
     let broken = |(_, state): &(i64, JobState)| matches!(state, JobState::Failed | JobState::Cancelled);
     let doomed = job.on_dependency_failure == OnDependencyFailure::Cancel && needs.iter().any(broken);
@@ -125,14 +126,17 @@ pub(super) fn take_key(apply: &Apply<'_>, job: &NewJob, seq: i64) -> Result<(), 
 }
 
 /// The rows and states of what a job depends on.
-fn needs(apply: &Apply<'_>, job: &NewJob, rows: &HashMap<TaskId, i64>) -> Result<Vec<(i64, JobState)>, StoreError> {
+fn needs(apply: &Apply<'_>, job: &NewJob, twins: &HashMap<TaskId, TaskId>) -> Result<Vec<(i64, JobState)>, StoreError> {
     let mut needs = Vec::with_capacity(job.depends_on.len());
     for id in &job.depends_on {
+        let id = twins.get(id).unwrap_or(id);
         let sql = "select seq, state from jobs where id = ?1";
         let found = apply.one(sql, [row::id(id)], |row| Ok((row.get(0)?, row::state(row.get(1)?))))?;
-        debug_assert!(found.is_some() || !rows.contains_key(id), "what this call took in is there");
         needs.push(found.ok_or_else(|| StoreError::invalid("depends_on", id, "jobs that the store knows"))?);
     }
+    // Two of them may be the same one's duplicates.
+    needs.sort_unstable_by_key(|(seq, _)| *seq);
+    needs.dedup_by_key(|(seq, _)| *seq);
     Ok(needs)
 }
 

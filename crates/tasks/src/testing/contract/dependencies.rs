@@ -4,7 +4,7 @@ use tokio::time::sleep;
 
 use super::{MS, Subject, complete, end, job, nothing, put, record, refused, take};
 use crate::id::TaskId;
-use crate::store::{Failure, FailureKind, JobState, OnDependencyFailure, Settlement, StoreError};
+use crate::store::{Enqueued, Failure, FailureKind, JobState, OnDependencyFailure, Settlement, StoreError, Unique};
 
 fn failed() -> Settlement {
     Settlement::Failed(Failure::new(FailureKind::Error, "no"))

@@ -12,15 +12,18 @@ end
 
 -- All or none: what each becomes is decided before the first is taken in.
 local new, keys, answers = {}, {}, {}
+-- For which jobs of this call others stand.
+local twins = {}
 for i, a in ipairs(jobs) do
   local id = a[1]
   local known = (new[id] or call('HEXISTS', S .. 'at', id) == 1) and id
   if not known and a[13] ~= '' then known = twin(a[13], tonumber(a[14]), a[15]) or keys[a[13]] end
   if known then
+    twins[id] = known
     answers[i] = 'd' .. known
   else
     for _, other in ipairs(a.deps) do
-      if not new[other] and call('HEXISTS', S .. 'at', other) == 0 then
+      if not new[other] and not twins[other] and call('HEXISTS', S .. 'at', other) == 0 then
         tell()
         return {'m' .. other}
       end
@@ -85,8 +88,11 @@ local function insert(a)
     put('b:rf', a[12])
   end
   local doomed = false
+  local seen = {}
   for _, other in ipairs(a.deps) do
-    local o = sync(other)
+    other = twins[other] or other
+    local o = not seen[other] and sync(other)
+    seen[other] = true
     if o and (o.st == 'p' or o.st == 'r' or o.st == 'n') then
       j.wf = j.wf + 1
       call('SADD', S .. 'dep:' .. other, id)
