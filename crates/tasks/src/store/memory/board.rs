@@ -279,9 +279,13 @@ impl Board {
     }
 
     /// When there may be something to claim without anybody calling.
-    pub(super) fn next_due(&self) -> Option<Age> {
-        let heads = [self.scheduled.first(), self.leases.first()];
-        heads.into_iter().flatten().map(|(at, _)| *at).min()
+    pub(super) fn next_due(&self, now: Age, request: &ClaimRequest) -> Option<Age> {
+        let heads = [self.scheduled.first(), self.leases.first()].into_iter().flatten().map(|(at, _)| *at);
+        let window = |queue: &QueueClaim| match self.queues.check(now, &queue.queue, None, queue.rate) {
+            Err(Refusal::Until(end)) => Some(end),
+            _ => None,
+        };
+        heads.chain(request.queues.iter().filter_map(window)).min()
     }
 
     /// Takes a job out of where it waits or runs.

@@ -172,8 +172,9 @@ impl JobStore for MemoryStore {
             arrived.as_mut().enable();
             let (claims, next, news) = {
                 let mut board = self.shared.board.lock();
-                let claims = board.claim(self.now(), request);
-                (claims, board.next_due(), board.news())
+                let now = self.now();
+                let claims = board.claim(now, request);
+                (claims, board.next_due(now, request), board.news())
             };
             for id in news {
                 self.tell(Signal::Ended(id));

@@ -42,7 +42,7 @@ pub(super) fn claim(apply: &Apply<'_>, request: &ClaimRequest) -> Result<Claimed
         }
         queues.retain(|_, room| room.left > 0);
     }
-    let next = if claims.is_empty() { next_due(apply)? } else { None };
+    let next = if claims.is_empty() { next_due(apply, request)? } else { None };
     Ok(Claimed { claims, next })
 }
 
@@ -176,10 +176,17 @@ fn count_start(apply: &Apply<'_>, name: &str, rate: Rate) -> Result<(), StoreErr
     apply.execute(sql, params![name, apply.now + millis(rate.per), apply.now]).map(drop)
 }
 
-fn next_due(apply: &Apply<'_>) -> Result<Option<Duration>, StoreError> {
+fn next_due(apply: &Apply<'_>, request: &ClaimRequest) -> Result<Option<Duration>, StoreError> {
     let sql = "select min(t) from (select min(wake) as t from jobs where place = 1 \
         union all select min(lease) from jobs where place = 4)";
-    let next: Option<Millis> = apply.one(sql, [], |row| row.get(0))?.flatten();
+    let mut next: Option<Millis> = apply.one(sql, [], |row| row.get(0))?.flatten();
+    for queue in &request.queues {
+        let Some(rate) = queue.rate else { continue };
+        let (left, ends) = starts_left(apply, &format!("q:{}", queue.queue), rate)?;
+        if left <= 0 {
+            next = Some(next.map_or(ends, |next| next.min(ends)));
+        }
+    }
     Ok(next.map(|next| duration((next - apply.now).max(1))))
 }
 

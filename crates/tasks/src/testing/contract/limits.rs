@@ -110,6 +110,37 @@ pub async fn a_queue_starts_so_many_per_time(store: Subject) {
     starts_in_pairs(&store, &limited, window).await;
 }
 
+/// Whoever waits for a job hears when the window of its queue is over.
+pub async fn a_waiting_claim_wakes_when_a_window_ends(store: Subject) {
+    let mut queue = QueueClaim::new("default");
+    queue.rate = Some(Rate::new(1, 600 * MS));
+    let limited = request(1).queues(vec![queue]);
+    if !store.capabilities().queue_limits {
+        return;
+    }
+    store.enqueue(vec![job(), job()]).await.unwrap();
+    let first = store.claim(&limited).await.unwrap();
+    complete(&store, &first[0]).await;
+    let began = Instant::now();
+    let second = store.claim(&limited.wait(SOON)).await.unwrap();
+    assert_eq!(second.len(), 1);
+    assert!(began.elapsed() < 2_000 * MS, "it slept beyond the window: {:?}", began.elapsed());
+}
+
+/// A queue that is named twice gives each of its jobs once, within its first limit.
+pub async fn a_queue_named_twice_gives_each_job_once(store: Subject) {
+    store.enqueue((0..3).map(|_| job()).collect()).await.unwrap();
+    let twice = request(10).queues(vec![QueueClaim::new("default"), QueueClaim::new("default")]);
+    let claims = store.claim(&twice).await.unwrap();
+    assert_eq!(claims.len(), 3, "{claims:?}");
+    for claim in &claims {
+        assert_eq!(claim.attempt, 1);
+        complete(&store, claim).await;
+    }
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.completed, stats.unfinished()), (3, 0));
+}
+
 /// Four jobs wait: two start at once, two a window later.
 async fn starts_in_pairs(store: &Subject, request: &ClaimRequest, window: std::time::Duration) {
     let began = Instant::now();
