@@ -56,6 +56,10 @@ fn open_queues<'a>(apply: &Apply<'_>, request: &'a ClaimRequest) -> Result<HashM
     let mut open = HashMap::new();
     for (number, queue) in request.queues.iter().enumerate() {
         let name = &*queue.queue;
+        // Of a queue that is named twice the first counts.
+        if request.queues.iter().take(number).any(|before| before.queue == queue.queue) {
+            continue;
+        }
         if apply.one("select 1 from paused where queue = ?1", [name], |_| Ok(()))?.is_some() {
             continue;
         }
@@ -110,7 +114,7 @@ fn give_out(
     candidate: &Candidate,
     queue: &QueueClaim,
 ) -> Result<Option<Claim>, StoreError> {
-    let sql = "select spec, payload, due, attempts, fence, deadline from jobs where seq = ?1";
+    let sql = "select spec, payload, due, attempts, fence, deadline from jobs where seq = ?1 and place = 0";
     let read = |row: &rusqlite::Row<'_>| {
         let numbers = (row.get::<_, Millis>(2)?, row.get::<_, u32>(3)?, row.get::<_, i64>(4)?);
         Ok((row::job(row, 0)?, numbers, row.get::<_, Option<Millis>>(5)?))

@@ -151,7 +151,7 @@ macro_rules! store_contract {
             a_duplicate_gets_the_first_ones_id, scopes_of_unique_keys, a_unique_window_ends_and_outlives_the_job,
             an_idempotency_key_holds_whatever_becomes_of_the_job, a_replay_makes_no_second_one_of_a_key, duplicates_within_one_call,
             a_key_runs_so_many_at_a_time, a_key_is_free_when_the_next_one_does_not_begin, a_key_starts_so_many_per_time, a_queue_runs_so_many_at_a_time,
-            a_queue_starts_so_many_per_time, a_waiting_claim_wakes_when_a_window_ends, a_job_waits_for_all_that_it_depends_on, a_failure_cancels_what_depends, a_deadline_of_one_cancels_what_depends, a_dependency_on_a_duplicate_is_one_on_the_first,
+            a_queue_starts_so_many_per_time, a_waiting_claim_wakes_when_a_window_ends, a_queue_named_twice_gives_each_job_once, a_job_waits_for_all_that_it_depends_on, a_failure_cancels_what_depends, a_deadline_of_one_cancels_what_depends, a_dependency_on_a_duplicate_is_one_on_the_first,
             a_dependent_may_run_nevertheless, dependencies_that_are_over, a_replayed_dependent_is_given_out_once, an_unknown_dependency_is_refused_whole,
             cancel_ends_what_waits, cancel_asks_the_holder, cancel_races_completion, cancel_of_a_dead_holders_job,
             cancel_of_the_unknown_and_the_ended, a_paused_queue_gives_nothing, jobs_are_listed_in_pages,
