@@ -268,7 +268,8 @@ local function crash(j)
     finish(j, 'f', CRASHED, {'b:fail', said('crashed', CRASHED)})
     return 'f'
   end
-  again(j, tick(), {'b:fail', said('crashed', CRASHED)})
+  -- It keeps its place: it was due before all that came while it lay with the dead.
+  again(j, j.due, {'b:fail', said('crashed', CRASHED)})
   return 'p'
 end
 
