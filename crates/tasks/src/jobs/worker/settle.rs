@@ -118,9 +118,13 @@ async fn one(core: &Core, ack: Ack) {
     }
 }
 
-/// The store will never take this end: the job is to fail rather than to run again and again.
+/// The store will never take this end: the job is to fail rather than to run again and again. One that it could not
+/// take until the runtime ended is kept by nobody: the job did not fail, and comes back by its lease.
 async fn refused(core: &Core, mut ack: Ack, error: &StoreError) {
     let text = chain(error);
+    if error.is_transient() {
+        return lost(core, &ack, &text);
+    }
     let failure = Failure::new(FailureKind::Error, format!("the store refused how it ended: {text}"));
     ack.end.settlement = Settlement::Failed(failure);
     let (answer, tries) = say(core, std::slice::from_ref(&ack.end)).await;
@@ -128,6 +132,10 @@ async fn refused(core: &Core, mut ack: Ack, error: &StoreError) {
         return note(core, &ack, answers.first().copied().unwrap_or(Settled::LeaseLost), tries);
     }
     core.unsettled.fetch_sub(1, Ordering::Relaxed);
+    lost(core, &ack, &text);
+}
+
+fn lost(core: &Core, ack: &Ack, text: &str) {
     count(&core.counters.settle_lost);
     let job = &ack.run.job;
     tracing::error!(job.id = %job.id, job.kind = %job.kind, error = %text, "the end of a job is lost, its lease will end");
