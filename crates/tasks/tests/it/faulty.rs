@@ -127,3 +127,18 @@ async fn what_completed_does_not_fail_because_the_store_was_away_at_a_shutdown()
     assert_eq!((record.state, record.failure), (JobState::Running, None), "it comes back by its lease");
     assert!(!report.is_clean(), "{report:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_hears_that_its_lease_is_over_before_another_has_it() {
+    const LEASE: Duration = Duration::from_secs(8);
+    let store = Faulty::default();
+    let (told, mut stops) = mpsc::unbounded_channel::<Stop>();
+    let jobs = Jobs::builder(store.clone()).lease(LEASE).state(told).register::<Probe>().start().unwrap();
+    jobs.submit(Probe { waits: true }).await.unwrap();
+    sleep(Duration::from_millis(20_500)).await;
+    assert!(stops.try_recv().is_err(), "it has its lease");
+    store.swallows_beats.store(true, Ordering::SeqCst);
+    let began = Instant::now();
+    assert_eq!(stops.recv().await, Some(Stop::LeaseLost));
+    assert!(began.elapsed() <= LEASE, "{:?}", began.elapsed());
+}
