@@ -251,6 +251,7 @@ impl Drop for Life {
     fn drop(&mut self) {
         self.core.stopping.cancel();
         tell_all(&self.core, &Stop::Shutdown);
+        self.core.dropped.store(true, Ordering::Relaxed);
         self.core.stopped.cancel();
         self.core.beat_now.notify_one();
         self.core.waiters.wake_all();
