@@ -23,7 +23,7 @@ use crate::store::{Capabilities, JobQuery, JobRecord, JobState, NewJob, Store, S
 /// Typed jobs on a store: submits them, waits for them, and works on those whose kinds it was told.
 ///
 /// A clone is a handle to the same runtime. When the last one is dropped without [`shutdown`](Self::shutdown), jobs that
-/// run are told to stop and go back to the store.
+/// run are told to stop and go back to the store, which takes as long as their grace at most.
 #[derive(Clone)]
 pub struct Jobs {
     core: Arc<Core>,
