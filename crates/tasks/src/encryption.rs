@@ -11,7 +11,8 @@ use crate::job::{Codec, CodecError};
 /// Encrypts the arguments of jobs by XChaCha20-Poly1305, under named keys that can be changed while jobs wait.
 ///
 /// A store, a dashboard or a backup shows a job's kind, queue and times, but not its arguments. What was sealed for one
-/// job opens for no other: id and kind are bound in. Results, errors and progress are not encrypted. (Construction:
+/// job opens for no other: id and kind are bound in. Results, errors and progress are not encrypted, nor are
+/// keys of uniqueness and limits: one by arguments is a hash of these, by which whoever can guess them can tell. (Construction:
 /// draft-irtf-cfrg-xchacha-03; nonces of 24 random bytes from the operating system.)
 ///
 /// # Examples

@@ -162,6 +162,12 @@ impl JobsBuilder {
         engine.run(beat(Arc::clone(&core)));
         engine.run(settle(Arc::clone(&core), acks));
         if core.config.workers > 0 && !hands.handlers.is_empty() {
+            let (gone, over) = (core.stopping.clone().drop_guard(), core.stopped.clone());
+            // Dropped with the runtime on which the work runs: without it no job can begin.
+            drop(hands.runtime.spawn(async move {
+                over.cancelled().await;
+                drop(gone);
+            }));
             engine.run(fetch(Arc::clone(&core), hands));
         } else {
             core.fetched.cancel();

@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) fetched: CancellationToken,
     /// No call of the store is made any more.
     pub(crate) stopped: CancellationToken,
+    /// The last handle was dropped without a shutdown.
+    pub(crate) dropped: AtomicBool,
     /// What a test drives by itself.
     #[cfg(feature = "testing")]
     pub(crate) manual: Option<Manual>,
@@ -125,6 +127,7 @@ impl Core {
             stopping: CancellationToken::new(),
             fetched: CancellationToken::new(),
             stopped: CancellationToken::new(),
+            dropped: AtomicBool::new(false),
             #[cfg(feature = "testing")]
             manual: None,
             up: AtomicBool::new(true),

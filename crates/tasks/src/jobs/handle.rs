@@ -65,7 +65,7 @@ impl<J: Job> JobHandle<J> {
         let answer = self.core.store.job(self.id).await;
         self.core.note(&answer);
         let record = answer?.ok_or(WaitError::Expired(self.id))?;
-        let progress = read_progress::<J>(&record).map(|(progress, _)| progress);
+        let progress = read_progress::<J>(&record);
         Ok(JobStatus { state: record.state, attempts: record.attempts, progress, record })
     }
 
@@ -131,11 +131,12 @@ impl<J: Job> JobHandle<J> {
                 let mut changed = std::pin::pin!(changed.notified());
                 changed.as_mut().enable();
                 let record = core.insist(|| core.store.job(id)).await.ok().flatten()?;
-                if let Some((progress, at)) = read_progress::<J>(&record)
-                    && Some(at) > seen
+                // Numbers begin anew with each attempt, and an attempt that was snoozed does not count.
+                if record.progress != seen
+                    && let Some(progress) = read_progress::<J>(&record)
                 {
                     drop(watch);
-                    return Some((progress, (Arc::clone(&core), id, Some(at))));
+                    return Some((progress, (Arc::clone(&core), id, record.progress)));
                 }
                 if record.state.is_final() {
                     return None;
@@ -147,11 +148,9 @@ impl<J: Job> JobHandle<J> {
     }
 }
 
-/// The latest report and its place in the order of all.
-fn read_progress<J: Job>(record: &JobRecord) -> Option<(J::Progress, (u32, u64))> {
-    let progress = record.progress.as_ref()?;
-    let value = serde_json::from_slice(&progress.value).ok()?;
-    Some((value, (progress.attempt, progress.number)))
+/// The latest report.
+fn read_progress<J: Job>(record: &JobRecord) -> Option<J::Progress> {
+    serde_json::from_slice(&record.progress.as_ref()?.value).ok()
 }
 
 pub(crate) async fn cancel(core: &Core, id: TaskId, reason: &str) -> Result<JobState, WaitError> {

@@ -23,7 +23,7 @@ use crate::store::{Capabilities, JobQuery, JobRecord, JobState, NewJob, Store, S
 /// Typed jobs on a store: submits them, waits for them, and works on those whose kinds it was told.
 ///
 /// A clone is a handle to the same runtime. When the last one is dropped without [`shutdown`](Self::shutdown), jobs that
-/// run are told to stop and go back to the store.
+/// run are told to stop and go back to the store, which takes as long as their grace at most.
 #[derive(Clone)]
 pub struct Jobs {
     core: Arc<Core>,
@@ -251,6 +251,7 @@ impl Drop for Life {
     fn drop(&mut self) {
         self.core.stopping.cancel();
         tell_all(&self.core, &Stop::Shutdown);
+        self.core.dropped.store(true, Ordering::Relaxed);
         self.core.stopped.cancel();
         self.core.beat_now.notify_one();
         self.core.waiters.wake_all();

@@ -86,7 +86,8 @@ pub trait StoreControl: Send + Sync {
     /// Fails as the store does.
     async fn find(&self, query: &JobQuery) -> Result<Vec<JobRecord>, StoreError>;
 
-    /// Takes jobs that failed or were cancelled up again, with all their attempts; returns how many there were.
+    /// Takes jobs that failed or were cancelled up again, with all their attempts; returns how many there were. One whose
+    /// unique key another one has taken meanwhile is left as it is.
     ///
     /// # Errors
     /// Fails as the store does.

@@ -336,9 +336,87 @@ async fn dropping_the_last_handle_gives_back_what_runs() {
     let other = Jobs::builder(store).start().unwrap();
     let began = Instant::now();
     while other.handle::<Probe>(id).status().await.unwrap().state != JobState::Pending {
-        assert!(began.elapsed() < Duration::from_secs(30), "it is not given back");
+        assert!(began.elapsed() < Duration::from_secs(7), "it is not given back within its grace");
         sleep(100 * MS).await;
     }
+    assert_eq!(other.handle::<Probe>(id).status().await.unwrap().attempts, 0, "it costs no attempt");
+}
+
+/// Panics when an attempt clones it.
+struct Brittle(bool);
+
+impl Clone for Brittle {
+    fn clone(&self) -> Self {
+        assert!(!self.0, "a bug in a clone");
+        Self(true)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct OnBrittle;
+
+impl Job for OnBrittle {
+    const KIND: &'static str = "brittle.v1";
+    type Output = ();
+    type Error = String;
+    type Progress = ();
+    type State = Brittle;
+
+    fn options() -> JobOptions {
+        JobOptions::new().max_attempts(1)
+    }
+
+    async fn run(self, _: JobContext<Self>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_beside_the_work_costs_an_attempt() {
+    let jobs = Jobs::builder(MemoryStore::default()).state(Brittle(false)).register::<OnBrittle>().start().unwrap();
+    let handle = jobs.submit(OnBrittle).await.unwrap();
+    let Outcome::Failed { failure, .. } = handle.wait_timeout(Duration::from_secs(5)).await.unwrap() else {
+        panic!("it cannot have run")
+    };
+    assert_eq!(failure.kind, FailureKind::Panicked);
+}
+
+/// Reports twice and snoozes, then reports once.
+#[derive(Serialize, Deserialize)]
+struct Naps;
+
+impl Job for Naps {
+    const KIND: &'static str = "naps.v1";
+    type Output = ();
+    type Error = String;
+    type Progress = u32;
+    type State = Seen;
+
+    fn on_error(_: &String, _: &Attempt) -> Decision {
+        Decision::Snooze(Duration::from_secs(1))
+    }
+
+    async fn run(self, cx: JobContext<Self>) -> Result<(), String> {
+        let first = cx.state().starts.fetch_add(1, Ordering::SeqCst) == 0;
+        for percent in if first { [10, 20] } else { [70, 80] } {
+            cx.progress(&percent);
+            cx.state().go.notified().await;
+        }
+        if first { Err("not yet".into()) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_goes_on_after_a_snooze() {
+    let seen = Seen::default();
+    let jobs = Jobs::builder(MemoryStore::default()).state(seen.clone()).register::<Naps>().start().unwrap();
+    let handle = jobs.submit(Naps).await.unwrap();
+    let mut progress = handle.progress();
+    for percent in [10, 20, 70, 80] {
+        assert_eq!(tokio::time::timeout(Duration::from_mins(1), progress.next()).await, Ok(Some(percent)));
+        seen.go.notify_one();
+    }
+    assert_eq!(progress.next().await, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod blocking;
+#[cfg(feature = "cron")]
+mod cron;
+mod faulty;
 mod jobs;
 mod memory_contract;
 mod pool;

@@ -8,6 +8,7 @@ use bedplate_tasks::store::{
     ClaimRequest, Durability, End, JobState, JobStore as _, NewJob, Retention, Settled, Settlement, SqliteStore, Start,
     StoreControl as _, StoreError,
 };
+use bedplate_tasks::{Drain, Job, JobContext, Jobs, TaskId};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -141,7 +142,7 @@ async fn one_bad_call_harms_no_other() {
         .map(|number| {
             let store = Arc::clone(&store);
             tokio::spawn(async move {
-                let one = if number % 3 == 0 { job().depends_on([bedplate_tasks::TaskId::generate()]) } else { job() };
+                let one = if number % 3 == 0 { job().depends_on([TaskId::generate()]) } else { job() };
                 let fine = job();
                 let id = fine.id;
                 (number, id, store.enqueue(vec![fine, one]).await)
@@ -304,4 +305,85 @@ async fn the_sweep_forgets_in_parts_and_the_log_stays_small() {
     }
     let after = std::fs::metadata(&log).unwrap().len();
     assert!(after < before.max(16 << 20) * 2, "{before} and {after} bytes");
+}
+
+/// Questions that come all the time do not keep a store from hearing of other processes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_reader_still_notices_others() {
+    let folder = folder();
+    let path = folder.path().join("jobs.db");
+    let (mine, other) = (open(&path).await, open(&path).await);
+    let asks = {
+        let mine = mine.clone();
+        tokio::spawn(async move {
+            loop {
+                mine.job(TaskId::generate()).await.unwrap();
+            }
+        })
+    };
+    let waits = {
+        let mine = mine.clone();
+        tokio::spawn(async move { mine.claim(&request(1).wait(Duration::from_secs(8))).await.unwrap() })
+    };
+    sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    other.enqueue(vec![job()]).await.unwrap();
+    assert_eq!(waits.await.unwrap().len(), 1);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    asks.abort();
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Quick;
+
+impl Job for Quick {
+    const KIND: &'static str = "quick.v1";
+    type Output = ();
+    type Error = String;
+    type Progress = ();
+    type State = ();
+
+    async fn run(self, _: JobContext<Self>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Whoever keeps a handle after its runtime is gone takes no jobs from others.
+#[test]
+fn a_worker_whose_runtime_is_gone_takes_no_jobs() {
+    let folder = folder();
+    let path = folder.path().join("jobs.db");
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let first = runtime();
+    let orphan = first.block_on(async { Jobs::builder(open(&path).await).register::<Quick>().start().unwrap() });
+    first.shutdown_timeout(Duration::from_secs(1));
+    runtime().block_on(async {
+        sleep(Duration::from_millis(1_500)).await;
+        let jobs = Jobs::builder(open(&path).await).register::<Quick>().start().unwrap();
+        let handles = jobs.submit_many((0..200).map(|_| Quick)).await.unwrap();
+        for handle in handles {
+            handle.wait_timeout(Duration::from_secs(5)).await.unwrap();
+            assert_eq!(handle.status().await.unwrap().attempts, 1);
+        }
+        jobs.shutdown(Drain::default()).await;
+    });
+    drop(orphan);
+}
+
+/// Dropping the last handle tells the store what has ended, and gives back what runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_runtime_hands_in_what_has_ended() {
+    let folder = folder();
+    let path = folder.path().join("jobs.db");
+    let store = open(&path).await;
+    for _ in 0..5 {
+        let jobs = Jobs::builder(store.clone()).register::<Quick>().start().unwrap();
+        jobs.submit_many((0..50).map(|_| Quick)).await.unwrap();
+        drop(jobs);
+        let began = Instant::now();
+        while store.stats().await.unwrap().queues.iter().any(|queue| queue.running > 0) {
+            assert!(began.elapsed() < Duration::from_secs(5), "{:?}", store.stats().await.unwrap());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
 }

@@ -1,3 +1,4 @@
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -57,9 +58,15 @@ pub(crate) async fn tick(core: Arc<Core>, entry: Entry, clock: Arc<dyn Fn() -> S
 }
 
 async fn submit(core: &Arc<Core>, entry: &Entry, tick: SystemTime) {
-    let job = match prepare(core, entry, tick) {
-        Ok(job) => job,
-        Err(error) => {
+    // A panic of whatever makes the job costs this tick, not the schedule.
+    let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| prepare(core, entry, tick)));
+    let job = match prepared {
+        Ok(Ok(job)) => job,
+        Err(_) => {
+            tracing::error!(schedule = entry.name, "what makes the job of a schedule panicked");
+            return;
+        }
+        Ok(Err(error)) => {
             tracing::error!(schedule = entry.name, error = %chain(&error), "the job of a schedule cannot be submitted");
             return;
         }
@@ -99,7 +106,7 @@ fn prepare(core: &Arc<Core>, entry: &Entry, tick: SystemTime) -> Result<NewJob, 
         Missed::Skip => Duration::ZERO,
         Missed::RunOnce { within } | Missed::RunAll { within, .. } => within,
     };
-    let remember = within + Duration::from_hours(48);
+    let remember = within.saturating_add(Duration::from_hours(48));
     job.retention.ended = job.retention.ended.max(remember);
     job.retention.failed = job.retention.failed.max(remember);
     job.headers.insert(TICK.to_owned(), seconds(tick).to_string());

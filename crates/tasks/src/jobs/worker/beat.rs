@@ -18,13 +18,15 @@ pub(crate) async fn beat(core: Arc<Core>) {
     loop {
         let busy = core.running() > 0;
         let pause = if busy { core.config.progress.min(every) } else { every };
+        let pause = pause.min(lease_left(&core, last_heard));
         // The end of the pause and the bell are both reasons to go on.
         let rung = timeout(pause, core.beat_now.notified()).await.is_ok();
         if core.stopped.is_cancelled() {
             return;
         }
         let began = Instant::now();
-        let due = rung || last_all.is_none_or(|last| began.duration_since(last) >= every);
+        let left = lease_left(&core, last_heard);
+        let due = rung || left.is_zero() || last_all.is_none_or(|last| began.duration_since(last) >= every);
         let runs: Vec<(Arc<RunState>, Instant)> =
             core.runs.lock().values().map(|run| (Arc::clone(&run.state), run.claimed)).collect();
         let progress: Vec<(Lease, JobProgress)> =
@@ -36,7 +38,8 @@ pub(crate) async fn beat(core: Arc<Core>) {
         let leases: Vec<Lease> = if due { runs.iter().map(|(run, _)| run.lease).collect() } else { Vec::new() };
         let worker = WorkerInfo { running: u32::try_from(runs.len()).unwrap_or(u32::MAX), ..core.worker.clone() };
         let message = Beat::new(worker, core.config.lease).leases(leases).progress(progress);
-        let answer = timeout(core.config.lease / 2, core.store.beat(&message)).await;
+        // No longer than a lease holds: the work is to hear in time that it is over.
+        let answer = timeout((core.config.lease / 2).min(left), core.store.beat(&message)).await;
         match answer {
             Ok(Ok(states)) => {
                 core.note(&Ok::<(), crate::store::StoreError>(()));
@@ -57,6 +60,14 @@ pub(crate) async fn beat(core: Arc<Core>) {
             }
         }
     }
+}
+
+/// How long the first lease still holds of those that were not given up.
+fn lease_left(core: &Core, last_heard: Instant) -> Duration {
+    let runs = core.runs.lock();
+    let held = runs.values().filter(|run| run.state.stopped().is_none());
+    let first = held.map(|run| last_heard.max(run.claimed)).min();
+    first.map_or(core.config.lease, |first| core.config.lease.saturating_sub(first.elapsed()))
 }
 
 fn obey(core: &Core, run: &Arc<RunState>, state: LeaseState) {

@@ -1,7 +1,9 @@
 use std::future::Future;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +21,9 @@ pub(crate) struct Engine {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How long the loops of a runtime that was dropped may take to their end.
+const LAST: Duration = Duration::from_mins(2);
+
 impl Engine {
     /// Uses the application's runtime.
     pub(crate) fn ambient(runtime: Handle) -> Self {
@@ -30,12 +35,20 @@ impl Engine {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(StartError::Thread)?;
         let (handle, end) = (runtime.handle().clone(), CancellationToken::new());
-        let over = end.clone();
+        let tracker = TaskTracker::new();
+        let (over, loops) = (end.clone(), tracker.clone());
         let thread = std::thread::Builder::new()
             .name("bedplate-jobs".to_owned())
-            .spawn(move || runtime.block_on(over.cancelled()))
+            .spawn(move || {
+                runtime.block_on(async move {
+                    over.cancelled().await;
+                    loops.close();
+                    // They end by themselves, but for one whose store hangs.
+                    drop(timeout(LAST, loops.wait()).await);
+                });
+            })
             .map_err(StartError::Thread)?;
-        Ok(Self { runtime: handle, tracker: TaskTracker::new(), end, thread: Some(thread) })
+        Ok(Self { runtime: handle, tracker, end, thread: Some(thread) })
     }
 
     /// Runs a loop; whatever it logs belongs to the subscriber of whoever started it.

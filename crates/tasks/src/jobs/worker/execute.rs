@@ -11,26 +11,20 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument as _, Span, field};
 
 use crate::job::{RunState, Stop};
-use crate::jobs::core::{Ack, Core};
+use crate::jobs::core::{Ack, Core, Run};
 use crate::jobs::event::{AttemptEnd, JobEvent};
 use crate::jobs::stats::count;
 use crate::jobs::worker::handler::Handler;
 use crate::store::{End, Failure, FailureKind, Settlement};
 
 /// Runs one attempt to its end and hands that in.
-pub(crate) async fn execute(
-    core: Arc<Core>,
-    handler: Arc<dyn Handler>,
-    run: Arc<RunState>,
-    number: u64,
-    waited: Duration,
-    slot: OwnedSemaphorePermit,
-) {
+pub(crate) async fn execute(mut guard: Guard, waited: Duration) {
+    let (core, run) = (&guard.core, &guard.run);
     count(&core.counters.started);
     core.counters.wait.record(waited);
     core.tell(|| JobEvent::Started { job: Arc::clone(&run.job), attempt: run.attempt, waited });
-    let span = span(&core, &run);
-    let guard = Guard { core, number, run, handler, began: Instant::now(), slot: Some(slot) };
+    let span = span(core, run);
+    guard.began = Instant::now();
     attempt(guard).instrument(span).await;
 }
 
@@ -137,7 +131,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// An attempt under way: however it ends, it leaves the list and its claim ends.
-struct Guard {
+pub(crate) struct Guard {
     core: Arc<Core>,
     number: u64,
     run: Arc<RunState>,
@@ -147,6 +141,19 @@ struct Guard {
 }
 
 impl Guard {
+    /// Lists an attempt among those under way; `claimed` is when its claim was asked for.
+    pub(crate) fn enter(
+        core: &Arc<Core>,
+        handler: Arc<dyn Handler>,
+        run: RunState,
+        claimed: Instant,
+        slot: OwnedSemaphorePermit,
+    ) -> Self {
+        let run = Arc::new(run);
+        let number = core.enter(Run { state: Arc::clone(&run), claimed, told: None });
+        Self { core: Arc::clone(core), number, run, handler, began: Instant::now(), slot: Some(slot) }
+    }
+
     fn finish(mut self, settlement: Settlement) {
         self.leave(settlement);
     }
@@ -169,9 +176,15 @@ impl Guard {
 }
 
 impl Drop for Guard {
-    /// The runtime ended, or dropped the work, before it did: it goes back.
+    /// The runtime ended, or dropped the work, before it did: it goes back. But what panics beside the work would panic
+    /// again, without end.
     fn drop(&mut self) {
-        self.leave(Settlement::Returned);
+        let settlement = if std::thread::panicking() {
+            self.handler.retry(&self.run, Failure::new(FailureKind::Panicked, "panicked beside the work"))
+        } else {
+            Settlement::Returned
+        };
+        self.leave(settlement);
     }
 }
 

@@ -8,9 +8,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::job::RunState;
-use crate::jobs::core::{Ack, Core, MOST_UNSETTLED, Run, outage_delays};
+use crate::jobs::core::{Ack, Core, MOST_UNSETTLED, outage_delays};
 use crate::jobs::event::AttemptEnd;
-use crate::jobs::worker::execute::execute;
+use crate::jobs::worker::execute::{Guard, execute};
 use crate::jobs::worker::handler::Handlers;
 use crate::store::{Claim, ClaimRequest, End, QueueClaim, Settlement};
 
@@ -88,11 +88,10 @@ fn begin(core: &Arc<Core>, hands: &Hands, claim: &Claim, claimed: Instant, slot:
     let (Some(handler), false) = (handler, core.stopping.is_cancelled()) else {
         return give_back(core, hands, claim);
     };
-    let state = Arc::new(RunState::new(claim, Arc::clone(&core.blocking), hands.runtime.clone()));
-    let number = core.enter(Run { state: Arc::clone(&state), claimed, told: None });
-    let work = execute(Arc::clone(core), handler, state, number, claim.waited, slot);
-    // Detached on purpose: what it leaves behind, also when the runtime drops it, is in `runs`.
-    drop(hands.runtime.spawn(work));
+    let run = RunState::new(claim, Arc::clone(&core.blocking), hands.runtime.clone());
+    let guard = Guard::enter(core, handler, run, claimed, slot);
+    // Detached on purpose: the guard ends it, also when the runtime drops it before it has begun.
+    drop(hands.runtime.spawn(execute(guard, claim.waited)));
 }
 
 fn give_back(core: &Core, hands: &Hands, claim: &Claim) {

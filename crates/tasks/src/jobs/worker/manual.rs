@@ -3,8 +3,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::job::RunState;
-use crate::jobs::core::{Core, Run};
-use crate::jobs::worker::execute::execute;
+use crate::jobs::core::Core;
+use crate::jobs::worker::execute::{Guard, execute};
 use crate::jobs::worker::settle::settle_now;
 
 /// Runs what is due, one job after another, until nothing is; returns how many attempts that were.
@@ -22,9 +22,8 @@ pub(crate) async fn run_due(core: &Arc<Core>) -> usize {
         let Some(claim) = answer.ok().and_then(|mut claims| claims.pop()) else { return ran };
         let Some(handler) = hands.handlers.get(&*claim.job.kind).map(Arc::clone) else { return ran };
         let Ok(slot) = Arc::clone(&core.slots).acquire_owned().await else { return ran };
-        let state = Arc::new(RunState::new(&claim, Arc::clone(&core.blocking), hands.runtime.clone()));
-        let number = core.enter(Run { state: Arc::clone(&state), claimed: Instant::now(), told: None });
-        execute(Arc::clone(core), handler, state, number, claim.waited, slot).await;
+        let run = RunState::new(&claim, Arc::clone(&core.blocking), hands.runtime.clone());
+        execute(Guard::enter(core, handler, run, Instant::now(), slot), claim.waited).await;
         settle_now(core, acks).await;
         ran += 1;
     }

@@ -28,6 +28,9 @@ pub(crate) async fn settle(core: Arc<Core>, mut acks: UnboundedReceiver<Ack>) {
             Some(_) if last >= MANY => gather(&core, &mut acks, &mut batch).await,
             Some(_) => {}
             None => {
+                if core.dropped.load(Ordering::Relaxed) {
+                    last_ends(&core, &mut acks, &mut batch).await;
+                }
                 // The last word: what is there is said once more, without patience.
                 acks.close();
                 while let Ok(ack) = acks.try_recv() {
@@ -64,6 +67,22 @@ async fn gather(core: &Core, acks: &mut UnboundedReceiver<Ack>, batch: &mut Vec<
         match timeout_at(until, acks.recv_many(batch, BATCH - batch.len())).await {
             Ok(1..) => {}
             Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+/// Waits for the jobs that were told to stop since nobody has a handle any more.
+async fn last_ends(core: &Core, acks: &mut UnboundedReceiver<Ack>, batch: &mut Vec<Ack>) {
+    // Where a claim is under way, what it gives goes back.
+    let until = Instant::now() + core.config.grace.max(core.config.poll) + Duration::from_millis(500);
+    while core.running() > 0 || !core.fetched.is_cancelled() {
+        // Few come, so that looking now and then whether there will be more is cheap.
+        let look = (Instant::now() + Duration::from_millis(20)).min(until);
+        if timeout_at(look, acks.recv_many(batch, BATCH)).await.is_ok() {
+            hand_over(core, batch).await;
+        }
+        if Instant::now() >= until {
+            return;
         }
     }
 }
@@ -118,9 +137,13 @@ async fn one(core: &Core, ack: Ack) {
     }
 }
 
-/// The store will never take this end: the job is to fail rather than to run again and again.
+/// The store will never take this end: the job is to fail rather than to run again and again. One that it could not
+/// take until the runtime ended is kept by nobody: the job did not fail, and comes back by its lease.
 async fn refused(core: &Core, mut ack: Ack, error: &StoreError) {
     let text = chain(error);
+    if error.is_transient() {
+        return lost(core, &ack, &text);
+    }
     let failure = Failure::new(FailureKind::Error, format!("the store refused how it ended: {text}"));
     ack.end.settlement = Settlement::Failed(failure);
     let (answer, tries) = say(core, std::slice::from_ref(&ack.end)).await;
@@ -128,6 +151,10 @@ async fn refused(core: &Core, mut ack: Ack, error: &StoreError) {
         return note(core, &ack, answers.first().copied().unwrap_or(Settled::LeaseLost), tries);
     }
     core.unsettled.fetch_sub(1, Ordering::Relaxed);
+    lost(core, &ack, &text);
+}
+
+fn lost(core: &Core, ack: &Ack, text: &str) {
     count(&core.counters.settle_lost);
     let job = &ack.run.job;
     tracing::error!(job.id = %job.id, job.kind = %job.kind, error = %text, "the end of a job is lost, its lease will end");

@@ -70,16 +70,20 @@ impl Board {
     pub(super) fn enqueue(&mut self, now: Age, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
         let mut new: HashSet<TaskId> = HashSet::new();
         let mut keys: HashMap<&str, TaskId> = HashMap::new();
+        // For which jobs of this call others stand.
+        let mut twins: HashMap<TaskId, TaskId> = HashMap::new();
         let mut answers = Vec::with_capacity(jobs.len());
         // All or none: what each becomes is decided before the first is taken in.
         for job in &jobs {
             let known = (self.jobs.contains_key(&job.id) || new.contains(&job.id)).then_some(job.id);
             let twin = || self.twin(now, job).or_else(|| keys.get(job.unique.as_ref()?.key.as_str()).copied());
             if let Some(id) = known.or_else(twin) {
+                twins.insert(job.id, id);
                 answers.push(Enqueued::Duplicate(id));
                 continue;
             }
-            if let Some(missing) = job.depends_on.iter().find(|id| !self.jobs.contains_key(id) && !new.contains(id)) {
+            let known = |id: &TaskId| self.jobs.contains_key(id) || new.contains(id) || twins.contains_key(id);
+            if let Some(missing) = job.depends_on.iter().find(|id| !known(id)) {
                 return Err(StoreError::invalid("depends_on", missing, "jobs that the store knows"));
             }
             new.insert(job.id);
@@ -93,7 +97,7 @@ impl Board {
         }
         for (job, answer) in jobs.into_iter().zip(&answers) {
             if let Enqueued::New(_) = answer {
-                self.insert(now, job);
+                self.insert(now, job, &twins);
             }
         }
         Ok(answers)
@@ -114,7 +118,7 @@ impl Board {
         (in_window && in_scope).then_some(id)
     }
 
-    fn insert(&mut self, now: Age, job: NewJob) {
+    fn insert(&mut self, now: Age, job: NewJob, twins: &HashMap<TaskId, TaskId>) {
         let id = job.id;
         let due = match job.start {
             Start::Now => now,
@@ -128,7 +132,12 @@ impl Board {
         self.next += 1;
         let mut entry = Entry::new(Arc::new(job), self.next, now, due, deadline);
         let mut doomed = false;
+        let mut seen = HashSet::new();
         for other in &entry.job.depends_on {
+            let other = twins.get(other).unwrap_or(other);
+            if !twins.is_empty() && !seen.insert(*other) {
+                continue;
+            }
             let Some(other) = self.jobs.get_mut(other) else { continue };
             if !other.state.is_final() {
                 entry.waiting_for += 1;
@@ -270,9 +279,13 @@ impl Board {
     }
 
     /// When there may be something to claim without anybody calling.
-    pub(super) fn next_due(&self) -> Option<Age> {
-        let heads = [self.scheduled.first(), self.leases.first()];
-        heads.into_iter().flatten().map(|(at, _)| *at).min()
+    pub(super) fn next_due(&self, now: Age, request: &ClaimRequest) -> Option<Age> {
+        let heads = [self.scheduled.first(), self.leases.first()].into_iter().flatten().map(|(at, _)| *at);
+        let window = |queue: &QueueClaim| match self.queues.check(now, &queue.queue, None, queue.rate) {
+            Err(Refusal::Until(end)) => Some(end),
+            _ => None,
+        };
+        heads.chain(request.queues.iter().filter_map(window)).min()
     }
 
     /// Takes a job out of where it waits or runs.
@@ -434,10 +447,19 @@ impl Board {
         let unique = entry.job.unique.as_ref().and_then(|unique| unique.within);
         let window = unique.map_or(now, |window| entry.enqueued.saturating_add(window));
         let expires = now.saturating_add(entry.kept_for()).max(window);
-        entry.place = Place::Ended(expires);
+        let place = std::mem::replace(&mut entry.place, Place::Ended(expires));
         self.ended.insert((expires, id));
         self.news.push(id);
-        std::mem::take(&mut entry.dependents)
+        let dependents = std::mem::take(&mut entry.dependents);
+        // One that was to begin next lets the next one of its key try.
+        if matches!(place, Place::Ready(_) | Place::Scheduled(_))
+            && let Some(limit) = &entry.job.limit
+        {
+            for next in release(&mut self.held, &limit.key) {
+                self.make_ready(next);
+            }
+        }
+        dependents
     }
 
     /// Cancels waiting jobs and all that depend on them.
@@ -503,13 +525,18 @@ impl Board {
         let mut did = Maintained::default();
         self.rescue(now, &mut did);
         self.promote(now);
-        let late: Vec<TaskId> = self
+        let mut late: Vec<(Option<Age>, u64, TaskId)> = self
             .jobs
             .iter()
             .filter(|(_, entry)| entry.state == JobState::Pending && entry.is_overdue(now))
-            .map(|(id, _)| *id)
+            .map(|(id, entry)| (entry.deadline, entry.number, *id))
             .collect();
-        for id in late {
+        late.sort_unstable();
+        for (.., id) in late {
+            // The end of an earlier one may have ended it.
+            if self.jobs.get(&id).is_none_or(|entry| entry.state != JobState::Pending) {
+                continue;
+            }
             self.unplace(id);
             self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(overdue()));
             did.overdue += 1;
@@ -546,6 +573,14 @@ impl Board {
             let Some(entry) = self.jobs.get(&id) else { continue };
             if !matches!(entry.state, JobState::Failed | JobState::Cancelled) {
                 continue;
+            }
+            // Another one may have taken its place meanwhile.
+            let job = Arc::clone(&entry.job);
+            if self.twin(now, &job).is_some_and(|twin| twin != id) {
+                continue;
+            }
+            if let Some(unique) = &job.unique {
+                self.uniques.insert(unique.key.clone(), id);
             }
             self.unplace(id);
             self.again(now, id, now, |entry| {

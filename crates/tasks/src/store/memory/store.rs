@@ -64,6 +64,10 @@ impl MemoryConfig {
 ///
 /// Its clock is tokio's, so that paused time moves it. A clone is a handle to the same jobs.
 ///
+/// The signs of life of its workers come from the runtime on which the work runs: jobs that block all threads of that for
+/// longer than a lease lose theirs, and run again. [`JobContext::blocking`](crate::JobContext::blocking) is for such
+/// work.
+///
 /// # Examples
 /// ```
 /// use std::time::Duration;
@@ -172,8 +176,9 @@ impl JobStore for MemoryStore {
             arrived.as_mut().enable();
             let (claims, next, news) = {
                 let mut board = self.shared.board.lock();
-                let claims = board.claim(self.now(), request);
-                (claims, board.next_due(), board.news())
+                let now = self.now();
+                let claims = board.claim(now, request);
+                (claims, board.next_due(now, request), board.news())
             };
             for id in news {
                 self.tell(Signal::Ended(id));

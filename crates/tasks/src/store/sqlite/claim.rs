@@ -42,7 +42,7 @@ pub(super) fn claim(apply: &Apply<'_>, request: &ClaimRequest) -> Result<Claimed
         }
         queues.retain(|_, room| room.left > 0);
     }
-    let next = if claims.is_empty() { next_due(apply)? } else { None };
+    let next = if claims.is_empty() { next_due(apply, request)? } else { None };
     Ok(Claimed { claims, next })
 }
 
@@ -56,6 +56,10 @@ fn open_queues<'a>(apply: &Apply<'_>, request: &'a ClaimRequest) -> Result<HashM
     let mut open = HashMap::new();
     for (number, queue) in request.queues.iter().enumerate() {
         let name = &*queue.queue;
+        // Of a queue that is named twice the first counts.
+        if request.queues.iter().take(number).any(|before| before.queue == queue.queue) {
+            continue;
+        }
         if apply.one("select 1 from paused where queue = ?1", [name], |_| Ok(()))?.is_some() {
             continue;
         }
@@ -110,7 +114,7 @@ fn give_out(
     candidate: &Candidate,
     queue: &QueueClaim,
 ) -> Result<Option<Claim>, StoreError> {
-    let sql = "select spec, payload, due, attempts, fence, deadline from jobs where seq = ?1";
+    let sql = "select spec, payload, due, attempts, fence, deadline from jobs where seq = ?1 and place = 0";
     let read = |row: &rusqlite::Row<'_>| {
         let numbers = (row.get::<_, Millis>(2)?, row.get::<_, u32>(3)?, row.get::<_, i64>(4)?);
         Ok((row::job(row, 0)?, numbers, row.get::<_, Option<Millis>>(5)?))
@@ -176,10 +180,17 @@ fn count_start(apply: &Apply<'_>, name: &str, rate: Rate) -> Result<(), StoreErr
     apply.execute(sql, params![name, apply.now + millis(rate.per), apply.now]).map(drop)
 }
 
-fn next_due(apply: &Apply<'_>) -> Result<Option<Duration>, StoreError> {
+fn next_due(apply: &Apply<'_>, request: &ClaimRequest) -> Result<Option<Duration>, StoreError> {
     let sql = "select min(t) from (select min(wake) as t from jobs where place = 1 \
         union all select min(lease) from jobs where place = 4)";
-    let next: Option<Millis> = apply.one(sql, [], |row| row.get(0))?.flatten();
+    let mut next: Option<Millis> = apply.one(sql, [], |row| row.get(0))?.flatten();
+    for queue in &request.queues {
+        let Some(rate) = queue.rate else { continue };
+        let (left, ends) = starts_left(apply, &format!("q:{}", queue.queue), rate)?;
+        if left <= 0 {
+            next = Some(next.map_or(ends, |next| next.min(ends)));
+        }
+    }
     Ok(next.map(|next| duration((next - apply.now).max(1))))
 }
 

@@ -17,10 +17,12 @@ use crate::store::sqlite::schema::{DEPENDENT, READY, SCHEDULED};
 pub(super) fn enqueue(apply: &Apply<'_>, jobs: &[NewJob]) -> Result<Vec<Enqueued>, StoreError> {
     let room = apply.capacity.saturating_sub(apply.count(JobState::Pending)?);
     let mut new = 0;
-    let mut rows: HashMap<TaskId, i64> = HashMap::new();
+    // For which jobs of this call others stand.
+    let mut twins: HashMap<TaskId, TaskId> = HashMap::new();
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
         if let Some(known) = find(apply, job)? {
+            twins.insert(job.id, known);
             answers.push(Enqueued::Duplicate(known));
             continue;
         }
@@ -28,8 +30,7 @@ pub(super) fn enqueue(apply: &Apply<'_>, jobs: &[NewJob]) -> Result<Vec<Enqueued
         if new > room {
             return Err(StoreError::Full { capacity: usize::try_from(apply.capacity).unwrap_or(usize::MAX) });
         }
-        let seq = insert(apply, job, &rows)?;
-        rows.insert(job.id, seq);
+        insert(apply, job, &twins)?;
         answers.push(Enqueued::New(job.id));
     }
     Ok(answers)
@@ -41,6 +42,11 @@ fn find(apply: &Apply<'_>, job: &NewJob) -> Result<Option<TaskId>, StoreError> {
     if apply.one("select 1 from jobs where id = ?1", [&id], |_| Ok(()))?.is_some() {
         return Ok(Some(job.id));
     }
+    twin(apply, job)
+}
+
+/// The known job that makes this one a duplicate by its unique key.
+pub(super) fn twin(apply: &Apply<'_>, job: &NewJob) -> Result<Option<TaskId>, StoreError> {
     let Some(Unique { key, within, scope }) = &job.unique else { return Ok(None) };
     let sql = "select jobs.id, state, enqueued from uniques join jobs on jobs.seq = uniques.job where key = ?1";
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row::state(row.get(1)?), row.get::<_, Millis>(2)?));
@@ -55,13 +61,13 @@ fn find(apply: &Apply<'_>, job: &NewJob) -> Result<Option<TaskId>, StoreError> {
     Ok((in_window && in_scope).then(|| row::task_id(first)))
 }
 
-fn insert(apply: &Apply<'_>, job: &NewJob, rows: &HashMap<TaskId, i64>) -> Result<i64, StoreError> {
+fn insert(apply: &Apply<'_>, job: &NewJob, twins: &HashMap<TaskId, TaskId>) -> Result<(), StoreError> {
     let due = match job.start {
         Start::Now => apply.now,
         Start::In(delay) => apply.now + millis(delay),
         Start::At(time) => from_system(time).max(apply.now),
     };
-    let needs = needs(apply, job, rows)?;
+    let needs = needs(apply, job, twins)?;
     let waiting_for = needs.iter().filter(|(_, state)| !state.is_final()).count();
     let broken = |(_, state): &(i64, JobState)| matches!(state, JobState::Failed | JobState::Cancelled);
     let doomed = job.on_dependency_failure == OnDependencyFailure::Cancel && needs.iter().any(broken);
@@ -97,10 +103,7 @@ fn insert(apply: &Apply<'_>, job: &NewJob, rows: &HashMap<TaskId, i64>) -> Resul
     )?;
     let seq = apply.connection.last_insert_rowid();
     apply.moved(None, Some(JobState::Pending));
-    if let Some(unique) = &job.unique {
-        let sql = "insert into uniques (key, job) values (?1, ?2) on conflict (key) do update set job = excluded.job";
-        apply.execute(sql, params![unique.key, seq])?;
-    }
+    take_key(apply, job, seq)?;
     for (needed, _) in needs.iter().filter(|(_, state)| !state.is_final()) {
         apply.execute("insert into needs (needed, dependent) values (?1, ?2)", [*needed, seq])?;
         apply.execute("update jobs set dependents = dependents + 1 where seq = ?1", [*needed])?;
@@ -110,18 +113,30 @@ fn insert(apply: &Apply<'_>, job: &NewJob, rows: &HashMap<TaskId, i64>) -> Resul
     } else if place == READY || place == SCHEDULED {
         apply.made_ready();
     }
-    Ok(seq)
+    Ok(())
+}
+
+/// Lets later ones be duplicates of this one.
+pub(super) fn take_key(apply: &Apply<'_>, job: &NewJob, seq: i64) -> Result<(), StoreError> {
+    if let Some(unique) = &job.unique {
+        let sql = "insert into uniques (key, job) values (?1, ?2) on conflict (key) do update set job = excluded.job";
+        apply.execute(sql, params![unique.key, seq])?;
+    }
+    Ok(())
 }
 
 /// The rows and states of what a job depends on.
-fn needs(apply: &Apply<'_>, job: &NewJob, rows: &HashMap<TaskId, i64>) -> Result<Vec<(i64, JobState)>, StoreError> {
+fn needs(apply: &Apply<'_>, job: &NewJob, twins: &HashMap<TaskId, TaskId>) -> Result<Vec<(i64, JobState)>, StoreError> {
     let mut needs = Vec::with_capacity(job.depends_on.len());
     for id in &job.depends_on {
+        let id = twins.get(id).unwrap_or(id);
         let sql = "select seq, state from jobs where id = ?1";
         let found = apply.one(sql, [row::id(id)], |row| Ok((row.get(0)?, row::state(row.get(1)?))))?;
-        debug_assert!(found.is_some() || !rows.contains_key(id), "what this call took in is there");
         needs.push(found.ok_or_else(|| StoreError::invalid("depends_on", id, "jobs that the store knows"))?);
     }
+    // Two of them may be the same one's duplicates.
+    needs.sort_unstable_by_key(|(seq, _)| *seq);
+    needs.dedup_by_key(|(seq, _)| *seq);
     Ok(needs)
 }
 

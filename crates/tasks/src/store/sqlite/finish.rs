@@ -110,7 +110,8 @@ fn end(apply: &Apply<'_>, job: &Held, how: &Finish<'_>) -> Result<(), StoreError
     debug_assert_eq!(ENDED, 5, "the statements above say so");
     apply.moved(Some(job.state), Some(state));
     apply.ended(row::task_id(job.id));
-    if job.place == RUNNING {
+    // One that was to begin next lets the next one of its key try, too.
+    if matches!(job.place, READY | SCHEDULED | RUNNING) {
         free_key(apply, job)?;
     }
     Ok(())

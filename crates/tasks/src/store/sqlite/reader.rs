@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
 
 use crate::store::signal::Signal;
 
@@ -31,17 +32,22 @@ impl Reader {
     pub(super) fn run(self, questions: &Receiver<Question>) {
         let mut version = self.version();
         let mut since_hint = HINT;
+        let mut looked = Instant::now();
         loop {
             let listens = Arc::strong_count(&self.waiting) > 1 || self.signals.receiver_count() > 0;
             let pause = if listens { LOOK } else { LOOK * 40 };
-            match questions.recv_timeout(pause) {
+            match questions.recv_timeout(pause.saturating_sub(looked.elapsed())) {
                 Ok(question) => {
                     question(&self.connection);
-                    continue;
+                    // Questions that come all the time must not keep it from looking.
+                    if looked.elapsed() < pause {
+                        continue;
+                    }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            looked = Instant::now();
             since_hint = since_hint.saturating_add(1);
             let found = self.version();
             if found == version {

@@ -8,6 +8,7 @@ use crate::store::signal::Signal;
 use crate::store::sqlite::apply::Apply;
 use crate::store::sqlite::clock::{Millis, millis};
 use crate::store::sqlite::connection::NAME;
+use crate::store::sqlite::enqueue::{take_key, twin};
 use crate::store::sqlite::finish::{Finish, Held, by_seq, cancel_waiting, finish, free_key, held, json, schedule};
 use crate::store::sqlite::row;
 use crate::store::sqlite::sweep::rescue;
@@ -117,9 +118,15 @@ pub(super) fn cancel(apply: &Apply<'_>, id: TaskId, reason: &str) -> Result<JobS
 pub(super) fn replay(apply: &Apply<'_>, ids: &[TaskId]) -> Result<u64, StoreError> {
     let mut replayed = 0;
     for id in ids {
-        let found =
-            apply.one("select seq from jobs where id = ?1 and state in (3, 4)", [row::id(id)], |row| row.get(0))?;
-        let Some(job) = found.map(|seq| by_seq(apply, seq)).transpose()?.flatten() else { continue };
+        let sql = "select seq, spec, payload from jobs where id = ?1 and state in (3, 4)";
+        let found = apply.one(sql, [row::id(id)], |row| Ok((row.get(0)?, row::job(row, 1)?)))?;
+        let Some((seq, spec)) = found else { continue };
+        let Some(job) = by_seq(apply, seq)? else { continue };
+        // Another one may have taken its place meanwhile.
+        if twin(apply, &spec)?.is_some_and(|twin| twin != *id) {
+            continue;
+        }
+        take_key(apply, &spec, seq)?;
         // It is wanted again, whatever was said about its time.
         let sql = "update jobs set state = 0, waiting_for = 0, cancel = null, ended = null, expires = null, \
             worker = null, deadline = null where seq = ?1";

@@ -48,12 +48,13 @@ pub(super) fn maintain(apply: &Apply<'_>) -> Result<(Maintained, bool), StoreErr
     promote(apply)?;
     let mut did = Maintained { rescued, crashed, ..Maintained::default() };
     let late: Vec<i64> = apply.all(
-        "select seq from jobs where place < 4 and deadline is not null and deadline <= ?1 limit ?2",
+        "select seq from jobs where place < 4 and deadline is not null and deadline <= ?1 order by deadline, seq limit ?2",
         [apply.now, PART],
         |row| row.get(0),
     )?;
     for seq in &late {
-        if let Some(job) = by_seq(apply, *seq)? {
+        // The end of an earlier one may have ended it.
+        if let Some(job) = by_seq(apply, *seq)?.filter(|job| job.state == JobState::Pending) {
             finish(apply, &job, &Finish::Failed(&overdue()))?;
             did.overdue += 1;
         }

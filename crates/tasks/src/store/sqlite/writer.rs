@@ -69,12 +69,13 @@ impl Writer {
         while commands.blocking_recv_many(&mut group, GROUP) > 0 {
             // A claim that is lost with the power is a job that waits again: only the rest must be on the disk.
             let wanted = if group.iter().any(|command| command.durable) { self.durability } else { Durability::Normal };
-            let begun = if wanted == synchronous { Ok(()) } else { set_synchronous(&self.connection, wanted) };
-            if let Err(error) = begun.and_then(|()| self.begin(&mut group)) {
+            let set = if wanted == synchronous { Ok(()) } else { set_synchronous(&self.connection, wanted) };
+            // It holds from here on, whether or not the group can begin.
+            let set = set.inspect(|()| synchronous = wanted);
+            if let Err(error) = set.and_then(|()| self.begin(&mut group)) {
                 refuse(&mut group, &error);
                 continue;
             }
-            synchronous = wanted;
             let mut answers = Vec::with_capacity(group.len());
             let outcome = self.apply(&mut group, &mut answers);
             let committed = outcome.and_then(|changes| {
@@ -169,5 +170,46 @@ fn again(error: &StoreError) -> StoreError {
     match error {
         StoreError::Backend { transient, source, .. } => StoreError::backend(NAME, *transient, source.to_string()),
         other => StoreError::backend(NAME, true, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::connection::writer;
+
+    /// A group that cannot begin may have changed how far commits go; the next one must not take that over.
+    #[test]
+    fn a_group_after_one_that_could_not_begin_is_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.db");
+        let mut connection = writer(&path, Durability::Full).unwrap();
+        crate::store::sqlite::schema::migrate(&mut connection).unwrap();
+        let writer = Writer {
+            connection,
+            clock: Clock::new(Arc::new(|| std::time::UNIX_EPOCH)),
+            durability: Durability::Full,
+            age_after: 0,
+            capacity: 10,
+            signals: broadcast::Sender::new(1),
+            ready: Arc::new(Notify::new()),
+        };
+        let (commands, inbox) = mpsc::channel(8);
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("begin immediate").unwrap();
+        let thread = std::thread::spawn(move || writer.run(inbox));
+        // Nobody waits for it any more, so that it is given up once SQLite itself is out of patience.
+        let (mut claim, refused) = Command::new(false, |_| Ok(()));
+        claim.since = claim.since.checked_sub(PATIENCE).unwrap();
+        commands.blocking_send(claim).unwrap();
+        assert!(refused.blocking_recv().is_err(), "it cannot begin");
+        other.execute_batch("rollback").unwrap();
+        let (enqueue, level) = Command::new(true, |apply| {
+            apply.one("pragma synchronous", [], |row| row.get::<_, i64>(0)).map(Option::unwrap_or_default)
+        });
+        commands.blocking_send(enqueue).unwrap();
+        assert_eq!(level.blocking_recv().unwrap().unwrap(), 2, "FULL");
+        drop(commands);
+        thread.join().unwrap();
     }
 }

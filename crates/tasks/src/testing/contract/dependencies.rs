@@ -1,6 +1,10 @@
-use super::{Subject, complete, end, job, nothing, put, record, refused, take};
+use std::time::SystemTime;
+
+use tokio::time::sleep;
+
+use super::{MS, Subject, complete, end, job, nothing, put, record, refused, take};
 use crate::id::TaskId;
-use crate::store::{Failure, FailureKind, JobState, OnDependencyFailure, Settlement, StoreError};
+use crate::store::{Enqueued, Failure, FailureKind, JobState, OnDependencyFailure, Settlement, StoreError, Unique};
 
 fn failed() -> Settlement {
     Settlement::Failed(Failure::new(FailureKind::Error, "no"))
@@ -52,6 +56,47 @@ pub async fn a_failure_cancels_what_depends(store: Subject) {
         assert!(ended.cancel.unwrap().contains("depends"), "it says why");
     }
     nothing(&store).await;
+}
+
+/// One that is not worth starting takes those along that depend on it; each ends once.
+pub async fn a_deadline_of_one_cancels_what_depends(store: Subject) {
+    if !store.capabilities().dependencies {
+        return;
+    }
+    #[expect(clippy::disallowed_methods, reason = "a deadline is a time of the calendar")]
+    let now = SystemTime::now();
+    let top = job().deadline(now + 200 * MS);
+    let bottom = job().deadline(now + 300 * MS).depends_on([top.id]);
+    let ids = [top.id, bottom.id];
+    store.enqueue(vec![top, bottom]).await.unwrap();
+    sleep(500 * MS).await;
+    store.maintain().await.unwrap();
+    assert_eq!(record(&store, ids[0]).await.state, JobState::Failed);
+    let bottom = record(&store, ids[1]).await;
+    assert_eq!((bottom.state, bottom.failure), (JobState::Cancelled, None));
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.failed, stats.cancelled, stats.unfinished()), (1, 1, 0));
+}
+
+/// One that is another one's duplicate is in the call all the same: whoever depends on it waits for the other.
+pub async fn a_dependency_on_a_duplicate_is_one_on_the_first(store: Subject) {
+    if !store.capabilities().dependencies {
+        return;
+    }
+    let unique = || job().unique(Unique::key("image-7"));
+    let first = put(&store, unique()).await;
+    let (twin, triplet) = (unique(), unique());
+    let last = job().depends_on([twin.id, triplet.id]);
+    let last_id = last.id;
+    let answers = store.enqueue(vec![twin, triplet, last]).await.unwrap();
+    assert_eq!(answers, [Enqueued::Duplicate(first), Enqueued::Duplicate(first), Enqueued::New(last_id)]);
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, first);
+    nothing(&store).await;
+    complete(&store, &claim).await;
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, last_id);
+    complete(&store, &claim).await;
 }
 
 /// One that cleans up runs however the others ended.

@@ -51,6 +51,16 @@ pub async fn an_expired_lease_goes_to_another_and_fences_the_first(store: Subjec
     assert_eq!(record(&store, id).await.output.as_deref(), Some(&b"\"heir\""[..]));
 }
 
+/// A job that lay with a dead worker was due before those that came meanwhile.
+pub async fn a_rescued_job_keeps_its_place(store: Subject) {
+    let id = put(&store, job()).await;
+    take_by(&store, &short(1)).await;
+    put(&store, job()).await;
+    sleep(SHORT + 100 * MS).await;
+    store.maintain().await.unwrap();
+    assert_eq!(rescue(&store, &request(1)).await.job.id, id);
+}
+
 /// As long as there is a sign of life nobody takes the job.
 pub async fn a_beat_keeps_a_lease(store: Subject) {
     put(&store, job()).await;

@@ -1,7 +1,9 @@
+use std::time::SystemTime;
+
 use tokio::time::{Instant, sleep};
 
-use super::{MS, SOON, Subject, complete, job, nothing, put, refused, request, take};
-use crate::store::{Claim, ClaimRequest, KeyLimit, QueueClaim, Rate};
+use super::{MS, SOON, Subject, complete, job, nothing, put, record, refused, request, take};
+use crate::store::{Claim, ClaimRequest, JobState, KeyLimit, QueueClaim, Rate};
 
 /// Claims until nothing more is given out.
 async fn take_what_there_is(store: &Subject, request: &ClaimRequest) -> Vec<Claim> {
@@ -38,6 +40,35 @@ pub async fn a_key_runs_so_many_at_a_time(store: Subject) {
         complete(&store, &claim).await;
     }
     nothing(&store).await;
+}
+
+/// Whoever was to have the place of one that ended, and does not need it any more, lets the next one have it.
+pub async fn a_key_is_free_when_the_next_one_does_not_begin(store: Subject) {
+    let limited = || job().limit(KeyLimit::concurrency("tenant-1", 1));
+    if !store.capabilities().key_concurrency {
+        return;
+    }
+    put(&store, limited()).await;
+    let cancelled = put(&store, limited()).await;
+    #[expect(clippy::disallowed_methods, reason = "a deadline is a time of the calendar")]
+    let soon = SystemTime::now() + 700 * MS;
+    let mut late = limited().deadline(soon);
+    late.timeout = None;
+    let third = put(&store, limited()).await;
+    let late = put(&store, late).await;
+    let last = put(&store, limited()).await;
+    let first = take(&store).await;
+    nothing(&store).await;
+    complete(&store, &first).await;
+    assert_eq!(store.cancel(cancelled, "not wanted").await.unwrap(), JobState::Cancelled);
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, third);
+    sleep(800 * MS).await;
+    complete(&store, &claim).await;
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, last);
+    assert_eq!(record(&store, late).await.state, JobState::Failed);
+    complete(&store, &claim).await;
 }
 
 /// Two starts of a key per window.
@@ -77,6 +108,37 @@ pub async fn a_queue_starts_so_many_per_time(store: Subject) {
     }
     store.enqueue((0..4).map(|_| job()).collect()).await.unwrap();
     starts_in_pairs(&store, &limited, window).await;
+}
+
+/// Whoever waits for a job hears when the window of its queue is over.
+pub async fn a_waiting_claim_wakes_when_a_window_ends(store: Subject) {
+    let mut queue = QueueClaim::new("default");
+    queue.rate = Some(Rate::new(1, 600 * MS));
+    let limited = request(1).queues(vec![queue]);
+    if !store.capabilities().queue_limits {
+        return;
+    }
+    store.enqueue(vec![job(), job()]).await.unwrap();
+    let first = store.claim(&limited).await.unwrap();
+    complete(&store, &first[0]).await;
+    let began = Instant::now();
+    let second = store.claim(&limited.wait(SOON)).await.unwrap();
+    assert_eq!(second.len(), 1);
+    assert!(began.elapsed() < 2_000 * MS, "it slept beyond the window: {:?}", began.elapsed());
+}
+
+/// A queue that is named twice gives each of its jobs once, within its first limit.
+pub async fn a_queue_named_twice_gives_each_job_once(store: Subject) {
+    store.enqueue((0..3).map(|_| job()).collect()).await.unwrap();
+    let twice = request(10).queues(vec![QueueClaim::new("default"), QueueClaim::new("default")]);
+    let claims = store.claim(&twice).await.unwrap();
+    assert_eq!(claims.len(), 3, "{claims:?}");
+    for claim in &claims {
+        assert_eq!(claim.attempt, 1);
+        complete(&store, claim).await;
+    }
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.completed, stats.unfinished()), (3, 0));
 }
 
 /// Four jobs wait: two start at once, two a window later.

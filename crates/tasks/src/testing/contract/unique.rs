@@ -84,6 +84,25 @@ pub async fn an_idempotency_key_holds_whatever_becomes_of_the_job(store: Subject
     assert_eq!(record(&store, first).await.state, JobState::Failed);
 }
 
+/// What another one has taken the place of is not taken up again beside it.
+pub async fn a_replay_makes_no_second_one_of_a_key(store: Subject) {
+    let first = put(&store, with(UniqueScope::Unfinished)).await;
+    let claim = take(&store).await;
+    end(&store, &claim, Settlement::Failed(Failure::new(FailureKind::Error, "no"))).await;
+    let second = put(&store, with(UniqueScope::Unfinished)).await;
+    assert_eq!(store.replay(&[first]).await.unwrap(), 0, "the key is taken");
+    assert_eq!(record(&store, first).await.state, JobState::Failed);
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, second);
+    complete(&store, &claim).await;
+    assert_eq!(store.replay(&[first]).await.unwrap(), 1, "the key is free");
+    let third = store.enqueue(vec![with(UniqueScope::Unfinished)]).await.unwrap();
+    assert_eq!(third, [Enqueued::Duplicate(first)], "the key is taken by the one that waits again");
+    let claim = take(&store).await;
+    assert_eq!(claim.job.id, first);
+    complete(&store, &claim).await;
+}
+
 /// Within one call the first counts.
 pub async fn duplicates_within_one_call(store: Subject) {
     let (one, two) = (with(UniqueScope::Unfinished), with(UniqueScope::Unfinished));

@@ -147,9 +147,7 @@ end
 local function hold_name(j) return j.q .. '\1' .. j.kind end
 
 -- One of a key has ended: the first of each lane may try, since nobody knows which of them the next worker can take.
-local function release(lk)
-  local runs = call('HINCRBY', S .. 'runs', lk, -1)
-  if runs <= 0 then call('HDEL', S .. 'runs', lk) end
+local function let_try(lk)
   local lanes = call('SMEMBERS', S .. 'held:' .. lk)
   for _, name in ipairs(lanes) do
     local held = S .. 'held:' .. lk .. '\1' .. name
@@ -162,6 +160,12 @@ local function release(lk)
     end
     if call('EXISTS', held) == 0 then call('SREM', S .. 'held:' .. lk, name) end
   end
+end
+
+local function release(lk)
+  local runs = call('HINCRBY', S .. 'runs', lk, -1)
+  if runs <= 0 then call('HDEL', S .. 'runs', lk) end
+  let_try(lk)
 end
 
 -- Takes a job out of where it is.
@@ -211,6 +215,8 @@ local function finish(first, state, why, more, cause)
     add(S .. 'ends', num(math.max(now + kept, window)), j.tid)
     event(j.q, set, 'jobId', j.jid, shown, why, 'prev', 'active')
     ended[#ended + 1] = j.tid
+    -- One that was to begin next lets the next one of its key try.
+    if j.lk and j.st == 'p' and (j.pl == 'r' or j.pl == 'd') then let_try(j.lk) end
     j.st = state
     local dependents = {}
     if j.dep then
@@ -262,7 +268,8 @@ local function crash(j)
     finish(j, 'f', CRASHED, {'b:fail', said('crashed', CRASHED)})
     return 'f'
   end
-  again(j, tick(), {'b:fail', said('crashed', CRASHED)})
+  -- It keeps its place: it was due before all that came while it lay with the dead.
+  again(j, j.due, {'b:fail', said('crashed', CRASHED)})
   return 'p'
 end
 
@@ -396,6 +403,19 @@ local function sync(tid)
     j.st = 'n'
   end
   return j
+end
+
+-- The job that makes one with this key, window in ms and scope a duplicate.
+local function twin(key, within, scope)
+  local tid = call('HGET', S .. 'unique', key)
+  local j = tid and sync(tid)
+  if not j then return nil end
+  if within and now - (tonumber(call('HGET', j.key, 'b:enq')) or 0) >= within then return nil end
+  local st = j.st
+  if scope == 'p' and st ~= 'p' then return nil end
+  if scope == 'u' and st ~= 'p' and st ~= 'r' and st ~= 'n' then return nil end
+  if scope == 'n' and (st == 'f' or st == 'x') then return nil end
+  return tid
 end
 
 local function forget(tid)

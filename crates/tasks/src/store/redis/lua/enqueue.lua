@@ -10,30 +10,20 @@ while at <= #ARGV do
   jobs[#jobs + 1] = a
 end
 
--- The job that makes this one a duplicate by its unique key.
-local function twin(a)
-  local tid = call('HGET', S .. 'unique', a[13])
-  local j = tid and sync(tid)
-  if not j then return nil end
-  if a[14] ~= '' and now - (tonumber(call('HGET', j.key, 'b:enq')) or 0) >= tonumber(a[14]) then return nil end
-  local scope, st = a[15], j.st
-  if scope == 'p' and st ~= 'p' then return nil end
-  if scope == 'u' and st ~= 'p' and st ~= 'r' and st ~= 'n' then return nil end
-  if scope == 'n' and (st == 'f' or st == 'x') then return nil end
-  return tid
-end
-
 -- All or none: what each becomes is decided before the first is taken in.
 local new, keys, answers = {}, {}, {}
+-- For which jobs of this call others stand.
+local twins = {}
 for i, a in ipairs(jobs) do
   local id = a[1]
   local known = (new[id] or call('HEXISTS', S .. 'at', id) == 1) and id
-  if not known and a[13] ~= '' then known = twin(a) or keys[a[13]] end
+  if not known and a[13] ~= '' then known = twin(a[13], tonumber(a[14]), a[15]) or keys[a[13]] end
   if known then
+    twins[id] = known
     answers[i] = 'd' .. known
   else
     for _, other in ipairs(a.deps) do
-      if not new[other] and call('HEXISTS', S .. 'at', other) == 0 then
+      if not new[other] and not twins[other] and call('HEXISTS', S .. 'at', other) == 0 then
         tell()
         return {'m' .. other}
       end
@@ -98,8 +88,11 @@ local function insert(a)
     put('b:rf', a[12])
   end
   local doomed = false
+  local seen = {}
   for _, other in ipairs(a.deps) do
-    local o = sync(other)
+    other = twins[other] or other
+    local o = not seen[other] and sync(other)
+    seen[other] = true
     if o and (o.st == 'p' or o.st == 'r' or o.st == 'n') then
       j.wf = j.wf + 1
       call('SADD', S .. 'dep:' .. other, id)
