@@ -13,7 +13,7 @@ declare
     taken boolean[] := array_fill(true, array[cardinality(ids)]);
     answers uuid[] := ids;
     accepted uuid[] := '{}';
-    i int; other uuid; first uuid; was @side@.jobs; waits int; broken boolean; inserted uuid[];
+    i int; earlier int; need int; other uuid; first uuid; was @side@.jobs; waits int; broken boolean; inserted uuid[];
 begin
     if n = 0 then return; end if;
     if plain then
@@ -46,6 +46,14 @@ begin
                 end if;
                 update @side@.uniques set job = ids[i] where key = unique_keys[i];
             end if;
+            -- What is a duplicate here stands for the job that it is a duplicate of.
+            for need in select x from generate_subscripts(needing, 1) x where needing[x] = i loop
+                for earlier in 1..i - 1 loop
+                    if not taken[earlier] and ids[earlier] = needed_ids[need] then
+                        needed_ids[need] := answers[earlier];
+                    end if;
+                end loop;
+            end loop;
             for other in select needed_ids[k] from generate_subscripts(needing, 1) k where needing[k] = i loop
                 if not other = any(accepted) and not exists (select 1 from @side@.jobs where id = other) then
                     raise exception '%', other using errcode = 'BT001';

@@ -24,6 +24,10 @@ begin
         output = coalesce(new_output, output), failure = coalesce(new_failure, failure),
         cancel = coalesce(new_cancel, cancel), payload = coalesce(left_payload, payload)
         where id = job;
+    -- One that was to begin next lets the next one of its key try.
+    if s.limit_key is not null and s.place in (0, 1) then
+        perform @side@.free_keys(array[s.limit_key]);
+    end if;
 end $$;
 
 -- Lets a job that ran wait again.

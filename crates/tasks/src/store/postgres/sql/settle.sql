@@ -119,9 +119,22 @@ begin
 end $$;
 
 create function @side@.replay(ids uuid[], age bigint) returns bigint language plpgsql as $$
-declare now_us bigint := @side@.now_us(); s @side@.jobs; n bigint := 0; fresh bigint;
+declare now_us bigint := @side@.now_us(); s @side@.jobs; n bigint := 0; fresh bigint; first uuid; was @side@.jobs;
 begin
     for s in select * from @side@.jobs where id = any(ids) and state in (3, 4) order by id for update loop
+        if s.unique_key is not null then
+            select job into first from @side@.uniques where key = s.unique_key for update;
+            if first <> s.id then
+                select * into was from @side@.jobs where id = first;
+                -- Another one may have taken its place meanwhile.
+                continue when was.id is not null
+                    and (s.unique_within is null or now_us - was.enqueued < s.unique_within)
+                    and case coalesce(s.spec::jsonb #>> '{unique,scope}', 'unfinished') when 'pending' then was.state = 0
+                        when 'unfinished' then was.state < 2 when 'not_failed' then was.state < 3 else true end;
+            end if;
+            insert into @side@.uniques (key, job) values (s.unique_key, s.id)
+                on conflict (key) do update set job = excluded.job;
+        end if;
         select e.id into fresh from @engine@.add_jobs(array[row(s.kind, coalesce(s.payload, 'null'), null, now(),
             least(s.max_attempts, 32767)::smallint, null, @side@.engine_priority(s.level),
             array['bedplate', s.id::text])::@engine@.job_spec]) e;
@@ -161,7 +174,8 @@ begin
             ended := ended || s.id || @side@.follow(array[s.id], false, now_us);
         else
             rescued := rescued + 1;
-            perform @side@.again(s.id, now_us, now_us, true, crash, 'the worker gave no sign of life within the lease');
+            -- It keeps its place: it was due before all that came while it lay with the dead.
+            perform @side@.again(s.id, s.due, now_us, true, crash, 'the worker gave no sign of life within the lease');
         end if;
         if s.limit_key is not null then keys := keys || s.limit_key; end if;
     end loop;
@@ -169,6 +183,8 @@ begin
     for s in select * from @side@.jobs where place < 4 and deadline is not null and deadline <= now_us
         order by deadline limit part for update skip locked
     loop
+        -- One that this sweep has ended already, since another one of it ended.
+        continue when not exists (select 1 from @side@.jobs where id = s.id and place < 4);
         seen := seen + 1;
         overdue := overdue + 1;
         perform @side@.end_job(s.id, 3::smallint, now_us, null,
