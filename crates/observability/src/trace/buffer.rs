@@ -101,20 +101,55 @@ pub(crate) struct SpanRow {
 }
 
 impl TraceBuffer {
-    pub(crate) fn new(id: TraceId, began: u64, anchor: u64) -> Self {
-        let open = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.open.pop()).ok().flatten().unwrap_or_default();
-        let state = TraceState {
-            rows: None,
-            anchor,
-            open,
-            open_unlisted: 0,
-            open_roots: 0,
-            last_root_closed: 0,
-            decided: Decided::Open,
-            gone: false,
-        };
-        Self { id, began, state: Mutex::new(state) }
+    /// The buffer of a trace that begins with this span; one that was used before, if this thread has one.
+    pub(crate) fn take(id: TraceId, anchor: u64, decided: Decided, head: &Head, limits: &SpanLimits) -> Arc<Self> {
+        let used = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.buffers.pop()).ok().flatten();
+        let mut buffer = used.unwrap_or_else(|| {
+            let state = TraceState {
+                rows: None,
+                anchor,
+                open: Vec::new(),
+                open_unlisted: 0,
+                open_roots: 0,
+                last_root_closed: 0,
+                decided,
+                gone: false,
+            };
+            Arc::new(Self { id, began: head.start, state: Mutex::new(state) })
+        });
+        // Nobody else has it yet, so there is nothing to lock.
+        if let Some(own) = Arc::get_mut(&mut buffer) {
+            own.id = id;
+            own.began = head.start;
+            let state = own.state.get_mut();
+            state.anchor = anchor;
+            state.decided = decided;
+            state.opened(head, limits);
+        }
+        buffer
     }
+}
+
+/// Keeps the buffer of a trace that is over for the next trace of this thread, if nobody else holds it.
+pub(crate) fn give_back_buffer(mut buffer: Arc<TraceBuffer>) {
+    let Some(own) = Arc::get_mut(&mut buffer) else { return };
+    let state = own.state.get_mut();
+    if state.open.capacity() > 64 || !state.is_idle() {
+        return;
+    }
+    if let Some(rows) = state.rows.take() {
+        give_back(rows);
+    }
+    state.open_roots = 0;
+    state.last_root_closed = 0;
+    state.gone = false;
+    let _kept = POOL.try_with(|pool| {
+        if let Ok(mut pool) = pool.try_borrow_mut()
+            && pool.buffers.len() < POOLED
+        {
+            pool.buffers.push(buffer);
+        }
+    });
 }
 
 impl TraceState {
@@ -158,30 +193,13 @@ impl TraceState {
     }
 }
 
-impl Drop for TraceState {
-    fn drop(&mut self) {
-        let open = std::mem::take(&mut self.open);
-        if let Some(rows) = self.rows.take() {
-            give_back(rows);
-        }
-        let _kept = POOL.try_with(|pool| {
-            if let Ok(mut pool) = pool.try_borrow_mut()
-                && pool.open.len() < POOLED
-                && open.capacity() <= 64
-            {
-                pool.open.push(open);
-            }
-        });
-    }
-}
-
 impl Rows {
-    /// Adds a span that closed. Returns whether there was room.
-    pub(crate) fn add(&mut self, record: &mut SpanRecord, end: u64, limits: &SpanLimits) -> bool {
-        let Some(head) = record.head else { return false };
+    /// Adds a span that closed, if there is room.
+    pub(crate) fn add(&mut self, record: &mut SpanRecord, end: u64, limits: &SpanLimits) {
+        let Some(head) = record.head else { return };
         if self.spans.len() >= limits.spans || self.texts.len() as usize > MAX_TEXTS {
             self.dropped_spans = self.dropped_spans.saturating_add(1);
-            return false;
+            return;
         }
         let by = self.texts.len();
         self.texts.append(&record.fields.texts);
@@ -227,7 +245,11 @@ impl Rows {
             dropped_events: record.dropped_events,
             dropped_links: record.dropped_links,
         });
-        true
+    }
+
+    /// Spans that ended, also those that there was no room for.
+    pub(crate) fn ended(&self) -> u64 {
+        self.spans.len() as u64 + u64::from(self.dropped_spans)
     }
 
     /// What it holds of memory, about.
@@ -293,9 +315,9 @@ const POOLED: usize = 32;
 #[derive(Default)]
 struct Pool {
     rows: Vec<Arc<Rows>>,
-    open: Vec<Vec<OpenRow>>,
+    buffers: Vec<Arc<TraceBuffer>>,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { rows: Vec::new(), open: Vec::new() }) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { rows: Vec::new(), buffers: Vec::new() }) };
 }
