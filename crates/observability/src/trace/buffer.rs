@@ -25,7 +25,7 @@ pub(crate) struct TraceBuffer {
 #[derive(Debug)]
 pub(crate) struct TraceState {
     /// What has ended since the last decision.
-    pub(crate) rows: Option<Arc<Rows>>,
+    pub(crate) rows: Rows,
     anchor: u64,
     pub(crate) open: Vec<OpenRow>,
     /// Open spans that the list above had no room for.
@@ -106,7 +106,7 @@ impl TraceBuffer {
         let used = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.buffers.pop()).ok().flatten();
         let mut buffer = used.unwrap_or_else(|| {
             let state = TraceState {
-                rows: None,
+                rows: Rows::default(),
                 anchor,
                 open: Vec::new(),
                 open_unlisted: 0,
@@ -123,6 +123,7 @@ impl TraceBuffer {
             own.began = head.start;
             let state = own.state.get_mut();
             state.anchor = anchor;
+            state.rows.begin(id, anchor);
             state.decided = decided;
             state.opened(head, limits);
         }
@@ -136,9 +137,6 @@ pub(crate) fn give_back_buffer(mut buffer: Arc<TraceBuffer>) {
     let state = own.state.get_mut();
     if state.open.capacity() > 64 || !state.is_idle() {
         return;
-    }
-    if let Some(rows) = state.rows.take() {
-        give_back(rows);
     }
     state.open_roots = 0;
     state.last_root_closed = 0;
@@ -183,13 +181,15 @@ impl TraceState {
     }
 
     pub(crate) fn rows(&self) -> Option<&Rows> {
-        self.rows.as_deref().filter(|rows| !rows.spans.is_empty())
+        Some(&self.rows).filter(|rows| !rows.spans.is_empty())
     }
 
-    /// Where the next span that closes is added.
-    pub(crate) fn rows_mut(&mut self, id: TraceId) -> Option<&mut Rows> {
-        let anchor = self.anchor;
-        Arc::get_mut(self.rows.get_or_insert_with(|| take_rows(id, anchor)))
+    /// Takes the rows out, for those who hold them longer; further spans begin anew.
+    pub(crate) fn take_rows(&mut self, id: TraceId) -> Rows {
+        let used = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.rows.pop()).ok().flatten();
+        let rows = std::mem::replace(&mut self.rows, used.unwrap_or_default());
+        self.rows.begin(id, self.anchor);
+        rows
     }
 }
 
@@ -263,6 +263,20 @@ impl Rows {
             + self.texts.capacity()
     }
 
+    const fn begin(&mut self, id: TraceId, anchor: u64) {
+        self.trace_id = Some(id);
+        self.anchor = anchor;
+    }
+
+    /// Forgets the spans, and what they have grown where that is much.
+    pub(crate) fn empty(&mut self) {
+        if self.bytes() > LARGE {
+            *self = Self { trace_id: self.trace_id, anchor: self.anchor, ..Self::default() };
+        } else {
+            self.clear();
+        }
+    }
+
     fn clear(&mut self) {
         self.kept = None;
         self.spans.clear();
@@ -277,29 +291,20 @@ impl Rows {
     }
 }
 
-/// Keeps the rows of a trace that nobody holds any more for the next trace of this thread.
-pub(crate) fn give_back(mut rows: Arc<Rows>) {
-    if let Some(own) = Arc::get_mut(&mut rows)
-        && own.bytes() <= LARGE
-    {
-        own.clear();
-        let _kept = POOL.try_with(|pool| {
-            if let Ok(mut pool) = pool.try_borrow_mut()
-                && pool.rows.len() < POOLED
-            {
-                pool.rows.push(rows);
-            }
-        });
+/// Keeps the rows of a trace that nobody holds any more for the next that is kept on this thread.
+pub(crate) fn give_back(rows: Arc<Rows>) {
+    let Ok(mut rows) = Arc::try_unwrap(rows) else { return };
+    if rows.bytes() > LARGE {
+        return;
     }
-}
-
-fn take_rows(id: TraceId, anchor: u64) -> Arc<Rows> {
-    let mut rows = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.rows.pop()).ok().flatten().unwrap_or_default();
-    if let Some(own) = Arc::get_mut(&mut rows) {
-        own.trace_id = Some(id);
-        own.anchor = anchor;
-    }
-    rows
+    rows.clear();
+    let _kept = POOL.try_with(|pool| {
+        if let Ok(mut pool) = pool.try_borrow_mut()
+            && pool.rows.len() < POOLED
+        {
+            pool.rows.push(rows);
+        }
+    });
 }
 
 fn at(len: usize) -> u32 {
@@ -314,7 +319,7 @@ const POOLED: usize = 32;
 
 #[derive(Default)]
 struct Pool {
-    rows: Vec<Arc<Rows>>,
+    rows: Vec<Rows>,
     buffers: Vec<Arc<TraceBuffer>>,
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::ids::TraceId;
-use crate::trace::buffer::{Decided, Gathered, Rows, TraceBuffer, TraceState, give_back, give_back_buffer};
+use crate::trace::buffer::{Decided, Rows, TraceBuffer, TraceState, give_back_buffer};
 use crate::trace::config::Settings;
 use crate::trace::decision::{ErrorTypes, KeepReason, SamplingThreshold, Slowness};
 use crate::trace::export::ExportQueue;
@@ -173,15 +173,13 @@ impl Engine {
         let slow = head.local_root && self.settings.rules.slow && self.is_slow(record, head.start, now);
         let mut state = buffer.state.lock();
         state.closed(&head, now);
-        if let Some(rows) = state.rows_mut(buffer.id) {
-            let facts = &mut rows.facts;
-            facts.failed |= failed || record.said.error_event;
-            facts.new_error |= new_error;
-            facts.slow |= slow;
-            facts.keep |= record.said.keep;
-            facts.sampled_by_caller |= head.remote_parent && head.flags.sampled();
-            rows.add(record, now, &self.settings.limits);
-        }
+        let facts = &mut state.rows.facts;
+        facts.failed |= failed || record.said.error_event;
+        facts.new_error |= new_error;
+        facts.slow |= slow;
+        facts.keep |= record.said.keep;
+        facts.sampled_by_caller |= head.remote_parent && head.flags.sampled();
+        state.rows.add(record, now, &self.settings.limits);
         if state.is_idle() {
             self.finish(&buffer, state);
             give_back_buffer(buffer);
@@ -226,10 +224,9 @@ impl Engine {
         };
         // What ended of a trace is counted when it is decided on, so those that are open are looked at.
         for buffer in self.buffers() {
-            if let Some(rows) = &buffer.state.lock().rows {
-                stats.spans += rows.ended();
-                stats.dropped_spans += u64::from(rows.dropped_spans);
-            }
+            let rows = &buffer.state.lock().rows;
+            stats.spans += rows.ended();
+            stats.dropped_spans += u64::from(rows.dropped_spans);
         }
         for lane in self.lanes.iter() {
             stats.spans += lane.spans;
@@ -322,44 +319,45 @@ impl Engine {
         self.hand_over(rows);
     }
 
-    /// Takes the finished rows with the decision on them; a decision to keep stands, also for what follows.
-    fn settle(&self, state: &mut TraceState, id: TraceId) -> Option<Arc<Rows>> {
-        let mut rows = state.rows.take();
-        let decided = match state.decided {
+    /// Decides on what has ended, puts away what is not kept, and takes out what is. A decision to keep stands, also for
+    /// what follows.
+    fn settle(&self, state: &mut TraceState, id: TraceId) -> Option<Rows> {
+        let kept = match state.decided {
             Decided::Kept(reason) => Some(reason),
-            _ => self.settings.rules.decide(id, rows.as_ref().map_or_else(Gathered::default, |rows| rows.facts)),
+            _ => self.settings.rules.decide(id, state.rows.facts),
         };
-        state.decided = decided.map_or(Decided::NotKept, Decided::Kept);
-        if let Some(own) = rows.as_mut().and_then(Arc::get_mut) {
-            own.kept = decided;
+        state.decided = kept.map_or(Decided::NotKept, Decided::Kept);
+        if state.rows.ended() == 0 {
+            return None;
         }
-        rows
-    }
-
-    fn hand_over(&self, rows: Option<Arc<Rows>>) {
-        let Some(mut rows) = rows.filter(|rows| rows.trace_id.is_some() && rows.ended() > 0) else { return };
-        let (spans, dropped) = (rows.ended(), u64::from(rows.dropped_spans));
-        if rows.kept.is_some() {
-            if let Some(export) = &self.export {
-                export.push(&rows);
-            }
-            #[cfg(feature = "otlp")]
-            if let Some(otlp) = &self.otlp {
-                otlp.push_trace(&rows);
-            }
-            let gone = self.ring.push_kept(rows);
-            let mut lane = self.lanes.own();
-            lane.count(spans, dropped, gone);
-            lane.kept += 1;
-            return;
+        if kept.is_some() {
+            return Some(Rows { kept, ..state.take_rows(id) });
         }
         let mut lane = self.lanes.own();
-        let own = Arc::get_mut(&mut rows).filter(|_| self.settings.record_all);
-        let gone = own.map_or(0, |rows| self.ring.push(&mut lane.segment, rows));
+        let (spans, dropped) = (state.rows.ended(), u64::from(state.rows.dropped_spans));
+        let gone = if self.settings.record_all { self.ring.push(&mut lane.segment, &mut state.rows) } else { 0 };
         lane.count(spans, dropped, gone);
         lane.not_kept += 1;
         drop(lane);
-        give_back(rows);
+        state.rows.empty();
+        None
+    }
+
+    /// Gives a kept trace to all who want it.
+    fn hand_over(&self, rows: Option<Rows>) {
+        let Some(rows) = rows.map(Arc::new) else { return };
+        let (spans, dropped) = (rows.ended(), u64::from(rows.dropped_spans));
+        if let Some(export) = &self.export {
+            export.push(&rows);
+        }
+        #[cfg(feature = "otlp")]
+        if let Some(otlp) = &self.otlp {
+            otlp.push_trace(&rows);
+        }
+        let gone = self.ring.push_kept(rows);
+        let mut lane = self.lanes.own();
+        lane.count(spans, dropped, gone);
+        lane.kept += 1;
     }
 
     /// Decides on the oldest trace of a part, so that spans which never close do not take all room.
