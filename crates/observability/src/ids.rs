@@ -49,7 +49,7 @@ impl TraceId {
     /// Returns a random id; all of its 16 bytes are random, as the random flag promises.
     #[must_use]
     pub fn random() -> Self {
-        Self(NonZeroU128::new(fastrand::u128(1..)).unwrap_or(NonZeroU128::MIN))
+        Self(NonZeroU128::new(fastrand::u128(..)).unwrap_or(NonZeroU128::MIN))
     }
 
     /// Returns the id of this number; `None` for zero.
@@ -78,7 +78,7 @@ impl SpanId {
     /// Returns a random id.
     #[must_use]
     pub fn random() -> Self {
-        Self(NonZeroU64::new(fastrand::u64(1..)).unwrap_or(NonZeroU64::MIN))
+        Self(NonZeroU64::new(fastrand::u64(..)).unwrap_or(NonZeroU64::MIN))
     }
 
     /// Returns the id of this number; `None` for zero.

@@ -138,14 +138,18 @@ where
         let limits = &engine.settings.limits;
         let mut record = SpanRecord::take();
         // The nearest that was taken: beside other layers there may be spans between that this one does not want.
-        let inherited = span.scope().skip(1).find_map(|outer| {
-            let extensions = outer.extensions();
-            let outer = &extensions.get::<Slot>()?.0;
-            record.state.clone_from(&outer.state);
-            record.request.clone_from(&outer.request);
-            record.trace.clone_from(&outer.trace);
-            outer.head
-        });
+        let mut around = span.parent();
+        let mut inherited = None;
+        while let Some(outer) = around.take() {
+            if let Some(Slot(outer)) = outer.extensions().get::<Slot>() {
+                record.state.clone_from(&outer.state);
+                record.request.clone_from(&outer.request);
+                record.trace.clone_from(&outer.trace);
+                inherited = outer.head;
+                break;
+            }
+            around = outer.parent();
+        }
         let start = engine.clock.nanos();
         let (trace_id, parent, flags) = if let Some(outer) = inherited {
             (outer.trace_id, Some(outer.span_id), outer.flags)

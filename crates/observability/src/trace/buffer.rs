@@ -25,7 +25,7 @@ pub(crate) struct TraceBuffer {
 #[derive(Debug)]
 pub(crate) struct TraceState {
     /// What has ended since the last decision.
-    pub(crate) rows: Option<Arc<Rows>>,
+    pub(crate) rows: Rows,
     anchor: u64,
     pub(crate) open: Vec<OpenRow>,
     /// Open spans that the list above had no room for.
@@ -101,20 +101,53 @@ pub(crate) struct SpanRow {
 }
 
 impl TraceBuffer {
-    pub(crate) fn new(id: TraceId, began: u64, anchor: u64) -> Self {
-        let open = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.open.pop()).ok().flatten().unwrap_or_default();
-        let state = TraceState {
-            rows: None,
-            anchor,
-            open,
-            open_unlisted: 0,
-            open_roots: 0,
-            last_root_closed: 0,
-            decided: Decided::Open,
-            gone: false,
-        };
-        Self { id, began, state: Mutex::new(state) }
+    /// The buffer of a trace that begins with this span; one that was used before, if this thread has one.
+    pub(crate) fn take(id: TraceId, anchor: u64, decided: Decided, head: &Head, limits: &SpanLimits) -> Arc<Self> {
+        let used = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.buffers.pop()).ok().flatten();
+        let mut buffer = used.unwrap_or_else(|| {
+            let state = TraceState {
+                rows: Rows::default(),
+                anchor,
+                open: Vec::new(),
+                open_unlisted: 0,
+                open_roots: 0,
+                last_root_closed: 0,
+                decided,
+                gone: false,
+            };
+            Arc::new(Self { id, began: head.start, state: Mutex::new(state) })
+        });
+        // Nobody else has it yet, so there is nothing to lock.
+        if let Some(own) = Arc::get_mut(&mut buffer) {
+            own.id = id;
+            own.began = head.start;
+            let state = own.state.get_mut();
+            state.anchor = anchor;
+            state.rows.begin(id, anchor);
+            state.decided = decided;
+            state.opened(head, limits);
+        }
+        buffer
     }
+}
+
+/// Keeps the buffer of a trace that is over for the next trace of this thread, if nobody else holds it.
+pub(crate) fn give_back_buffer(mut buffer: Arc<TraceBuffer>) {
+    let Some(own) = Arc::get_mut(&mut buffer) else { return };
+    let state = own.state.get_mut();
+    if state.open.capacity() > 64 || !state.is_idle() {
+        return;
+    }
+    state.open_roots = 0;
+    state.last_root_closed = 0;
+    state.gone = false;
+    let _kept = POOL.try_with(|pool| {
+        if let Ok(mut pool) = pool.try_borrow_mut()
+            && pool.buffers.len() < POOLED
+        {
+            pool.buffers.push(buffer);
+        }
+    });
 }
 
 impl TraceState {
@@ -148,40 +181,25 @@ impl TraceState {
     }
 
     pub(crate) fn rows(&self) -> Option<&Rows> {
-        self.rows.as_deref().filter(|rows| !rows.spans.is_empty())
+        Some(&self.rows).filter(|rows| !rows.spans.is_empty())
     }
 
-    /// Where the next span that closes is added.
-    pub(crate) fn rows_mut(&mut self, id: TraceId) -> Option<&mut Rows> {
-        let anchor = self.anchor;
-        Arc::get_mut(self.rows.get_or_insert_with(|| take_rows(id, anchor)))
-    }
-}
-
-impl Drop for TraceState {
-    fn drop(&mut self) {
-        let open = std::mem::take(&mut self.open);
-        if let Some(rows) = self.rows.take() {
-            give_back(rows);
-        }
-        let _kept = POOL.try_with(|pool| {
-            if let Ok(mut pool) = pool.try_borrow_mut()
-                && pool.open.len() < POOLED
-                && open.capacity() <= 64
-            {
-                pool.open.push(open);
-            }
-        });
+    /// Takes the rows out, for those who hold them longer; further spans begin anew.
+    pub(crate) fn take_rows(&mut self, id: TraceId) -> Rows {
+        let used = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.rows.pop()).ok().flatten();
+        let rows = std::mem::replace(&mut self.rows, used.unwrap_or_default());
+        self.rows.begin(id, self.anchor);
+        rows
     }
 }
 
 impl Rows {
-    /// Adds a span that closed. Returns whether there was room.
-    pub(crate) fn add(&mut self, record: &mut SpanRecord, end: u64, limits: &SpanLimits) -> bool {
-        let Some(head) = record.head else { return false };
+    /// Adds a span that closed, if there is room.
+    pub(crate) fn add(&mut self, record: &mut SpanRecord, end: u64, limits: &SpanLimits) {
+        let Some(head) = record.head else { return };
         if self.spans.len() >= limits.spans || self.texts.len() as usize > MAX_TEXTS {
             self.dropped_spans = self.dropped_spans.saturating_add(1);
-            return false;
+            return;
         }
         let by = self.texts.len();
         self.texts.append(&record.fields.texts);
@@ -227,7 +245,11 @@ impl Rows {
             dropped_events: record.dropped_events,
             dropped_links: record.dropped_links,
         });
-        true
+    }
+
+    /// Spans that ended, also those that there was no room for.
+    pub(crate) fn ended(&self) -> u64 {
+        self.spans.len() as u64 + u64::from(self.dropped_spans)
     }
 
     /// What it holds of memory, about.
@@ -239,6 +261,20 @@ impl Rows {
             + self.links.capacity() * size_of::<SpanContext>()
             + self.requests.capacity() * 64
             + self.texts.capacity()
+    }
+
+    const fn begin(&mut self, id: TraceId, anchor: u64) {
+        self.trace_id = Some(id);
+        self.anchor = anchor;
+    }
+
+    /// Forgets the spans, and what they have grown where that is much.
+    pub(crate) fn empty(&mut self) {
+        if self.bytes() > LARGE {
+            *self = Self { trace_id: self.trace_id, anchor: self.anchor, ..Self::default() };
+        } else {
+            self.clear();
+        }
     }
 
     fn clear(&mut self) {
@@ -255,29 +291,20 @@ impl Rows {
     }
 }
 
-/// Keeps the rows of a trace that nobody holds any more for the next trace of this thread.
-pub(crate) fn give_back(mut rows: Arc<Rows>) {
-    if let Some(own) = Arc::get_mut(&mut rows)
-        && own.bytes() <= LARGE
-    {
-        own.clear();
-        let _kept = POOL.try_with(|pool| {
-            if let Ok(mut pool) = pool.try_borrow_mut()
-                && pool.rows.len() < POOLED
-            {
-                pool.rows.push(rows);
-            }
-        });
+/// Keeps the rows of a trace that nobody holds any more for the next that is kept on this thread.
+pub(crate) fn give_back(rows: Arc<Rows>) {
+    let Ok(mut rows) = Arc::try_unwrap(rows) else { return };
+    if rows.bytes() > LARGE {
+        return;
     }
-}
-
-fn take_rows(id: TraceId, anchor: u64) -> Arc<Rows> {
-    let mut rows = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.rows.pop()).ok().flatten().unwrap_or_default();
-    if let Some(own) = Arc::get_mut(&mut rows) {
-        own.trace_id = Some(id);
-        own.anchor = anchor;
-    }
-    rows
+    rows.clear();
+    let _kept = POOL.try_with(|pool| {
+        if let Ok(mut pool) = pool.try_borrow_mut()
+            && pool.rows.len() < POOLED
+        {
+            pool.rows.push(rows);
+        }
+    });
 }
 
 fn at(len: usize) -> u32 {
@@ -292,10 +319,10 @@ const POOLED: usize = 32;
 
 #[derive(Default)]
 struct Pool {
-    rows: Vec<Arc<Rows>>,
-    open: Vec<Vec<OpenRow>>,
+    rows: Vec<Rows>,
+    buffers: Vec<Arc<TraceBuffer>>,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { rows: Vec::new(), open: Vec::new() }) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { rows: Vec::new(), buffers: Vec::new() }) };
 }

@@ -3,21 +3,23 @@
 //! A span that closes locks its own trace's buffer and nothing else; the table of open traces, the recorder and the rest
 //! are touched once per trace, each in one of several parts.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::ids::TraceId;
-use crate::trace::buffer::{Decided, Gathered, Rows, TraceBuffer, TraceState, give_back};
+use crate::trace::buffer::{Decided, Rows, TraceBuffer, TraceState, give_back_buffer};
 use crate::trace::config::Settings;
 use crate::trace::decision::{ErrorTypes, KeepReason, SamplingThreshold, Slowness};
 use crate::trace::export::ExportQueue;
+use crate::trace::lane::Lanes;
 use crate::trace::record::SpanRecord;
 use crate::trace::ring::Ring;
 
@@ -53,12 +55,13 @@ pub(crate) struct Engine {
     /// The `tracestate` of a trace that begins here and belongs to the baseline: what share that is.
     pub(crate) baseline_state: Option<Arc<str>>,
     table: Parts<Table>,
-    rings: Parts<Ring>,
+    lanes: Lanes,
+    ring: Ring,
     slow: Parts<HashMap<Box<str>, Slowness, FixedState>>,
     errors: Mutex<ErrorTypes>,
     next_sweep: AtomicU64,
     active: AtomicUsize,
-    counts: Counts,
+    decided_early: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -67,16 +70,6 @@ struct Table {
     /// Why traces that are over were kept, for spans that come late; the oldest is forgotten first.
     kept: HashMap<TraceId, KeepReason, FixedState>,
     order: VecDeque<TraceId>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    spans: AtomicU64,
-    dropped_spans: AtomicU64,
-    kept: AtomicU64,
-    not_kept: AtomicU64,
-    decided_early: AtomicU64,
-    forgotten: AtomicU64,
 }
 
 /// Several of the same, each behind a lock; which one is up to a hash.
@@ -102,18 +95,18 @@ impl<T> Parts<T> {
 
 impl Engine {
     pub(crate) fn new(settings: Settings, export: Option<Arc<ExportQueue>>) -> Self {
-        let part = settings.recorder_bytes / usize::try_from(PARTS).unwrap_or(1);
         let baseline = if settings.rules.all { SamplingThreshold::of(1.0) } else { settings.rules.baseline };
         Self {
             clock: Clock::new(),
             baseline_state: baseline.tracestate().map(Arc::from),
             table: Parts::new(Table::default),
-            rings: Parts::new(|| Ring::new(part)),
+            lanes: Lanes::default(),
+            ring: Ring::new(settings.recorder_bytes, Lanes::COUNT),
             slow: Parts::new(HashMap::default),
             errors: Mutex::new(ErrorTypes::new(settings.first_errors)),
             next_sweep: AtomicU64::new(0),
             active: AtomicUsize::new(0),
-            counts: Counts::default(),
+            decided_early: AtomicU64::new(0),
             settings,
             export,
             #[cfg(feature = "otlp")]
@@ -126,20 +119,22 @@ impl Engine {
         let Some(head) = record.head else { return };
         let id = head.trace_id;
         let mut table = self.table.of(part_of(id)).lock();
+        let mut over = None;
         if let Some(buffer) = table.open.get(&id) {
-            buffer.state.lock().opened(&head, &self.settings.limits);
-            record.trace = Some(Arc::clone(buffer));
-            return;
+            let mut state = buffer.state.lock();
+            if !state.gone {
+                state.opened(&head, &self.settings.limits);
+                drop(state);
+                record.trace = Some(Arc::clone(buffer));
+                return;
+            }
+            // Another thread decided on it in this moment and is about to take it out.
+            over = Some(state.decided).filter(|decided| matches!(decided, Decided::Kept(_)));
         }
-        let mut buffer = TraceBuffer::new(id, head.start, self.clock.anchor());
-        // Nobody else has it yet, so there is nothing to lock.
-        let state = buffer.state.get_mut();
-        state.opened(&head, &self.settings.limits);
         // What was kept stays whole. What was not is looked at again: the late part may hold the error.
-        if let Some(reason) = table.kept.get(&id) {
-            state.decided = Decided::Kept(*reason);
-        }
-        let buffer = Arc::new(buffer);
+        let known = over.or_else(|| table.kept.get(&id).map(|reason| Decided::Kept(*reason)));
+        let decided = known.unwrap_or(Decided::Open);
+        let buffer = TraceBuffer::take(id, self.clock.anchor(), decided, &head, &self.settings.limits);
         table.open.insert(id, Arc::clone(&buffer));
         drop(table);
         record.trace = Some(buffer);
@@ -170,31 +165,26 @@ impl Engine {
     /// Takes in a span that closed.
     pub(crate) fn closed(&self, record: &mut SpanRecord, now: u64) {
         let (Some(head), Some(buffer)) = (record.head, record.trace.take()) else { return };
-        self.counts.spans.fetch_add(1, Ordering::Relaxed);
         let failed = record.failed();
         let new_error = failed && {
             let kind = record.said.error_type.map_or("", |text| record.fields.texts.get(text));
             self.errors.lock().is_new(record.operation(), kind)
         };
         let slow = head.local_root && self.settings.rules.slow && self.is_slow(record, head.start, now);
-        let idle = {
-            let mut state = buffer.state.lock();
-            state.closed(&head, now);
-            if let Some(rows) = state.rows_mut(buffer.id) {
-                let facts = &mut rows.facts;
-                facts.failed |= failed || record.said.error_event;
-                facts.new_error |= new_error;
-                facts.slow |= slow;
-                facts.keep |= record.said.keep;
-                facts.sampled_by_caller |= head.remote_parent && head.flags.sampled();
-                if !rows.add(record, now, &self.settings.limits) {
-                    self.counts.dropped_spans.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            state.is_idle()
-        };
-        if idle {
-            self.finish(&buffer);
+        let mut state = buffer.state.lock();
+        state.closed(&head, now);
+        let facts = &mut state.rows.facts;
+        facts.failed |= failed || record.said.error_event;
+        facts.new_error |= new_error;
+        facts.slow |= slow;
+        facts.keep |= record.said.keep;
+        facts.sampled_by_caller |= head.remote_parent && head.flags.sampled();
+        state.rows.add(record, now, &self.settings.limits);
+        if state.is_idle() {
+            self.finish(&buffer, state);
+            give_back_buffer(buffer);
+        } else {
+            drop(state);
         }
         let next = self.next_sweep.load(Ordering::Relaxed);
         if now >= next
@@ -226,30 +216,46 @@ impl Engine {
     }
 
     pub(crate) fn stats(&self) -> TraceStats {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        TraceStats {
-            spans: count(&self.counts.spans),
-            dropped_spans: count(&self.counts.dropped_spans),
-            kept: count(&self.counts.kept),
-            not_kept: count(&self.counts.not_kept),
+        let mut stats = TraceStats {
             active: self.active.load(Ordering::Relaxed) as u64,
-            decided_early: count(&self.counts.decided_early),
-            forgotten: count(&self.counts.forgotten),
-            recorder_bytes: self.rings.iter().map(|ring| ring.lock().bytes() as u64).sum(),
+            decided_early: self.decided_early.load(Ordering::Relaxed),
+            recorder_bytes: self.ring.bytes() as u64,
+            ..TraceStats::default()
+        };
+        // What ended of a trace is counted when it is decided on, so those that are open are looked at.
+        for buffer in self.buffers() {
+            let rows = &buffer.state.lock().rows;
+            stats.spans += rows.ended();
+            stats.dropped_spans += u64::from(rows.dropped_spans);
         }
+        for lane in self.lanes.iter() {
+            stats.spans += lane.spans;
+            stats.dropped_spans += lane.dropped_spans;
+            stats.kept += lane.kept;
+            stats.not_kept += lane.not_kept;
+            stats.forgotten += lane.forgotten;
+            stats.recorder_bytes += lane.segment.bytes() as u64;
+        }
+        stats
     }
 
-    /// Calls `with` on every finished trace that is held, those of the recorder first.
-    pub(crate) fn each_finished(&self, mut with: impl FnMut(&Rows)) {
-        for ring in self.rings.iter() {
-            let held: Vec<Arc<Rows>> = ring.lock().iter().cloned().collect();
-            for rows in &held {
-                with(rows);
-            }
+    /// Calls `with` on every finished trace that is held and wanted, those of the recorder first.
+    pub(crate) fn each_finished(
+        &self,
+        wanted: impl Fn(TraceId, Option<KeepReason>) -> bool,
+        mut with: impl FnMut(&Rows),
+    ) {
+        let wants = |rows: &Rows| rows.trace_id.is_some_and(|id| wanted(id, rows.kept));
+        let held = self.ring.held(&self.lanes);
+        for rows in held.kept.iter().filter(|rows| wants(rows)) {
+            with(rows);
+        }
+        for segment in &held.others {
+            segment.each(|id| wanted(id, None), &mut with);
         }
         for buffer in self.buffers() {
             let state = buffer.state.lock();
-            if let Some(rows) = state.rows() {
+            if let Some(rows) = state.rows().filter(|rows| wants(rows)) {
                 with(rows);
             }
         }
@@ -273,23 +279,23 @@ impl Engine {
     }
 
     /// The last open span of a trace closed.
-    fn finish(&self, buffer: &Arc<TraceBuffer>) {
-        let rows = {
+    fn finish(&self, buffer: &Arc<TraceBuffer>, mut state: MutexGuard<'_, TraceState>) {
+        let rows = self.settle(&mut state, buffer.id);
+        let leaves = !std::mem::replace(&mut state.gone, true);
+        let decided = state.decided;
+        drop(state);
+        if leaves {
             let mut table = self.table.of(part_of(buffer.id)).lock();
-            let mut state = buffer.state.lock();
-            // Another may have joined, or finished it first.
-            if !state.is_idle() {
-                return;
+            // Whoever joined since then has put a buffer of its own in the place.
+            if let Entry::Occupied(entry) = table.open.entry(buffer.id)
+                && Arc::ptr_eq(entry.get(), buffer)
+            {
+                entry.remove();
             }
-            let rows = self.settle(&mut state, buffer.id);
-            if !state.gone {
-                state.gone = true;
-                table.open.remove(&buffer.id);
-                self.active.fetch_sub(1, Ordering::Relaxed);
-                table.remember(buffer.id, state.decided);
-            }
-            rows
-        };
+            table.remember(buffer.id, decided);
+            drop(table);
+            self.active.fetch_sub(1, Ordering::Relaxed);
+        }
         self.hand_over(rows);
     }
 
@@ -309,46 +315,49 @@ impl Engine {
             table.remember(buffer.id, state.decided);
             rows
         };
-        self.counts.decided_early.fetch_add(1, Ordering::Relaxed);
+        self.decided_early.fetch_add(1, Ordering::Relaxed);
         self.hand_over(rows);
     }
 
-    /// Takes the finished rows with the decision on them; a decision to keep stands, also for what follows.
-    fn settle(&self, state: &mut TraceState, id: TraceId) -> Option<Arc<Rows>> {
-        let mut rows = state.rows.take();
-        let decided = match state.decided {
+    /// Decides on what has ended, puts away what is not kept, and takes out what is. A decision to keep stands, also for
+    /// what follows.
+    fn settle(&self, state: &mut TraceState, id: TraceId) -> Option<Rows> {
+        let kept = match state.decided {
             Decided::Kept(reason) => Some(reason),
-            _ => self.settings.rules.decide(id, rows.as_ref().map_or_else(Gathered::default, |rows| rows.facts)),
+            _ => self.settings.rules.decide(id, state.rows.facts),
         };
-        state.decided = decided.map_or(Decided::NotKept, Decided::Kept);
-        if let Some(own) = rows.as_mut().and_then(Arc::get_mut) {
-            own.kept = decided;
+        state.decided = kept.map_or(Decided::NotKept, Decided::Kept);
+        if state.rows.ended() == 0 {
+            return None;
         }
-        rows
+        if kept.is_some() {
+            return Some(Rows { kept, ..state.take_rows(id) });
+        }
+        let mut lane = self.lanes.own();
+        let (spans, dropped) = (state.rows.ended(), u64::from(state.rows.dropped_spans));
+        let gone = if self.settings.record_all { self.ring.push(&mut lane.segment, &mut state.rows) } else { 0 };
+        lane.count(spans, dropped, gone);
+        lane.not_kept += 1;
+        drop(lane);
+        state.rows.empty();
+        None
     }
 
-    fn hand_over(&self, rows: Option<Arc<Rows>>) {
-        let Some(rows) = rows else { return };
-        let Some(id) = rows.trace_id.filter(|_| !rows.spans.is_empty()) else { return give_back(rows) };
-        if rows.kept.is_some() {
-            self.counts.kept.fetch_add(1, Ordering::Relaxed);
-            if let Some(export) = &self.export {
-                export.push(&rows);
-            }
-            #[cfg(feature = "otlp")]
-            if let Some(otlp) = &self.otlp {
-                otlp.push_trace(&rows);
-            }
-        } else {
-            self.counts.not_kept.fetch_add(1, Ordering::Relaxed);
-            if !self.settings.record_all {
-                return give_back(rows);
-            }
+    /// Gives a kept trace to all who want it.
+    fn hand_over(&self, rows: Option<Rows>) {
+        let Some(rows) = rows.map(Arc::new) else { return };
+        let (spans, dropped) = (rows.ended(), u64::from(rows.dropped_spans));
+        if let Some(export) = &self.export {
+            export.push(&rows);
         }
-        let gone = self.rings.of(part_of(id)).lock().push(rows);
-        if gone > 0 {
-            self.counts.forgotten.fetch_add(gone, Ordering::Relaxed);
+        #[cfg(feature = "otlp")]
+        if let Some(otlp) = &self.otlp {
+            otlp.push_trace(&rows);
         }
+        let gone = self.ring.push_kept(rows);
+        let mut lane = self.lanes.own();
+        lane.count(spans, dropped, gone);
+        lane.kept += 1;
     }
 
     /// Decides on the oldest trace of a part, so that spans which never close do not take all room.

@@ -7,11 +7,13 @@ mod decision;
 mod engine;
 mod export;
 pub(crate) mod finished;
+mod lane;
 mod limits;
 mod otlp_json;
 mod query;
 pub(crate) mod record;
 mod ring;
+mod segment;
 pub(crate) mod value;
 
 pub use active::{ActiveTrace, ActiveTraces, OpenSpan};

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::ids::TraceId;
-use crate::trace::buffer::Rows;
 use crate::trace::finished::{FinishedTrace, Resource};
 use crate::trace::{Engine, KeepReason, otlp_json};
 
@@ -75,9 +74,9 @@ impl Query {
         self
     }
 
-    /// What can be told from the rows without making a trace of them.
-    fn may_match(&self, rows: &Rows) -> bool {
-        (!self.kept || rows.kept.is_some()) && self.reason.is_none_or(|reason| rows.kept == Some(reason))
+    /// What can be told from the decision without making a trace of them.
+    fn may_match(&self, kept: Option<KeepReason>) -> bool {
+        (!self.kept || kept.is_some()) && self.reason.is_none_or(|reason| kept == Some(reason))
     }
 
     fn matches(&self, trace: &FinishedTrace) -> bool {
@@ -129,7 +128,7 @@ impl Recorder {
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "a query is written where it is asked")]
     pub fn find(&self, query: Query) -> Vec<FinishedTrace> {
-        let mut found = self.gather(|rows| query.may_match(rows));
+        let mut found = self.gather(|_, kept| query.may_match(kept));
         found.retain(|trace| query.matches(trace));
         found.sort_by_key(|trace| std::cmp::Reverse(trace.spans.iter().map(|span| span.end).max()));
         found.truncate(query.limit.unwrap_or(100));
@@ -139,23 +138,20 @@ impl Recorder {
     /// Returns a trace by its id, with what has ended of it so far.
     #[must_use]
     pub fn trace(&self, id: TraceId) -> Option<FinishedTrace> {
-        self.gather(|rows| rows.trace_id == Some(id)).pop()
+        self.gather(|one, _| one == id).pop()
     }
 
     /// Returns everything that is held, as OTLP/JSON (an `ExportTraceServiceRequest`), which many tools read.
     #[must_use]
     pub fn dump(&self) -> String {
-        let traces = self.gather(|_| true);
+        let traces = self.gather(|_, _| true);
         otlp_json::request(&self.resource, &traces).to_string()
     }
 
-    fn gather(&self, wanted: impl Fn(&Rows) -> bool) -> Vec<FinishedTrace> {
+    fn gather(&self, wanted: impl Fn(TraceId, Option<KeepReason>) -> bool) -> Vec<FinishedTrace> {
         self.engine.sweep(self.engine.clock.nanos());
         let mut found: HashMap<TraceId, FinishedTrace> = HashMap::new();
-        self.engine.each_finished(|rows| {
-            if !wanted(rows) {
-                return;
-            }
+        self.engine.each_finished(wanted, |rows| {
             let Some(trace) = FinishedTrace::new(rows) else { return };
             match found.entry(trace.id) {
                 std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().join(trace),

@@ -83,6 +83,16 @@ impl Texts {
         self.end(start)
     }
 
+    /// Forgets the texts, with what they have grown.
+    pub(crate) fn empty(&mut self) {
+        self.0.clear();
+    }
+
+    /// A copy of so many bytes from here.
+    pub(crate) fn part(&self, from: usize, bytes: u32) -> Self {
+        Self(self.0.get(from..from + bytes as usize).unwrap_or_default().to_vec())
+    }
+
     pub(crate) fn append(&mut self, other: &Self) {
         self.0.extend_from_slice(&other.0);
     }
