@@ -123,7 +123,13 @@ impl<T> Lane<T> {
             self.changed.notify_all();
             return Next::Idle;
         }
-        let count = state.waiting.len().min(BATCH);
+        let mut weight = 0;
+        let fits = |item: &&T| {
+            weight += (self.weigh)(item);
+            weight <= HEAVY
+        };
+        // One that is too heavy by itself goes alone.
+        let count = state.waiting.iter().take(BATCH).take_while(fits).count().max(1);
         let items: Vec<T> = state.waiting.drain(..count).collect();
         state.in_hand = items.iter().map(self.weigh).sum();
         Next::Send(items)
@@ -227,3 +233,28 @@ impl<T> Lane<T> {
 
 /// Traces or records in one request.
 pub(super) const BATCH: usize = 512;
+/// Spans in one request: collectors refuse what exceeds 4 MiB, with all that is in it.
+const HEAVY: u64 = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(lane: &Lane<u64>) -> Vec<u64> {
+        match lane.take() {
+            Next::Send(items) => items,
+            Next::Idle | Next::End => Vec::new(),
+        }
+    }
+
+    /// Collectors refuse a request of more than 4 MiB, and with it all that is in it.
+    #[test]
+    fn a_batch_of_large_traces_holds_fewer() {
+        let lane = Lane::new(Signal::Traces, 100, |spans: &u64| *spans);
+        for spans in [600, 600, 5_000, 10, 10] {
+            lane.push(spans);
+        }
+        let batches = [taken(&lane), taken(&lane), taken(&lane), taken(&lane)];
+        assert_eq!(batches, [vec![600], vec![600], vec![5_000], vec![10, 10]]);
+    }
+}
