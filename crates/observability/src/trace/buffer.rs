@@ -82,6 +82,13 @@ pub(crate) struct Gathered {
     pub(crate) slow: bool,
 }
 
+impl Gathered {
+    const fn any(self) -> bool {
+        let Self { failed, keep, new_error, sampled_by_caller, slow } = self;
+        failed || keep || new_error || sampled_by_caller || slow
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SpanRow {
     pub(crate) head: Head,
@@ -120,6 +127,12 @@ impl TraceBuffer {
 impl TraceState {
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_empty() && self.open_unlisted == 0
+    }
+
+    /// Whether what has ended is to be decided on now. What left the table is found by no sweep, and its spans may stay
+    /// open for ever, as a worker's loop does: so it is not waited for until memory is full.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_idle() || self.gone && self.rows().is_some_and(|rows| rows.spans.len() >= PART || rows.facts.any())
     }
 
     pub(crate) fn opened(&mut self, head: &Head, limits: &SpanLimits) {
@@ -286,6 +299,8 @@ fn at(len: usize) -> u32 {
 
 /// Texts of one trace beyond this drop its further spans.
 const MAX_TEXTS: usize = 16 * 1024 * 1024;
+/// Spans of a trace that left the table and goes on, which are decided on together.
+const PART: usize = 64;
 /// Rows that grew beyond this are not used again.
 const LARGE: usize = 64 * 1024;
 const POOLED: usize = 32;

@@ -177,7 +177,7 @@ impl Engine {
             self.errors.lock().is_new(record.operation(), kind)
         };
         let slow = head.local_root && self.settings.rules.slow && self.is_slow(record, head.start, now);
-        let idle = {
+        let over = {
             let mut state = buffer.state.lock();
             state.closed(&head, now);
             if let Some(rows) = state.rows_mut(buffer.id) {
@@ -191,9 +191,9 @@ impl Engine {
                     self.counts.dropped_spans.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            state.is_idle()
+            state.is_over()
         };
-        if idle {
+        if over {
             self.finish(&buffer);
         }
         let next = self.next_sweep.load(Ordering::Relaxed);
@@ -221,6 +221,16 @@ impl Engine {
             };
             for buffer in waiting {
                 self.decide_early(part, &buffer, now.saturating_sub(buffer.began) >= age);
+            }
+        }
+    }
+
+    /// Decides on all that has ended, whatever is still open: there will be no other time.
+    pub(crate) fn decide_all(&self) {
+        for part in self.table.iter() {
+            let open: Vec<Arc<TraceBuffer>> = part.lock().open.values().cloned().collect();
+            for buffer in open.iter().filter(|buffer| buffer.state.lock().rows().is_some()) {
+                self.decide_early(part, buffer, false);
             }
         }
     }
@@ -272,13 +282,13 @@ impl Engine {
         part.entry(name.into()).or_insert_with(|| Slowness::new(now)).record(now, took, self.settings.slow_after)
     }
 
-    /// The last open span of a trace closed.
+    /// The last open span of a trace closed, or one of a trace that nobody looks after any more.
     fn finish(&self, buffer: &Arc<TraceBuffer>) {
         let rows = {
             let mut table = self.table.of(part_of(buffer.id)).lock();
             let mut state = buffer.state.lock();
             // Another may have joined, or finished it first.
-            if !state.is_idle() {
+            if !state.is_over() {
                 return;
             }
             let rows = self.settle(&mut state, buffer.id);
