@@ -213,7 +213,7 @@ impl ObservabilityBuilder {
             let resource = Arc::clone(&resource);
             let source = crate::otlp::Source { registry: registry.clone(), operations: operations.clone(), resource };
             let otlp = crate::otlp::Pipeline::start(otlp, source)?;
-            otlp.checks().into_iter().for_each(|(name, check)| checks.add(name, Box::new(check)));
+            otlp.checks().into_iter().for_each(|(name, check)| checks.add(name, Arc::new(check)));
             engine.otlp = Some(Arc::new(otlp));
         }
         let shared = Shared {
