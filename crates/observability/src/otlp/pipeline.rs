@@ -46,9 +46,9 @@ impl Pipeline {
     pub(crate) fn start(config: Otlp, source: Source) -> Result<Self, ConfigError> {
         config.validate()?;
         let lanes = Arc::new(Lanes {
-            traces: Lane::new(Signal::Traces, config.trace_queue, SpanItem::weight),
-            logs: Lane::new(Signal::Logs, config.log_queue, |_| 1),
-            metrics: Lane::new(Signal::Metrics, 1, |()| 0),
+            traces: Lane::new(Signal::Traces, config.trace_queue, SpanItem::weight, SpanItem::bytes),
+            logs: Lane::new(Signal::Logs, config.log_queue, |_| 1, LogRow::bytes),
+            metrics: Lane::new(Signal::Metrics, 1, |()| 0, |()| 0),
         });
         let (stop, stopped) = watch::channel(None);
         let worker = Worker {

@@ -188,7 +188,8 @@ impl Traces {
         self
     }
 
-    /// Bounds the traces that wait for an exporter, 1 to 100,000, default 2,048; those beyond are counted as dropped.
+    /// Bounds the traces that wait for an exporter, 1 to 100,000, default 2,048, and 64 MiB; those beyond are
+    /// counted as dropped.
     pub const fn export_queue(mut self, traces: usize) -> Self {
         self.export_queue = traces;
         self

@@ -375,8 +375,8 @@ fn the_stock_layer_s_spans_are_sent() {
 #[test]
 fn a_collector_that_says_to_come_back_in_an_age_ends_nothing() {
     let answer = || async {
-        let headers = [(axum::http::header::RETRY_AFTER, u64::MAX.to_string())];
-        (axum::http::StatusCode::SERVICE_UNAVAILABLE, headers, "later")
+        let headers = [(http::header::RETRY_AFTER, u64::MAX.to_string())];
+        (http::StatusCode::SERVICE_UNAVAILABLE, headers, "later")
     };
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
