@@ -227,13 +227,17 @@ impl ObservabilityBuilder {
             #[cfg(feature = "http")]
             registry: registry.clone(),
             anomalies: self.anomalies.filter(|_| on).map(Anomalies::new).transpose()?,
+            housekeeping: std::sync::OnceLock::new(),
             #[cfg(feature = "http")]
             http_client: std::sync::OnceLock::new(),
         };
         let shared = Arc::new(shared);
-        let housekeeping = housekeeping.then(|| Housekeeping::start(&shared)).transpose()?.map(Arc::new);
+        if housekeeping {
+            // It is set nowhere else.
+            let _first = shared.housekeeping.set(Housekeeping::start(&shared)?);
+        }
         let layer = TelemetryLayer { shared, alone: false };
-        Ok(Observability { service: self.service, layer, registry, resource, settings, checks, housekeeping })
+        Ok(Observability { service: self.service, layer, registry, resource, settings, checks })
     }
 
     /// Returns the telemetry and installs it for the whole process.

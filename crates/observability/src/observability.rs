@@ -11,7 +11,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::anomaly::Anomalies;
 use crate::builder::ObservabilityBuilder;
 use crate::doctor::{Doctor, Finding, Setting};
-use crate::housekeeping::Housekeeping;
 use crate::metrics::Registry;
 use crate::trace::{ActiveTraces, ExportQueue, ExportReport, Recorder, Resource, TraceStats};
 use crate::{ConfigError, LogReport, LogStats, Metric, Metrics, Operations, TelemetryLayer, clock};
@@ -39,8 +38,6 @@ pub struct Observability {
     pub(crate) resource: Arc<Resource>,
     pub(crate) settings: Arc<Vec<Setting>>,
     pub(crate) checks: Checks,
-    /// The thread that looks after what waits, where something does.
-    pub(crate) housekeeping: Option<Arc<Housekeeping>>,
 }
 
 pub(crate) type Check = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
@@ -243,7 +240,7 @@ impl Observability {
     pub fn shutdown(&self, deadline: Duration) -> Report {
         let until = clock::now() + deadline.min(LONG);
         let shared = &self.layer.shared;
-        if let Some(housekeeping) = &self.housekeeping {
+        if let Some(housekeeping) = shared.housekeeping.get() {
             housekeeping.end();
         }
         shared.engine.decide_all();

@@ -51,16 +51,18 @@ mod tests {
 
     use super::*;
 
+    struct Told(Arc<Mutex<bool>>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            *self.0.lock() = true;
+        }
+    }
+
     #[test]
     fn a_panic_there_is_a_panic_here_and_no_hang() {
         let own = Arc::new(Mutex::new(false));
         let done = Arc::clone(&own);
-        struct Told(Arc<Mutex<bool>>);
-        impl Drop for Told {
-            fn drop(&mut self) {
-                *self.0.lock() = true;
-            }
-        }
         let future = run("panics", move || {
             let _told = Told(done);
             assert!(std::hint::black_box(false), "on purpose");

@@ -196,6 +196,11 @@ impl Engine {
         if over {
             self.finish(&buffer);
         }
+        self.sweep_if_due(now);
+    }
+
+    /// Sweeps twice a second, however many call.
+    pub(crate) fn sweep_if_due(&self, now: u64) {
         let next = self.next_sweep.load(Ordering::Relaxed);
         if now >= next
             && self.next_sweep.compare_exchange(next, now + SWEEP, Ordering::Relaxed, Ordering::Relaxed).is_ok()
