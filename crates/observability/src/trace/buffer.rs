@@ -33,6 +33,8 @@ pub(crate) struct TraceState {
     pub(crate) open_roots: u32,
     pub(crate) last_root_closed: u64,
     pub(crate) decided: Decided,
+    /// A root's caller sampled it; known from its beginning, since a part may be decided on before it ends.
+    pub(crate) sampled_by_caller: bool,
     /// No more spans may join: it left the table.
     pub(crate) gone: bool,
 }
@@ -118,6 +120,7 @@ impl TraceBuffer {
             open_roots: 0,
             last_root_closed: 0,
             decided: Decided::Open,
+            sampled_by_caller: false,
             gone: false,
         };
         Self { id, began, state: Mutex::new(state) }
@@ -138,6 +141,7 @@ impl TraceState {
     pub(crate) fn opened(&mut self, head: &Head, limits: &SpanLimits) {
         if head.local_root {
             self.open_roots += 1;
+            self.sampled_by_caller |= head.remote_parent && head.flags.sampled();
         }
         if self.open.len() < limits.spans {
             let Head { span_id, parent, metadata, start, .. } = *head;

@@ -180,13 +180,14 @@ impl Engine {
         let over = {
             let mut state = buffer.state.lock();
             state.closed(&head, now);
+            let sampled = state.sampled_by_caller;
             if let Some(rows) = state.rows_mut(buffer.id) {
                 let facts = &mut rows.facts;
                 facts.failed |= failed || record.said.error_event;
                 facts.new_error |= new_error;
                 facts.slow |= slow;
                 facts.keep |= record.said.keep;
-                facts.sampled_by_caller |= head.remote_parent && head.flags.sampled();
+                facts.sampled_by_caller |= sampled;
                 if !rows.add(record, now, &self.settings.limits) {
                     self.counts.dropped_spans.fetch_add(1, Ordering::Relaxed);
                 }

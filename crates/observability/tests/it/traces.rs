@@ -409,3 +409,56 @@ fn a_field_recorded_again_and_again_does_not_take_all_memory() {
     assert_eq!((span.attribute("state"), span.operation.as_deref()), (Some(&"closed".into()), Some("socket")));
     assert_eq!(span.events[0].attributes, [("beside", "kept".into())]);
 }
+
+/// Whoever installs it for the whole process may keep no handle.
+#[test]
+fn what_waits_is_decided_on_also_without_a_handle() {
+    let (sender, got) = channel();
+    let (answer, answers) = channel();
+    drop(answer);
+    let traces = none().max_age(Duration::from_secs(1)).exporter(Told(Mutex::new(sender), Mutex::new(answers)));
+    let dispatch = Observability::builder("it").traces(traces).build().unwrap().dispatch();
+    tracing::dispatcher::with_default(&dispatch, || {
+        let _root = info_span!("root").entered();
+        drop(info_span!("child", keep = true));
+        let batch = got.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(batch.traces[0].spans[0].name, "child");
+    });
+}
+
+/// The same look follows a wall clock that was set, for a service that logs and has no spans.
+#[test]
+fn events_alone_make_it_look_at_what_waits() {
+    let mut root = None;
+    let telemetry = traced(none().max_age(Duration::from_secs(1)), || {
+        let open = info_span!("root");
+        drop(info_span!(parent: &open, "child"));
+        root = Some(open);
+    });
+    let began = Instant::now();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        let _loop = info_span!("loop").entered();
+        while telemetry.trace_stats().decided_early == 0 && began.elapsed() < Duration::from_secs(20) {
+            info!("again");
+        }
+    });
+    assert!(telemetry.trace_stats().decided_early > 0);
+    drop(root);
+}
+
+#[test]
+fn what_the_caller_samples_is_kept_also_before_its_root_ends() {
+    let telemetry = traced(none(), || {
+        let root = info_span!("root");
+        assert!(root.set_parent(&SpanContext::new(TraceId::random(), SpanId::random(), TraceFlags::SAMPLED).remote()));
+        drop(info_span!(parent: &root, "child"));
+    });
+    assert_eq!(telemetry.trace_stats().kept, 1);
+    let telemetry = Observability::builder("it").traces(none()).build().unwrap();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        let root = info_span!("root");
+        assert!(root.set_parent(&SpanContext::new(TraceId::random(), SpanId::random(), TraceFlags::SAMPLED).remote()));
+        drop(info_span!(parent: &root, "child"));
+        assert_eq!(telemetry.shutdown(Duration::from_secs(5)).traces.kept, 1);
+    });
+}
