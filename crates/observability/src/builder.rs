@@ -213,7 +213,7 @@ impl ObservabilityBuilder {
             let resource = Arc::clone(&resource);
             let source = crate::otlp::Source { registry: registry.clone(), operations: operations.clone(), resource };
             let otlp = crate::otlp::Pipeline::start(otlp, source)?;
-            otlp.checks().into_iter().for_each(|(name, check)| checks.add(name, Box::new(check)));
+            otlp.checks().into_iter().for_each(|(name, check)| checks.add(name, Arc::new(check)));
             engine.otlp = Some(Arc::new(otlp));
         }
         let shared = Shared {
@@ -227,13 +227,17 @@ impl ObservabilityBuilder {
             #[cfg(feature = "http")]
             registry: registry.clone(),
             anomalies: self.anomalies.filter(|_| on).map(Anomalies::new).transpose()?,
+            housekeeping: std::sync::OnceLock::new(),
             #[cfg(feature = "http")]
             http_client: std::sync::OnceLock::new(),
         };
         let shared = Arc::new(shared);
-        let housekeeping = housekeeping.then(|| Housekeeping::start(&shared)).transpose()?.map(Arc::new);
+        if housekeeping {
+            // It is set nowhere else.
+            let _first = shared.housekeeping.set(Housekeeping::start(&shared)?);
+        }
         let layer = TelemetryLayer { shared, alone: false };
-        Ok(Observability { service: self.service, layer, registry, resource, settings, checks, housekeeping })
+        Ok(Observability { service: self.service, layer, registry, resource, settings, checks })
     }
 
     /// Returns the telemetry and installs it for the whole process.

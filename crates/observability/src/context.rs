@@ -151,6 +151,11 @@ impl RequestContext {
     }
 }
 
+/// Whether a text from outside may be an id in our logs and headers.
+pub(crate) fn is_id(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Returns the trace id of the current span, in 32 hexadecimal digits; `None` outside of a span, or where no
 /// [`TelemetryLayer`](crate::TelemetryLayer) listens.
 #[must_use]

@@ -6,6 +6,7 @@
 use tracing::Span;
 use tracing::field::Empty;
 
+use crate::context::{CORRELATION_FIELDS, is_id};
 use crate::propagation::{Destination, Extract, Inject, Propagator, SpanBaggage as _};
 use crate::{SpanContext, SpanExt as _};
 
@@ -71,8 +72,8 @@ impl<'a> Messaging<'a> {
             (None, _) => {}
         }
         let baggage = message.baggage().filtered(|name| propagator.allows(name));
-        for name in ["request_id", "user_id", "session_id"] {
-            if let Some(id) = baggage.get(name) {
+        for name in CORRELATION_FIELDS {
+            if let Some(id) = baggage.get(name).filter(|id| is_id(id)) {
                 span.record(name, id);
             }
         }

@@ -11,7 +11,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::anomaly::Anomalies;
 use crate::builder::ObservabilityBuilder;
 use crate::doctor::{Doctor, Finding, Setting};
-use crate::housekeeping::Housekeeping;
 use crate::metrics::Registry;
 use crate::trace::{ActiveTraces, ExportQueue, ExportReport, Recorder, Resource, TraceStats};
 use crate::{ConfigError, LogReport, LogStats, Metric, Metrics, Operations, TelemetryLayer, clock};
@@ -39,11 +38,9 @@ pub struct Observability {
     pub(crate) resource: Arc<Resource>,
     pub(crate) settings: Arc<Vec<Setting>>,
     pub(crate) checks: Checks,
-    /// The thread that looks after what waits, where something does.
-    pub(crate) housekeeping: Option<Arc<Housekeeping>>,
 }
 
-pub(crate) type Check = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
+pub(crate) type Check = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 /// What `doctor` runs, by name.
 #[derive(Clone, Default)]
@@ -194,7 +191,7 @@ impl Observability {
         name: impl Into<String>,
         check: impl Fn() -> Result<String, String> + Send + Sync + 'static,
     ) {
-        self.checks.add(name.into(), Box::new(check));
+        self.checks.add(name.into(), Arc::new(check));
     }
 
     /// Returns the settings as they hold, with where each comes from.
@@ -206,11 +203,13 @@ impl Observability {
     /// Returns the settings as they hold, with where each comes from, and runs the checks; may block as long as those do.
     #[must_use]
     pub fn doctor(&self) -> Doctor {
-        let run = |(name, check): &(String, Check)| {
+        let run = |(name, check): (String, Check)| {
             let (ok, detail) = check().map_or_else(|detail| (false, detail), |detail| (true, detail));
-            Finding { check: name.clone(), ok, detail }
+            Finding { check: name, ok, detail }
         };
-        let findings = self.checks.0.lock().iter().map(run).collect();
+        // Without the lock, since a check may look at the telemetry.
+        let checks = self.checks.0.lock().clone();
+        let findings = checks.into_iter().map(run).collect();
         Doctor { settings: self.settings.to_vec(), findings }
     }
 
@@ -230,7 +229,8 @@ impl Observability {
         self.layer.shared.logs.as_ref().is_none_or(|logs| logs.flush(left)) && exported && sent
     }
 
-    /// Takes no more log lines and traces, and waits up to `deadline` until those taken are out; blocks the thread.
+    /// Takes no more log lines and traces, and waits up to `deadline` until those taken are out; blocks the thread. Traces
+    /// with open spans are decided on as they stand.
     ///
     /// The log and every exporter are flushed at the same time, each by its own thread, so one that hangs costs the
     /// deadline and keeps nothing else from getting out. It works in any runtime and in none; a second call returns the
@@ -240,10 +240,10 @@ impl Observability {
     pub fn shutdown(&self, deadline: Duration) -> Report {
         let until = clock::now() + deadline.min(LONG);
         let shared = &self.layer.shared;
-        if let Some(housekeeping) = &self.housekeeping {
+        if let Some(housekeeping) = shared.housekeeping.get() {
             housekeeping.end();
         }
-        self.sweep();
+        shared.engine.decide_all();
         if let Some(logs) = &shared.logs {
             logs.close();
         }

@@ -62,13 +62,14 @@ impl Redact {
     /// Returns the text without the words that a pattern forbids.
     #[must_use]
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.patterns.is_empty() || !text.split(is_boundary).any(|word| self.is_secret(word)) {
+        if self.patterns.is_empty() || !text.split(is_boundary).any(|word| self.secret(word).is_some()) {
             return Cow::Borrowed(text);
         }
         let mut out = String::with_capacity(text.len());
         for part in text.split_inclusive(is_boundary) {
             let word = part.trim_end_matches(is_boundary);
-            if self.is_secret(word) {
+            if let Some(at) = self.secret(word) {
+                out.push_str(word.get(..at).unwrap_or_default());
                 out.push_str(REDACTED);
                 out.push_str(part.get(word.len()..).unwrap_or_default());
             } else {
@@ -90,8 +91,14 @@ impl Redact {
         !self.patterns.is_empty()
     }
 
-    fn is_secret(&self, word: &str) -> bool {
-        self.patterns.iter().any(|prefix| word.len() >= prefix.len() + 4 && word.starts_with(&**prefix))
+    /// Where a secret begins in a word: at its own beginning, or behind a mark that may also stand within a secret, so that
+    /// one in a path is found and one with such a mark goes as a whole.
+    fn secret(&self, word: &str) -> Option<usize> {
+        let is = |word: &str| {
+            self.patterns.iter().any(|prefix| word.len() >= prefix.len() + 4 && word.starts_with(&**prefix))
+        };
+        let marks = word.match_indices(['/', '&', '?', '@', '|', '`', '\\']);
+        std::iter::once(0).chain(marks.map(|(at, _)| at + 1)).find(|at| word.get(*at..).is_some_and(is))
     }
 }
 
@@ -131,6 +138,9 @@ mod tests {
         let redact = Redact::none().credentials();
         assert_eq!(redact.text("Bearer eyJhbGciOi.x.y, again"), "Bearer [redacted], again");
         assert_eq!(redact.text(r#"{"key":"ghp_abcdefgh"}"#), r#"{"key":"[redacted]"}"#);
+        // What follows in the same word may belong to it.
+        assert_eq!(redact.text("GET /reset/eyJhbGciOi/x?next"), "GET /reset/[redacted]");
+        assert_eq!(redact.text("a=1&ghp_abcdefgh me@sk-12345"), "a=1&[redacted] me@[redacted]");
         assert_eq!(redact.text("task-force risk-averse sk-1"), "task-force risk-averse sk-1");
         assert!(matches!(redact.text("nothing here"), Cow::Borrowed(_)));
     }

@@ -38,16 +38,20 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     } else {
         let output = Output::new(&arguments, declared.as_ref())?;
         let (private, span, finish) = (private(), span(&arguments, &name), finish(&arguments, &name, &output));
+        let returned = output.returned();
         quote!({
             let mut __guard = #private::Guard::new(#span);
             let __output: #output = __guard.span().in_scope(|| -> #output #block);
             #finish
             __guard.finish();
-            __output
+            #returned
         })
     };
+    // What follows the body of a function that never returns is not reached.
+    let never = matches!(declared, Some(Type::Never(_))).then(|| quote!(#[allow(unreachable_code)]));
     Ok(quote! {
         #(#attrs)*
+        #never
         #vis #sig #block
     })
 }
@@ -55,6 +59,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
 /// The body of an async function: polled within the span, and watched for a panic and for being dropped.
 fn awaited(arguments: &Arguments, name: &LitStr, output: &Output, body: &TokenStream) -> TokenStream {
     let (private, span, finish) = (private(), span(arguments, name), finish(arguments, name, output));
+    let returned = output.returned();
     quote!({
         let mut __guard = #private::Guard::of_future(#span);
         let __body = #private::tracing::Instrument::instrument(#body, __guard.span().clone());
@@ -63,7 +68,7 @@ fn awaited(arguments: &Arguments, name: &LitStr, output: &Output, body: &TokenSt
             ::core::future::poll_fn(|__context| __guard.poll(__body.as_mut(), __context)).await;
         #finish
         __guard.finish();
-        __output
+        #returned
     })
 }
 
@@ -118,6 +123,7 @@ struct Output {
     tokens: TokenStream,
     result: bool,
     option: bool,
+    never: bool,
 }
 
 impl Output {
@@ -131,11 +137,19 @@ impl Output {
         }
         let tokens = match declared {
             None => quote!(()),
+            // `!` can be written as a function's return type alone.
+            Some(Type::Never(_)) => quote!(::core::convert::Infallible),
             // A type that holds an `impl Trait`, at whatever depth, can be written in no other place.
             Some(output) if holds_impl(quote!(#output)) => quote!(_),
             Some(output) => quote!(#output),
         };
-        Ok(Self { tokens, result, option })
+        let never = matches!(declared, Some(Type::Never(_)));
+        Ok(Self { tokens, result, option, never })
+    }
+
+    /// The value at the end of the expansion.
+    fn returned(&self) -> TokenStream {
+        if self.never { quote!(match __output {}) } else { quote!(__output) }
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -85,7 +86,8 @@ impl Anomalies {
         let listeners = self.shared.listeners.lock().clone();
         for anomaly in &found {
             for listener in &listeners {
-                listener(anomaly);
+                // A listener's panic is its own; the others hear of it all.
+                let _panicked = catch_unwind(AssertUnwindSafe(|| listener(anomaly)));
             }
         }
         found

@@ -2,6 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Buf as _;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -13,16 +14,18 @@ pin_project! {
         #[pin]
         inner: B,
         request: Option<Request>,
+        // What is missing of the `Content-Length`.
+        left: Option<u64>,
     }
 }
 
 impl<B: Body> ServerBody<B> {
     /// Wraps a body; one that nobody will read, as of an answer to HEAD, ends its request at once.
-    pub(super) fn new(inner: B, mut request: Option<Request>, bodiless: bool) -> Self {
-        if bodiless || inner.is_end_stream() {
+    pub(super) fn new(inner: B, mut request: Option<Request>, bodiless: bool, length: Option<u64>) -> Self {
+        if bodiless || inner.is_end_stream() || length == Some(0) {
             finish(&mut request);
         }
-        Self { inner, request }
+        Self { inner, request, left: length }
     }
 }
 
@@ -44,9 +47,15 @@ impl<B: Body> Body for ServerBody<B> {
                     request.failed("body");
                 }
             }
-            // Servers do not ask again after this.
-            Some(Ok(_)) if this.inner.is_end_stream() => finish(this.request),
-            Some(Ok(_)) => {}
+            Some(Ok(frame)) => {
+                if let (Some(left), Some(data)) = (this.left.as_mut(), frame.data_ref()) {
+                    *left = left.saturating_sub(u64::try_from(data.remaining()).unwrap_or(u64::MAX));
+                }
+                // Servers do not ask again after either.
+                if this.inner.is_end_stream() || *this.left == Some(0) {
+                    finish(this.request);
+                }
+            }
         }
         Poll::Ready(frame)
     }

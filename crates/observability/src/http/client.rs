@@ -145,7 +145,7 @@ fn endpoint(url: &str) -> (&str, Option<u16>) {
 /// ```
 #[must_use]
 pub fn redact_url(url: &str) -> String {
-    let url = cut(url.split('#').next().unwrap_or_default(), MAX_URL);
+    let url = url.split('#').next().unwrap_or_default();
     let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
     let mut redacted = match base.split_once("://") {
         Some((scheme, rest)) => {
@@ -171,14 +171,19 @@ pub fn redact_url(url: &str) -> String {
             }
             _ => redacted.push_str(pair),
         }
+        if redacted.len() > MAX_URL {
+            break;
+        }
     }
+    // Not before: a credential that is cut in two is no longer seen as one.
+    redacted.truncate(redacted.floor_char_boundary(MAX_URL));
     redacted
 }
 
 const REDACTED: &str = "REDACTED";
 const MAX_URL: usize = 2_048;
 /// The conventions' list, and what else commonly carries a credential in a query.
-const SECRET: [&str; 17] = [
+const SECRET: [&str; 24] = [
     "X-Amz-Signature",
     "X-Amz-Credential",
     "X-Amz-Security-Token",
@@ -192,9 +197,16 @@ const SECRET: [&str; 17] = [
     "auth",
     "client_secret",
     "code",
+    "id_token",
+    "jwt",
     "key",
+    "passwd",
     "password",
+    "private_token",
+    "pwd",
+    "refresh_token",
     "secret",
+    "session",
     "token",
 ];
 
@@ -211,10 +223,18 @@ mod tests {
             ("http://token@a/b@c", "http://REDACTED@a/b@c"),
             ("http://u:p@w@a", "http://REDACTED:REDACTED@a"),
             ("/p?x-amz-signature=1&a&token=", "/p?x-amz-signature=REDACTED&a&token=REDACTED"),
+            ("http://a/?id_token=x&Refresh_Token=y", "http://a/?id_token=REDACTED&Refresh_Token=REDACTED"),
             ("http://a?AWSAccessKeyId=x&Signature=y", "http://a?AWSAccessKeyId=REDACTED&Signature=REDACTED"),
         ] {
             assert_eq!(redact_url(url), expected);
         }
+    }
+
+    #[test]
+    fn what_is_cut_is_redacted_before() {
+        let redacted = redact_url(&format!("http://u:{}@host/x", "hunter2".repeat(400)));
+        assert_eq!(redacted, "http://REDACTED:REDACTED@host/x");
+        assert_eq!(redact_url(&format!("http://host/{}", "x".repeat(4_000))).len(), MAX_URL);
     }
 
     #[test]

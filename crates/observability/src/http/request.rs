@@ -8,6 +8,7 @@ use tracing::field::Empty;
 
 use super::attributes::{cut, host_and_port, method_name, version};
 use super::layer::Settings;
+use crate::context::is_id;
 use crate::propagation::{Baggage, SpanBaggage as _};
 use crate::{Gauge, SpanExt as _, TraceId, clock};
 
@@ -172,11 +173,6 @@ fn span(parts: &Parts, method: &'static str, scheme: &str, route: &str) -> Span 
         span.record("user_agent.original", cut(agent, 256));
     }
     span
-}
-
-/// Whether a text from outside may be an id in our logs and headers.
-fn is_id(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 pub(super) const REQUEST_ID: &str = "x-request-id";

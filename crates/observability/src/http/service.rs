@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use http::header::CONTENT_LENGTH;
 use http::{Method, Request as HttpRequest, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -80,7 +81,9 @@ where
                     request
                 });
                 let bodiless = *this.head || matches!(response.status().as_u16(), 100..200 | 204 | 304);
-                Poll::Ready(Ok(response.map(|body| ServerBody::new(body, request, bodiless))))
+                let length = response.headers().get(CONTENT_LENGTH);
+                let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+                Poll::Ready(Ok(response.map(|body| ServerBody::new(body, request, bodiless, length))))
             }
             Err(error) => {
                 if let Some(mut request) = request {

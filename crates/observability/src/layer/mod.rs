@@ -27,6 +27,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::anomaly::Anomalies;
 use crate::clock::from_unix_nanos;
+use crate::housekeeping::Housekeeping;
 use crate::ids::{SpanId, TraceFlags, TraceId};
 use crate::layer::scratch::Scratch;
 use crate::layer::span::Slot;
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     #[cfg(feature = "http")]
     pub(crate) registry: crate::metrics::Registry,
     pub(crate) anomalies: Option<Anomalies>,
+    /// The thread that looks after what waits, where something does.
+    pub(crate) housekeeping: std::sync::OnceLock<Housekeeping>,
     /// The durations of calls to others, once there is one.
     #[cfg(feature = "http")]
     pub(crate) http_client: std::sync::OnceLock<Option<crate::HistogramFamily>>,
@@ -281,6 +284,8 @@ where
             if let Some(logs) = logs {
                 logs.write(scratch.line.finish());
             }
+            // Where nothing but events happens, what waits is looked after still, and a clock that was set is followed.
+            engine.sweep_if_due(at);
         });
     }
 

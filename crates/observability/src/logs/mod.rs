@@ -81,8 +81,9 @@ impl Logs {
         self
     }
 
-    /// Bounds how many lines wait to be written or are being written, 1 to 1,000,000, default 8,192. A line that finds no room is dropped and
-    /// counted: too few lose lines in a burst, too many cost memory, about 300 bytes each.
+    /// Bounds how many lines wait to be written or are being written, 1 to 1,000,000, default 8,192; those that wait have
+    /// 1 KiB each together, at least 1 MiB. A line that finds no room is dropped and counted: too few lose lines in a
+    /// burst, too many cost memory, about 300 bytes each.
     pub const fn queue(mut self, lines: usize) -> Self {
         self.queue = lines;
         self

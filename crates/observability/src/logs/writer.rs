@@ -40,6 +40,7 @@ pub struct LogReport {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     most: usize,
+    most_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -74,12 +75,13 @@ impl Writer {
                 expected: "a system that can start one more thread",
             }
         })?;
-        Ok(Self { shared, most })
+        Ok(Self { shared, most, most_bytes: most.saturating_mul(LINE).max(LARGE) })
     }
 
     pub(super) fn write(&self, line: &[u8]) {
         let mut state = self.shared.state.lock();
-        if state.closed || state.lines + state.in_hand >= self.most {
+        let full = state.lines + state.in_hand >= self.most || state.bytes.len() + line.len() > self.most_bytes;
+        if state.closed || full && state.lines + state.in_hand > 0 {
             state.stats.dropped += 1;
             return;
         }
@@ -115,8 +117,10 @@ impl Writer {
         let until = clock::now() + deadline.min(LONG);
         let mut state = self.shared.state.lock();
         while !done(&state) {
-            state.hurry = true;
-            self.shared.changed.notify_all();
+            // Said once, or several that wait would wake one another without end.
+            if !std::mem::replace(&mut state.hurry, true) {
+                self.shared.changed.notify_all();
+            }
             if self.shared.changed.wait_until(&mut state, until).timed_out() {
                 return done(&state);
             }
@@ -136,7 +140,7 @@ impl Shared {
     fn run(&self, mut target: Box<dyn Write + Send>) {
         let _ended = Ended(self);
         let mut bytes = Vec::new();
-        let mut quiet = 0;
+        let (mut quiet, mut torn) = (0, false);
         loop {
             {
                 let mut state = self.state.lock();
@@ -162,7 +166,7 @@ impl Shared {
                 std::mem::swap(&mut bytes, &mut state.bytes);
                 state.in_hand = std::mem::take(&mut state.lines);
             }
-            let failed = deliver(&mut *target, &bytes);
+            let failed = deliver(&mut *target, &bytes, &mut torn);
             bytes.clear();
             bytes.shrink_to(LARGE);
             let mut state = self.state.lock();
@@ -190,15 +194,22 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// Writes whole lines. Returns how many the target refused; behind one that was refused it goes on with the next.
-fn deliver(target: &mut dyn Write, mut bytes: &[u8]) -> u64 {
+/// Writes whole lines. Returns how many the target refused; behind one that was refused it goes on with the next, which
+/// begins on a line of its own where the target took a part of the one before.
+fn deliver(target: &mut dyn Write, mut bytes: &[u8], torn: &mut bool) -> u64 {
     let mut failed = 0;
+    let mut within = false;
     while !bytes.is_empty() {
-        match target.write(bytes) {
-            Ok(count) if count > 0 => bytes = bytes.get(count..).unwrap_or_default(),
+        match target.write(if *torn { b"\n" } else { bytes }) {
+            Ok(count) if count > 0 && *torn => *torn = false,
+            Ok(count) if count > 0 => {
+                within = bytes.get(count - 1) != Some(&b'\n');
+                bytes = bytes.get(count..).unwrap_or_default();
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             _ => {
                 failed += 1;
+                *torn |= std::mem::take(&mut within);
                 let next = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
                 bytes = bytes.get(next..).unwrap_or_default();
             }
@@ -216,6 +227,8 @@ const LINGER: Duration = Duration::from_millis(5);
 const PATIENCE: u32 = 10;
 /// Bytes that are worth a write at once.
 const ENOUGH: usize = 64 * 1024;
+/// Bytes that each line of the queue may have on average.
+const LINE: usize = 1_024;
 /// What a burst grew is not kept.
 const LARGE: usize = 1024 * 1024;
 /// A deadline beyond it is as good.

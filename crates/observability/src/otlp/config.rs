@@ -131,13 +131,15 @@ impl Otlp {
         self
     }
 
-    /// Bounds the traces that wait, 1 to 100,000, default 2,048; those beyond are dropped and counted.
+    /// Bounds the traces that wait, 1 to 100,000, default 2,048, and 64 MiB; those beyond are dropped and
+    /// counted.
     pub const fn trace_queue(mut self, traces: usize) -> Self {
         self.trace_queue = traces;
         self
     }
 
-    /// Bounds the log records that wait, 1 to 1,000,000, default 8,192; those beyond are dropped and counted.
+    /// Bounds the log records that wait, 1 to 1,000,000, default 8,192, and 64 MiB; those beyond are dropped and
+    /// counted.
     pub const fn log_queue(mut self, records: usize) -> Self {
         self.log_queue = records;
         self

@@ -15,6 +15,8 @@ pub(super) struct Lane<T> {
     signal: Signal,
     most: usize,
     weigh: fn(&T) -> u64,
+    /// About how many bytes of memory it holds.
+    size: fn(&T) -> usize,
     state: Mutex<State<T>>,
     /// For those who wait for it, on threads of their own.
     changed: Condvar,
@@ -28,6 +30,8 @@ pub(super) struct Lane<T> {
 #[expect(clippy::struct_excessive_bools, reason = "each says something else of the queue")]
 struct State<T> {
     waiting: VecDeque<T>,
+    /// Of what waits.
+    bytes: usize,
     /// What is being sent.
     in_hand: u64,
     /// Somebody waits for all that is there.
@@ -57,9 +61,10 @@ pub(super) enum Next<T> {
 }
 
 impl<T> Lane<T> {
-    pub(super) fn new(signal: Signal, most: usize, weigh: fn(&T) -> u64) -> Self {
+    pub(super) fn new(signal: Signal, most: usize, weigh: fn(&T) -> u64, size: fn(&T) -> usize) -> Self {
         let state = State {
             waiting: VecDeque::new(),
+            bytes: 0,
             in_hand: 0,
             hurry: false,
             closing: false,
@@ -72,6 +77,7 @@ impl<T> Lane<T> {
             signal,
             most,
             weigh,
+            size,
             state: Mutex::new(state),
             changed: Condvar::new(),
             wake: Notify::new(),
@@ -85,12 +91,15 @@ impl<T> Lane<T> {
     }
 
     pub(super) fn push(&self, item: T) {
+        let size = (self.size)(&item);
         let mut state = self.state.lock();
-        if state.closing || state.waiting.len() >= self.most {
+        let full = state.waiting.len() >= self.most || (state.bytes + size > MOST_BYTES && !state.waiting.is_empty());
+        if state.closing || full {
             drop(state);
             self.dropped.fetch_add((self.weigh)(&item), Ordering::Relaxed);
             return;
         }
+        state.bytes += size;
         state.waiting.push_back(item);
         let full = state.waiting.len() == BATCH;
         drop(state);
@@ -123,8 +132,15 @@ impl<T> Lane<T> {
             self.changed.notify_all();
             return Next::Idle;
         }
-        let count = state.waiting.len().min(BATCH);
+        let mut weight = 0;
+        let fits = |item: &&T| {
+            weight += (self.weigh)(item);
+            weight <= HEAVY
+        };
+        // One that is too heavy by itself goes alone.
+        let count = state.waiting.iter().take(BATCH).take_while(fits).count().max(1);
         let items: Vec<T> = state.waiting.drain(..count).collect();
+        state.bytes = state.bytes.saturating_sub(items.iter().map(self.size).sum());
         state.in_hand = items.iter().map(self.weigh).sum();
         Next::Send(items)
     }
@@ -166,6 +182,7 @@ impl<T> Lane<T> {
     /// Drops what waits, since the collector takes nothing.
     pub(super) fn give_up(&self) {
         let mut state = self.state.lock();
+        state.bytes = 0;
         let lost: u64 = state.waiting.drain(..).map(|item| (self.weigh)(&item)).sum();
         drop(state);
         self.dropped.fetch_add(lost, Ordering::Relaxed);
@@ -227,3 +244,41 @@ impl<T> Lane<T> {
 
 /// Traces or records in one request.
 pub(super) const BATCH: usize = 512;
+/// What may wait, however few: a collector that is gone must not cost the service its memory.
+const MOST_BYTES: usize = 64 << 20;
+/// Spans in one request: collectors refuse what exceeds 4 MiB, with all that is in it.
+const HEAVY: u64 = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(lane: &Lane<u64>) -> Vec<u64> {
+        match lane.take() {
+            Next::Send(items) => items,
+            Next::Idle | Next::End => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_bytes_too() {
+        let lane = Lane::new(Signal::Traces, 100, |_: &u64| 1, |_| MOST_BYTES / 2);
+        for spans in 0..5 {
+            lane.push(spans);
+        }
+        assert_eq!((taken(&lane).len(), lane.dropped.load(Ordering::Relaxed)), (2, 3));
+        lane.push(5);
+        assert_eq!(taken(&lane), [5]);
+    }
+
+    /// Collectors refuse a request of more than 4 MiB, and with it all that is in it.
+    #[test]
+    fn a_batch_of_large_traces_holds_fewer() {
+        let lane = Lane::new(Signal::Traces, 100, |spans: &u64| *spans, |_| 1);
+        for spans in [600, 600, 5_000, 10, 10] {
+            lane.push(spans);
+        }
+        let batches = [taken(&lane), taken(&lane), taken(&lane), taken(&lane)];
+        assert_eq!(batches, [vec![600], vec![600], vec![5_000], vec![10, 10]]);
+    }
+}

@@ -13,8 +13,9 @@ use tracing::Metadata;
 use super::config::Otlp;
 use super::convert::{self, LogRow, SpanItem};
 use super::lane::{Lane, Lost, Next};
+use super::target::shown;
 use super::transport::{Accepted, Client, Payload, SendError};
-use crate::clock::{self, Clock};
+use crate::clock::{self, unix_nanos};
 use crate::metrics::{Operations, Registry, own};
 use crate::trace::{Resource, Rows};
 use crate::{ConfigError, ExportReport, Signal};
@@ -45,9 +46,9 @@ impl Pipeline {
     pub(crate) fn start(config: Otlp, source: Source) -> Result<Self, ConfigError> {
         config.validate()?;
         let lanes = Arc::new(Lanes {
-            traces: Lane::new(Signal::Traces, config.trace_queue, SpanItem::weight),
-            logs: Lane::new(Signal::Logs, config.log_queue, |_| 1),
-            metrics: Lane::new(Signal::Metrics, 1, |()| 0),
+            traces: Lane::new(Signal::Traces, config.trace_queue, SpanItem::weight, SpanItem::bytes),
+            logs: Lane::new(Signal::Logs, config.log_queue, |_| 1, LogRow::bytes),
+            metrics: Lane::new(Signal::Metrics, 1, |()| 0, |()| 0),
         });
         let (stop, stopped) = watch::channel(None);
         let worker = Worker {
@@ -55,7 +56,7 @@ impl Pipeline {
             lanes: Arc::clone(&lanes),
             resource: convert::resource(&source.resource),
             source,
-            clock: Clock::new(),
+            start: unix_nanos(clock::wall_clock()),
             stopped,
         };
         let run = move || tracing::dispatcher::with_default(&tracing::Dispatch::none(), || worker.run());
@@ -125,7 +126,7 @@ impl Pipeline {
     pub(crate) fn checks(&self) -> Vec<(String, impl Fn() -> Result<String, String> + Send + Sync + 'static)> {
         let targets = Signal::ALL.into_iter().filter_map(|signal| Some((signal, self.config.target(signal)?.clone())));
         let check = |(signal, target): (Signal, super::target::Target)| {
-            let name = format!("otlp {signal} {}", target.url(signal));
+            let name = format!("otlp {signal} {}", shown(&target.url(signal)));
             (name, move || probe(&target, signal))
         };
         targets.map(check).collect()
@@ -176,7 +177,8 @@ struct Worker {
     lanes: Arc<Lanes>,
     resource: ProtoResource,
     source: Source,
-    clock: Clock,
+    /// When counting began, in nanoseconds since the Unix epoch.
+    start: u64,
     stopped: watch::Receiver<Option<Instant>>,
 }
 
@@ -252,8 +254,9 @@ impl Worker {
         });
         // A supplied metric that panics costs this reading and not the thread.
         let views = std::panic::catch_unwind(read).unwrap_or_default();
-        let (start, now) = (self.clock.anchor(), self.clock.anchor().saturating_add(self.clock.nanos()));
-        convert::metrics(&self.resource, views, start, now)
+        // By the wall clock itself, since a machine that slept or was set has left the monotonic one behind.
+        let now = unix_nanos(clock::wall_clock());
+        convert::metrics(&self.resource, views, self.start.min(now), now)
     }
 
     /// What can be wrong with a target is found when it is validated; what is left is a system without certificates.
@@ -286,7 +289,9 @@ impl Worker {
             };
             failures += 1;
             let pause = error.retry_after.unwrap_or_else(|| backoff(failures));
-            let late = clock::now() + pause >= give_up || (closing() && failures >= ATTEMPTS_AT_END);
+            // Not added up: how long to pause is for a stranger to say.
+            let late =
+                pause >= give_up.saturating_duration_since(clock::now()) || (closing() && failures >= ATTEMPTS_AT_END);
             if !error.transient || late {
                 return lost(error.reason, false);
             }

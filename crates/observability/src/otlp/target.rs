@@ -79,7 +79,7 @@ impl Target {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |field, value: &str, expected| ConfigError { field, value: format!("{value:?}"), expected };
         let expected = "an http or https URL such as \"http://127.0.0.1:4317\"";
-        let endpoint = || wrong("otlp.endpoint", &self.endpoint, expected);
+        let endpoint = || wrong("otlp.endpoint", &shown(&self.endpoint), expected);
         let uri: Uri = self.endpoint.parse().map_err(|_| endpoint())?;
         let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
         let authority = uri.authority().map_or("", |authority| authority.as_str());
@@ -116,8 +116,25 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.protocol.as_str(), self.endpoint)?;
+        write!(f, "{} {}", self.protocol.as_str(), shown(&self.endpoint))?;
         if self.compression == Compression::Gzip { f.write_str(" gzip") } else { Ok(()) }
+    }
+}
+
+/// A URL without what may be a credential in it: the user and the query.
+pub(super) fn shown(url: &str) -> String {
+    let (base, query) = url.split_once(['?', '#']).map_or((url, ""), |(base, _)| (base, "?…"));
+    let (scheme, rest) = base.split_once("://").map_or(("", base), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    // A user's password may hold the marks that end it, so nothing before the last @ is shown.
+    match (url.rsplit_once('@'), authority.contains('@')) {
+        (None, _) => format!("{scheme}{separator}{authority}{path}{query}"),
+        (Some((_, host)), true) => {
+            let host = host.split(['?', '#']).next().unwrap_or_default();
+            format!("{scheme}{separator}…@{host}{query}")
+        }
+        (Some(_), false) => format!("{scheme}{separator}…"),
     }
 }
 
@@ -126,7 +143,7 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Target")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &shown(&self.endpoint))
             .field("protocol", &self.protocol)
             .field("headers", &headers)
             .field("timeout", &self.timeout)

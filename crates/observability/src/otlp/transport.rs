@@ -96,8 +96,9 @@ impl Client {
                 let body = body(payload, *json, *gzip)?;
                 let request = client.post(url).headers(headers.clone()).body(body);
                 let response = request.send().await.map_err(|error| SendError {
-                    reason: chain(&error),
                     transient: !error.is_builder(),
+                    // Its query may hold a credential.
+                    reason: chain(&error.without_url()),
                     retry_after: None,
                 })?;
                 http(response, payload, *json).await

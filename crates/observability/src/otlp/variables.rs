@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::config::Otlp;
-use super::target::{Compression, Protocol, Target};
+use super::target::{Compression, Protocol, Target, shown};
 use crate::environment::decode;
 use crate::{ConfigError, Signal};
 
@@ -74,7 +74,7 @@ fn target(var: &dyn Fn(&str) -> Option<String>, own: &Names) -> Result<Target, C
     target.protocol = protocol;
     if let Some((name, value)) = &endpoint {
         target.verbatim = *name == own.endpoint;
-        target.validate().map_err(|_| wrong(name, value, "an http or https URL"))?;
+        target.validate().map_err(|_| wrong(name, &shown(value), "an http or https URL"))?;
     }
     if let Some((name, value)) = either(|names| names.headers) {
         target.headers = headers(name, &value)?;

@@ -33,6 +33,8 @@ pub(crate) struct TraceState {
     pub(crate) open_roots: u32,
     pub(crate) last_root_closed: u64,
     pub(crate) decided: Decided,
+    /// A root's caller sampled it; known from its beginning, since a part may be decided on before it ends.
+    pub(crate) sampled_by_caller: bool,
     /// No more spans may join: it left the table.
     pub(crate) gone: bool,
 }
@@ -82,6 +84,13 @@ pub(crate) struct Gathered {
     pub(crate) slow: bool,
 }
 
+impl Gathered {
+    const fn any(self) -> bool {
+        let Self { failed, keep, new_error, sampled_by_caller, slow } = self;
+        failed || keep || new_error || sampled_by_caller || slow
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SpanRow {
     pub(crate) head: Head,
@@ -113,6 +122,7 @@ impl TraceBuffer {
                 open_roots: 0,
                 last_root_closed: 0,
                 decided,
+                sampled_by_caller: false,
                 gone: false,
             };
             Arc::new(Self { id, began: head.start, state: Mutex::new(state) })
@@ -125,6 +135,7 @@ impl TraceBuffer {
             state.anchor = anchor;
             state.rows.begin(id, anchor);
             state.decided = decided;
+            state.sampled_by_caller = false;
             state.opened(head, limits);
         }
         buffer
@@ -155,9 +166,16 @@ impl TraceState {
         self.open.is_empty() && self.open_unlisted == 0
     }
 
+    /// Whether what has ended is to be decided on now. What left the table is found by no sweep, and its spans may stay
+    /// open for ever, as a worker's loop does: so it is not waited for until memory is full.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_idle() || self.gone && self.rows().is_some_and(|rows| rows.spans.len() >= PART || rows.facts.any())
+    }
+
     pub(crate) fn opened(&mut self, head: &Head, limits: &SpanLimits) {
         if head.local_root {
             self.open_roots += 1;
+            self.sampled_by_caller |= head.remote_parent && head.flags.sampled();
         }
         if self.open.len() < limits.spans {
             let Head { span_id, parent, metadata, start, .. } = *head;
@@ -313,6 +331,8 @@ fn at(len: usize) -> u32 {
 
 /// Texts of one trace beyond this drop its further spans.
 const MAX_TEXTS: usize = 16 * 1024 * 1024;
+/// Spans of a trace that left the table and goes on, which are decided on together.
+const PART: usize = 64;
 /// Rows that grew beyond this are not used again.
 const LARGE: usize = 64 * 1024;
 const POOLED: usize = 32;

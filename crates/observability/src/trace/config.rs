@@ -84,9 +84,11 @@ impl Traces {
     }
 
     /// Keeps this share of all traces, 0.0 to 1.0, default 0.01; the same ones in every service that goes by the trace's
-    /// id. Too small leaves nothing to compare a bad trace with; too large costs what the collector costs.
+    /// id; in place of [`keep_all`](Self::keep_all). Too small leaves nothing to compare a bad trace with; too large costs
+    /// what the collector costs.
     pub const fn baseline(mut self, share: f64) -> Self {
         self.baseline = share;
+        self.settings.rules.all = false;
         self
     }
 
@@ -186,7 +188,8 @@ impl Traces {
         self
     }
 
-    /// Bounds the traces that wait for an exporter, 1 to 100,000, default 2,048; those beyond are counted as dropped.
+    /// Bounds the traces that wait for an exporter, 1 to 100,000, default 2,048, and 64 MiB; those beyond are
+    /// counted as dropped.
     pub const fn export_queue(mut self, traces: usize) -> Self {
         self.export_queue = traces;
         self

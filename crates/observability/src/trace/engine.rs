@@ -173,19 +173,25 @@ impl Engine {
         let slow = head.local_root && self.settings.rules.slow && self.is_slow(record, head.start, now);
         let mut state = buffer.state.lock();
         state.closed(&head, now);
+        let sampled = state.sampled_by_caller;
         let facts = &mut state.rows.facts;
         facts.failed |= failed || record.said.error_event;
         facts.new_error |= new_error;
         facts.slow |= slow;
         facts.keep |= record.said.keep;
-        facts.sampled_by_caller |= head.remote_parent && head.flags.sampled();
+        facts.sampled_by_caller |= sampled;
         state.rows.add(record, now, &self.settings.limits);
-        if state.is_idle() {
+        if state.is_over() {
             self.finish(&buffer, state);
             give_back_buffer(buffer);
         } else {
             drop(state);
         }
+        self.sweep_if_due(now);
+    }
+
+    /// Sweeps twice a second, however many call.
+    pub(crate) fn sweep_if_due(&self, now: u64) {
         let next = self.next_sweep.load(Ordering::Relaxed);
         if now >= next
             && self.next_sweep.compare_exchange(next, now + SWEEP, Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -211,6 +217,16 @@ impl Engine {
             };
             for buffer in waiting {
                 self.decide_early(part, &buffer, now.saturating_sub(buffer.began) >= age);
+            }
+        }
+    }
+
+    /// Decides on all that has ended, whatever is still open: there will be no other time.
+    pub(crate) fn decide_all(&self) {
+        for part in self.table.iter() {
+            let open: Vec<Arc<TraceBuffer>> = part.lock().open.values().cloned().collect();
+            for buffer in open.iter().filter(|buffer| buffer.state.lock().rows().is_some()) {
+                self.decide_early(part, buffer, false);
             }
         }
     }
@@ -278,7 +294,7 @@ impl Engine {
         part.entry(name.into()).or_insert_with(|| Slowness::new(now)).record(now, took, self.settings.slow_after)
     }
 
-    /// The last open span of a trace closed.
+    /// The last open span of a trace closed, or one of a trace that nobody looks after any more.
     fn finish(&self, buffer: &Arc<TraceBuffer>, mut state: MutexGuard<'_, TraceState>) {
         let rows = self.settle(&mut state, buffer.id);
         let leaves = !std::mem::replace(&mut state.gone, true);

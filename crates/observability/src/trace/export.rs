@@ -161,6 +161,8 @@ struct Lane {
 #[derive(Debug, Default)]
 struct LaneState {
     waiting: VecDeque<Arc<Rows>>,
+    /// Of what waits.
+    bytes: usize,
     /// Spans in the exporter's hands.
     in_hand: u64,
     /// Somebody waits for all that is there.
@@ -202,13 +204,16 @@ impl ExportQueue {
     }
 
     pub(crate) fn push(&self, rows: &Arc<Rows>) {
+        let bytes = rows.bytes();
         for lane in &self.lanes {
             let mut state = lane.state.lock();
-            if state.closing || state.waiting.len() >= lane.most {
+            let full = state.waiting.len() >= lane.most || (state.bytes + bytes > MOST_BYTES && state.bytes > 0);
+            if state.closing || full {
                 drop(state);
                 lane.dropped.fetch_add(rows.spans.len() as u64, Ordering::Relaxed);
                 continue;
             }
+            state.bytes += bytes;
             state.waiting.push_back(Arc::clone(rows));
             if state.waiting.len() == BATCH {
                 lane.changed.notify_all();
@@ -259,6 +264,7 @@ impl Lane {
                 }
                 let count = state.waiting.len().min(BATCH);
                 let rows: Vec<Arc<Rows>> = state.waiting.drain(..count).collect();
+                state.bytes = state.bytes.saturating_sub(rows.iter().map(|rows| rows.bytes()).sum());
                 state.in_hand = rows.iter().map(|rows| rows.spans.len() as u64).sum();
                 rows
             };
@@ -338,6 +344,8 @@ impl fmt::Debug for Lane {
     }
 }
 
+/// What may wait for an exporter, however few traces it is.
+const MOST_BYTES: usize = 64 << 20;
 /// Traces in a batch.
 const BATCH: usize = 512;
 /// How long a trace waits for others.

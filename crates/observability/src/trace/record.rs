@@ -33,6 +33,8 @@ pub(crate) struct SpanRecord {
     pub(crate) dropped_events: u32,
     pub(crate) dropped_links: u32,
     pub(crate) said: Said,
+    /// From how many bytes of texts on there may be some to drop.
+    crowded: usize,
 }
 
 /// What a span has from its beginning.
@@ -107,6 +109,7 @@ impl SpanRecord {
         self.dropped_events = 0;
         self.dropped_links = 0;
         self.said = Said::default();
+        self.crowded = 0;
         // A thread that ends has no pool any more.
         let _kept = POOL.try_with(|pool| {
             if let Ok(mut pool) = pool.try_borrow_mut()
@@ -173,6 +176,9 @@ impl SpanRecord {
 
     /// Takes over what was recorded later.
     pub(crate) fn merge(&mut self, fields: &Fields, said: Said, limits: &SpanLimits) {
+        if self.fields.texts.len() as usize >= self.crowded.max(Texts::MAX * 2) {
+            self.compact();
+        }
         for (name, value) in &fields.attributes {
             let value = match value {
                 Value::Text(text) => Value::Text(self.adopt(fields, *text, limits)),
@@ -197,6 +203,24 @@ impl SpanRecord {
         own.cancelled |= said.cancelled;
         own.keep |= said.keep;
         own.ids |= said.ids;
+    }
+
+    /// Drops the texts that were replaced, which a field recorded in a loop leaves behind.
+    fn compact(&mut self) {
+        let old = std::mem::take(&mut self.fields.texts);
+        let texts = &mut self.fields.texts;
+        let mut moved = |text: &mut Text| *text = texts.push(old.get(*text), usize::MAX);
+        let attributes = self.fields.attributes.iter_mut().chain(&mut self.event_attributes);
+        for (_, value) in attributes {
+            if let Value::Text(text) = value {
+                moved(text);
+            }
+        }
+        self.events.iter_mut().filter_map(|event| event.message.as_mut()).for_each(&mut moved);
+        let Said { name, description, operation, error_type, .. } = &mut self.said;
+        [name, description, operation, error_type].into_iter().flatten().for_each(moved);
+        // Where all of it is in use, the next look comes when it has doubled.
+        self.crowded = self.fields.texts.len() as usize * 2;
     }
 
     fn adopt(&mut self, fields: &Fields, text: Text, limits: &SpanLimits) -> Text {

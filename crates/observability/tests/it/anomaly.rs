@@ -230,6 +230,24 @@ fn listeners_and_health_see_the_same() {
     assert_eq!(anomalies.recent().len(), 1);
 }
 
+#[test]
+fn a_listener_that_panics_keeps_nothing_from_the_others() {
+    let anomalies = Anomalies::new(AnomalyConfig::default()).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    assert!(anomalies.subscribe(|_| assert!(std::hint::black_box(false), "a listener's own fault")));
+    assert!(anomalies.subscribe(move |anomaly| sender.send(anomaly.kind).unwrap()));
+    let start = now();
+    for bucket in 0..43_u64 {
+        let at = start + Duration::from_secs(10 * bucket);
+        for request in 0..50 {
+            let millis = if bucket < 40 { 20 } else { 100 } + request % 5;
+            anomalies.feed(at, "charge", Duration::from_millis(millis), false, None);
+        }
+        drop(anomalies.tick(at + Duration::from_secs(10)));
+    }
+    assert_eq!(receiver.try_recv(), Ok(AnomalyKind::Latency));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -246,3 +246,33 @@ fn a_client_s_attempt_is_an_error_by_4xx_5xx_and_failure_and_not_by_giving_up() 
     let operation = telemetry.metrics().operations["GET /users/{id}"];
     assert_eq!((operation.requests, operation.errors), (5, 3));
 }
+
+/// A file's body knows its length from the header alone, and a server does not ask again after the last byte.
+#[tokio::test]
+async fn a_body_that_reached_its_content_length_is_no_cancelled_one() {
+    struct Chunks(Vec<&'static str>);
+    impl http_body::Body for Chunks {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop().map(|chunk| Ok(http_body::Frame::data(Bytes::from(chunk)))))
+        }
+    }
+    let (telemetry, _guard) = telemetry();
+    let layer = ServerLayer::new(&telemetry).unwrap();
+    for (asked, cancelled) in [(2, 0), (1, 1)] {
+        let service = layer.layer(service_fn(async |_: Request<Full<Bytes>>| {
+            let answer = Response::builder().header("content-length", "8").body(Chunks(vec!["last", "frst"]));
+            Ok::<_, Infallible>(answer.unwrap())
+        }));
+        let mut body = service.oneshot(request("/file")).await.unwrap().into_body();
+        for _ in 0..asked {
+            body.frame().await.unwrap().unwrap();
+        }
+        drop(body);
+        assert_eq!(telemetry.metrics().operations["GET"].cancelled, cancelled);
+    }
+}

@@ -187,3 +187,51 @@ fn lines_that_the_target_refuses_are_counted() {
     tracing::dispatcher::with_default(&telemetry.dispatch(), || info!("late"));
     assert_eq!(telemetry.log_stats().dropped, 1);
 }
+
+/// Takes what fits into the half of a line, then nothing for once: a pipe that does not block.
+struct Halting(Kept, u32);
+
+impl Write for Halting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1 += 1;
+        match self.1 {
+            1 => self.0.write(bytes.get(..20).unwrap()),
+            2 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => self.0.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_line_that_broke_off_does_not_break_the_next() {
+    let kept = Kept::default();
+    let telemetry = Observability::builder("test").logs(Logs::json().writer(Halting(kept.clone(), 0))).build().unwrap();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        info!("first");
+        info!("second");
+    });
+    let report = telemetry.shutdown(Duration::from_secs(10));
+    assert_eq!((report.logs.stats.written, report.logs.stats.failed), (1, 1));
+    let text = kept.text();
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["message"], text.lines().count()), (&"second".into(), 2));
+}
+
+#[test]
+fn huge_lines_that_wait_are_bounded_by_bytes() {
+    let (let_go, held) = channel();
+    let telemetry = Observability::builder("test").logs(Logs::json().writer(Stuck(held))).build().unwrap();
+    let huge = "x".repeat(4_000);
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        for _ in 0..8_000 {
+            info!(a = huge, b = huge, "much");
+        }
+    });
+    let dropped = telemetry.log_stats().dropped;
+    assert!((6_000..8_000).contains(&dropped), "{dropped}");
+    drop(let_go);
+}

@@ -115,6 +115,20 @@ fn malformed_headers_are_counted_and_the_trace_begins_anew() {
     assert_eq!((stats.invalid_traceparent, stats.invalid_tracestate, stats.invalid_baggage), (2, 2, 1));
 }
 
+/// Ids become labels of log lines and headers of further calls.
+#[test]
+fn an_id_in_a_message_that_is_none_is_not_taken() {
+    let telemetry = Observability::builder("test").build().unwrap();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        for (id, taken) in [("r-1", true), ("a%0Ab", false), ("%20", false), (&*"x".repeat(200), false)] {
+            let headers = vec![("baggage".to_owned(), format!("request_id={id}"))];
+            let span = Messaging::new("nats", "orders").process(&Propagator::default(), &headers, Correlation::Link);
+            let found = span.in_scope(bedplate_observability::RequestContext::current);
+            assert_eq!(found.request().is_some(), taken, "{id}");
+        }
+    });
+}
+
 #[test]
 fn a_state_over_the_limit_is_cut_on_its_way_out() {
     let propagator = Propagator::builder().state_limit(512).build().unwrap();

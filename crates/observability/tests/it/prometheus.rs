@@ -123,3 +123,48 @@ async fn the_runtime_s_tasks_are_counted() {
     task.abort();
     assert_eq!(telemetry.register_runtime(&tokio::runtime::Handle::current()).unwrap_err().field, "metric.name");
 }
+
+/// One part's mistake must not cost the whole text.
+#[test]
+fn a_supplied_metric_that_is_wrong_costs_itself_alone() {
+    let telemetry = Observability::builder("test").build().unwrap();
+    let register = |name, read: fn() -> Vec<Sample>| {
+        telemetry.register(Metric::new(name, MetricKind::Gauge, "Help.", read)).unwrap();
+    };
+    register("bad_label", || {
+        vec![Sample::count(1).label("no-name", "x").label("le", "1").label("a", "1").label("a", "2")]
+    });
+    register("panics", || panic!("a bug"));
+    register("twice", || {
+        vec![
+            Sample::count(1).label("a", "1").label("b", "2"),
+            Sample::count(2).label("b", "2").label("a", "1"),
+            Sample::count(3),
+            Sample::count(4).label("a", ""),
+        ]
+    });
+    register("z_fine", || vec![Sample::count(7)]);
+    let text = telemetry.prometheus();
+    assert!(text.contains("\nbad_label{a=\"1\"} 1\n"), "{text}");
+    assert_eq!(text.matches("\ntwice").count(), 2, "{text}");
+    assert!(text.contains("# HELP panics") && text.contains("\nz_fine 7\n"), "{text}");
+}
+
+#[test]
+fn names_that_would_stand_twice_in_a_text_are_refused() {
+    let telemetry = Observability::builder("test").build().unwrap();
+    telemetry.histogram("wait_seconds", "Help.", &[], &[1.0]).unwrap();
+    telemetry.counter("jobs_total", "Help.", &[]).unwrap();
+    for name in
+        ["wait_seconds_count", "wait_seconds_bucket", "jobs", "operation_duration_seconds_sum", "operation_errors"]
+    {
+        assert_eq!(telemetry.gauge(name, "Help.", &[]).unwrap_err().field, "metric.name", "{name}");
+    }
+    telemetry.gauge("depth", "Help.", &[]).unwrap();
+    assert_eq!(telemetry.counter("depth_total", "Help.", &[]).unwrap_err().field, "metric.name");
+    telemetry.gauge("size_sum", "Help.", &[]).unwrap();
+    assert_eq!(telemetry.histogram("size", "Help.", &[], &[1.0]).unwrap_err().field, "metric.name");
+    // The same again is the same; with other bounds it is another.
+    telemetry.histogram("wait_seconds", "Help.", &[], &[1.0]).unwrap();
+    assert_eq!(telemetry.histogram("wait_seconds", "Help.", &[], &[2.0]).unwrap_err().field, "metric.bounds");
+}

@@ -80,3 +80,27 @@ fn the_doctor_runs_its_checks() {
     assert!(text.contains("FAIL collector") && text.contains("nobody answers") && text.contains("ok   disk"), "{text}");
     assert!(text.contains("traces.recorder_bytes") && text.contains("33554432"), "{text}");
 }
+
+#[test]
+fn a_check_may_look_at_the_telemetry_and_add_another() {
+    let telemetry = Observability::builder("test").build().unwrap();
+    let own = telemetry.clone();
+    telemetry.add_check("looks", move || {
+        own.add_check("late", || Ok(String::new()));
+        Ok(format!("{own:?}"))
+    });
+    let (tell, told) = std::sync::mpsc::channel();
+    let asked = telemetry.clone();
+    std::thread::spawn(move || tell.send(asked.doctor()).unwrap());
+    let doctor = told.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!((doctor.findings.len(), telemetry.doctor().findings.len()), (1, 2));
+}
+
+#[test]
+fn a_share_replaces_all() {
+    let var = |name: &str| (name == "OTEL_TRACES_SAMPLER").then(|| "always_off".to_owned());
+    let telemetry =
+        Observability::builder("test").traces(Traces::new().keep_all()).with_vars(var).unwrap().build().unwrap();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || drop(tracing::info_span!("a")));
+    assert_eq!(telemetry.trace_stats().kept, 0);
+}

@@ -50,6 +50,68 @@ fn evens(below: Option<u32>) -> Option<impl Iterator<Item = u32>> {
     Some((0..below).step_by(2))
 }
 
+#[trace_function]
+fn pick<'a, T>(map: &'a mut std::collections::BTreeMap<u32, Box<T>>, (key, _): (u32, u32)) -> Option<&'a mut T>
+where
+    T: std::fmt::Debug + ?Sized + 'static,
+{
+    map.get_mut(&key).map(|found| &mut **found)
+}
+
+#[trace_function]
+fn first(of: &mut [u32]) -> &mut u32 {
+    let Some(first) = of.first_mut() else { std::process::abort() };
+    first
+}
+
+#[trace_function]
+fn never() -> ! {
+    std::panic::resume_unwind(Box::new("on purpose"))
+}
+
+#[trace_function]
+async fn never_later() -> ! {
+    loop {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[trace_function]
+fn factorial(n: u64) -> u64 {
+    if n < 2 { 1 } else { n * factorial(n - 1) }
+}
+
+#[trace_function]
+async fn descend(n: u32) -> u32 {
+    if n == 0 { 0 } else { 1 + Box::pin(descend(n - 1)).await }
+}
+
+#[trace_function]
+async fn borrowed<'a>(
+    text: &'a str,
+    mut parts: Vec<&'a str>,
+) -> Result<Vec<&'a str>, Box<dyn std::error::Error + Send + Sync>> {
+    parts.push(text.get(..2).ok_or("too short")?);
+    Ok(parts)
+}
+
+#[bedplate_observability::test]
+async fn functions_of_every_shape_are_traced(t: TestTelemetry) {
+    let mut map = std::collections::BTreeMap::from([(1, Box::new(7_u32))]);
+    *pick(&mut map, (1, 0)).unwrap() = 8;
+    assert_eq!((map[&1].as_ref(), *first(&mut [1, 2])), (&8, 1));
+    assert!(catch_unwind(AssertUnwindSafe(|| never())).is_err());
+    assert_eq!((factorial(4), descend(3).await), (24, 3));
+    assert_eq!(borrowed("abc", vec!["x"]).await.unwrap(), ["x", "ab"]);
+    borrowed("a", vec![]).await.unwrap_err();
+    assert!(futures_util::poll!(std::pin::pin!(never_later())).is_pending());
+    t.span("never_later").attr("cancelled", true).once();
+    t.operation("factorial").requests(4).in_flight(0);
+    t.span("descend").child_of("descend").times(3);
+    t.span("never").attr("error.type", "panic").failed().once();
+    t.operation("borrowed").requests(2).errors(1);
+}
+
 #[test]
 fn functions_keep_their_results_and_are_counted() {
     let telemetry = Observability::builder("test").build().unwrap();

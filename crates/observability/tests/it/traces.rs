@@ -351,3 +351,114 @@ fn a_debug_that_traces_and_logs_does_not_block() {
     assert_eq!((&said["loud"], &said["late"], &said["message"]), (&"loud".into(), &"loud".into(), &"said".into()));
     assert_eq!(telemetry.trace_stats().spans, 2);
 }
+
+/// A service that ends while a request goes on, or from within a span of its own.
+#[test]
+fn a_shutdown_takes_along_what_ended_in_traces_that_go_on() {
+    let (sender, got) = channel();
+    let (answer, answers) = channel();
+    drop(answer);
+    let telemetry = Observability::builder("it")
+        .traces(none().exporter(Told(Mutex::new(sender), Mutex::new(answers))))
+        .build()
+        .unwrap();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        let _main = info_span!("main").entered();
+        drop(info_span!("failed", error = true));
+        let report = telemetry.shutdown(Duration::from_secs(10));
+        assert_eq!((report.exports[0].sent, report.exports[0].dropped), (1, 0), "{report}");
+    });
+    assert_eq!(got.recv().unwrap().traces[0].spans[0].name, "failed");
+}
+
+/// A worker's loop in one span that is open for as long as the process.
+#[test]
+fn what_ends_in_a_trace_that_had_to_make_room_is_decided_on() {
+    let mut stuck = Vec::new();
+    let telemetry = traced(none().max_active(16), || {
+        let work = info_span!("worker");
+        for _ in 0..2_000 {
+            stuck.push(info_span!("root"));
+        }
+        drop(info_span!(parent: &work, "failed", error = true));
+        for _ in 0..5_000 {
+            drop(info_span!(parent: &work, "fine"));
+        }
+        stuck.push(work);
+    });
+    let kept = telemetry.recorder().find(Query::new().kept());
+    assert_eq!((kept.len(), telemetry.trace_stats().dropped_spans), (1, 0));
+    drop(stuck);
+}
+
+#[test]
+fn a_field_recorded_again_and_again_does_not_take_all_memory() {
+    let telemetry = traced(none(), || {
+        let span = info_span!("socket", operation = "socket", state = tracing::field::Empty);
+        let (long, short) = ("l".repeat(1_000), "s");
+        for index in 0..20_000 {
+            span.record("state", if index % 2 == 0 { long.as_str() } else { short });
+            span.record("operation", "socket");
+        }
+        span.in_scope(|| info!(beside = "kept", "said"));
+        span.record("state", "closed");
+    });
+    let bytes = telemetry.trace_stats().recorder_bytes;
+    assert!(bytes > 0 && bytes < 2 << 20, "{bytes}");
+    let span = telemetry.recorder().find(Query::new()).pop().unwrap().spans.remove(0);
+    assert_eq!((span.attribute("state"), span.operation.as_deref()), (Some(&"closed".into()), Some("socket")));
+    assert_eq!(span.events[0].attributes, [("beside", "kept".into())]);
+}
+
+/// Whoever installs it for the whole process may keep no handle.
+#[test]
+fn what_waits_is_decided_on_also_without_a_handle() {
+    let (sender, got) = channel();
+    let (answer, answers) = channel();
+    drop(answer);
+    let traces = none().max_age(Duration::from_secs(1)).exporter(Told(Mutex::new(sender), Mutex::new(answers)));
+    let dispatch = Observability::builder("it").traces(traces).build().unwrap().dispatch();
+    tracing::dispatcher::with_default(&dispatch, || {
+        let _root = info_span!("root").entered();
+        drop(info_span!("child", keep = true));
+        let batch = got.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(batch.traces[0].spans[0].name, "child");
+    });
+}
+
+/// The same look follows a wall clock that was set, for a service that logs and has no spans.
+#[test]
+fn events_alone_make_it_look_at_what_waits() {
+    let mut root = None;
+    let telemetry = traced(none().max_age(Duration::from_secs(1)), || {
+        let open = info_span!("root");
+        drop(info_span!(parent: &open, "child"));
+        root = Some(open);
+    });
+    let began = Instant::now();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        let _loop = info_span!("loop").entered();
+        while telemetry.trace_stats().decided_early == 0 && began.elapsed() < Duration::from_secs(20) {
+            info!("again");
+        }
+    });
+    assert!(telemetry.trace_stats().decided_early > 0);
+    drop(root);
+}
+
+#[test]
+fn what_the_caller_samples_is_kept_also_before_its_root_ends() {
+    let telemetry = traced(none(), || {
+        let root = info_span!("root");
+        assert!(root.set_parent(&SpanContext::new(TraceId::random(), SpanId::random(), TraceFlags::SAMPLED).remote()));
+        drop(info_span!(parent: &root, "child"));
+    });
+    assert_eq!(telemetry.trace_stats().kept, 1);
+    let telemetry = Observability::builder("it").traces(none()).build().unwrap();
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        let root = info_span!("root");
+        assert!(root.set_parent(&SpanContext::new(TraceId::random(), SpanId::random(), TraceFlags::SAMPLED).remote()));
+        drop(info_span!(parent: &root, "child"));
+        assert_eq!(telemetry.shutdown(Duration::from_secs(5)).traces.kept, 1);
+    });
+}

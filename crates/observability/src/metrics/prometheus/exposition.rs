@@ -101,7 +101,7 @@ const REQUESTS: &str = "operation_requests_total";
 const ERRORS: &str = "operation_errors_total";
 const CANCELLED: &str = "operation_cancelled_total";
 const IN_FLIGHT: &str = "operation_in_flight";
-const DURATION: &str = "operation_duration_seconds";
+pub(crate) const DURATION: &str = "operation_duration_seconds";
 const LATENCY: &str = "operation_latency_seconds";
 const OVERFLOW: &str = "observability_metric_overflow_total";
 /// The metrics of this crate itself.

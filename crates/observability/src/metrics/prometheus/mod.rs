@@ -5,7 +5,7 @@ mod exposition;
 mod text;
 
 pub use accept::TextFormat;
-pub(crate) use exposition::OWN;
 #[cfg(feature = "otlp")]
 pub(crate) use exposition::own;
+pub(crate) use exposition::{DURATION, OWN};
 pub use exposition::{DURATION_BOUNDS, Exposition};

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use super::TextFormat;
 use crate::metrics::registry::HistogramPoint;
-use crate::metrics::registry::{Points, Sample, View};
+use crate::metrics::registry::{Points, Sample, View, legal_label};
 
 type Labels = [(&'static str, String)];
 
@@ -69,6 +69,12 @@ impl Encoder {
     }
 
     fn samples(&mut self, name: &str, mut samples: Vec<Sample>) {
+        for Sample { labels, .. } in &mut samples {
+            // Supplied by anybody; a label that is none, or stands twice, would make the whole text unreadable as well.
+            labels.retain(|(label, text)| !text.is_empty() && legal_label(label));
+            labels.sort();
+            labels.dedup_by_key(|(label, _)| *label);
+        }
         samples.sort_by(|a, b| a.labels.cmp(&b.labels));
         // Two values of one series would make the whole text unreadable; the first is kept.
         samples.dedup_by(|a, b| a.labels == b.labels);

@@ -90,6 +90,11 @@ impl fmt::Debug for Metric {
     }
 }
 
+/// Whether the name may be a label's, which is none that the formats use themselves.
+pub(crate) fn legal_label(name: &str) -> bool {
+    legal_name(name) && !name.starts_with("__") && !matches!(name, "le" | "quantile")
+}
+
 /// Whether the name fits both text formats; a colon is for recording rules alone.
 pub(crate) fn legal_name(name: &str) -> bool {
     let legal = |(index, c): (usize, char)| c.is_ascii_alphabetic() || c == '_' || (index > 0 && c.is_ascii_digit());

@@ -11,6 +11,6 @@ mod store;
 
 pub use handles::{Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily};
 pub(crate) use handles::{HistogramPoint, PointExemplar};
-pub(crate) use metric::legal_name;
 pub use metric::{Metric, MetricKind, Sample};
+pub(crate) use metric::{legal_label, legal_name};
 pub(crate) use store::{Points, Registry, View};

@@ -6,9 +6,11 @@ use parking_lot::RwLock;
 
 use super::family::Family;
 use super::handles::Cell;
-use super::{CounterFamily, GaugeFamily, HistogramFamily, HistogramPoint, Metric, MetricKind, Sample, legal_name};
+use super::{
+    CounterFamily, GaugeFamily, HistogramFamily, HistogramPoint, Metric, MetricKind, Sample, legal_label, legal_name,
+};
 use crate::ConfigError;
-use crate::metrics::prometheus::OWN;
+use crate::metrics::prometheus::{DURATION, OWN};
 
 /// All metrics by name.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +29,7 @@ enum Source {
     Supplied(Metric),
     Counter(CounterFamily),
     Gauge(GaugeFamily),
-    Histogram(HistogramFamily),
+    Histogram(HistogramFamily, Arc<[f64]>),
 }
 
 /// One metric at one moment.
@@ -48,12 +50,7 @@ impl Registry {
     pub(crate) fn add(&self, metric: Metric) -> Result<(), ConfigError> {
         let (name, help, kind) = (metric.name, metric.help, metric.kind);
         check(name, help, &[], kind == MetricKind::Counter)?;
-        let mut entries = self.entries.write();
-        if entries.contains_key(name) {
-            return Err(taken(name));
-        }
-        entries.insert(name, Entry { help, source: Source::Supplied(metric) });
-        Ok(())
+        insert(&mut self.entries.write(), name, help, Source::Supplied(metric))
     }
 
     pub(crate) fn counter(
@@ -66,11 +63,10 @@ impl Registry {
         let mut entries = self.entries.write();
         match entries.get(name).map(|entry| &entry.source) {
             Some(Source::Counter(known)) if known.0.labels == labels => return Ok(known.clone()),
-            Some(_) => return Err(taken(name)),
-            None => {}
+            _ => {}
         }
         let made = CounterFamily(Arc::new(Family::new(name, labels, MAX_SERIES, || AtomicU64::new(0))));
-        entries.insert(name, Entry { help, source: Source::Counter(made.clone()) });
+        insert(&mut entries, name, help, Source::Counter(made.clone()))?;
         Ok(made)
     }
 
@@ -84,11 +80,10 @@ impl Registry {
         let mut entries = self.entries.write();
         match entries.get(name).map(|entry| &entry.source) {
             Some(Source::Gauge(known)) if known.0.labels == labels => return Ok(known.clone()),
-            Some(_) => return Err(taken(name)),
-            None => {}
+            _ => {}
         }
         let made = GaugeFamily(Arc::new(Family::new(name, labels, MAX_SERIES, || AtomicU64::new(0))));
-        entries.insert(name, Entry { help, source: Source::Gauge(made.clone()) });
+        insert(&mut entries, name, help, Source::Gauge(made.clone()))?;
         Ok(made)
     }
 
@@ -110,13 +105,20 @@ impl Registry {
         }
         let mut entries = self.entries.write();
         match entries.get(name).map(|entry| &entry.source) {
-            Some(Source::Histogram(known)) if known.0.labels == labels => return Ok(known.clone()),
-            Some(_) => return Err(taken(name)),
-            None => {}
+            Some(Source::Histogram(known, own)) if known.0.labels == labels => {
+                return if **own == *bounds {
+                    Ok(known.clone())
+                } else {
+                    let (value, expected) = (format!("{bounds:?}"), "the bounds under which the name is registered");
+                    Err(ConfigError { field: "metric.bounds", value, expected })
+                };
+            }
+            _ => {}
         }
-        let bounds: Box<[f64]> = bounds.into();
-        let made = HistogramFamily(Arc::new(Family::new(name, labels, MAX_SERIES, move || Cell::new(&bounds))));
-        entries.insert(name, Entry { help, source: Source::Histogram(made.clone()) });
+        let bounds: Arc<[f64]> = bounds.into();
+        let own = Arc::clone(&bounds);
+        let made = HistogramFamily(Arc::new(Family::new(name, labels, MAX_SERIES, move || Cell::new(&own))));
+        insert(&mut entries, name, help, Source::Histogram(made.clone(), bounds))?;
         Ok(made)
     }
 
@@ -135,22 +137,76 @@ impl Registry {
                 Source::Supplied(_) => return None,
                 Source::Counter(family) => family.0.overflowed(),
                 Source::Gauge(family) => family.0.overflowed(),
-                Source::Histogram(family) => family.0.overflowed(),
+                Source::Histogram(family, _) => family.0.overflowed(),
             };
             (count > 0).then(|| Sample::count(count).label("metric", *name))
         });
         let overflowed = overflowed.collect();
         let views = entries.into_iter().map(|(name, Entry { help, source })| {
             let points = match source {
-                Source::Supplied(metric) if metric.kind == MetricKind::Counter => Points::Counter((metric.read)()),
-                Source::Supplied(metric) => Points::Gauge((metric.read)()),
+                Source::Supplied(metric) if metric.kind == MetricKind::Counter => Points::Counter(supplied(&metric)),
+                Source::Supplied(metric) => Points::Gauge(supplied(&metric)),
                 Source::Counter(family) => Points::Counter(family.samples()),
                 Source::Gauge(family) => Points::Gauge(family.samples()),
-                Source::Histogram(family) => Points::Histogram(family.points()),
+                Source::Histogram(family, _) => Points::Histogram(family.points()),
             };
             View { name, help, points }
         });
         (views.collect(), overflowed)
+    }
+}
+
+/// Adds a metric if none of its names stands in the texts already: a name that stood twice could not be read.
+fn insert(
+    entries: &mut BTreeMap<&'static str, Entry>,
+    name: &'static str,
+    help: &'static str,
+    source: Source,
+) -> Result<(), ConfigError> {
+    let kind_of_own = |name: &str| match name {
+        DURATION => Kind::Histogram,
+        name if name.ends_with("_total") => Kind::Counter,
+        _ => Kind::Gauge,
+    };
+    let own = OWN.into_iter().map(|name| (name, kind_of_own(name)));
+    let mut known = entries.iter().map(|(name, entry)| (*name, entry.source.kind())).chain(own);
+    let names = spoken(name, source.kind());
+    if known.any(|(known, kind)| spoken(known, kind).iter().any(|known| names.contains(known))) {
+        return Err(taken(name));
+    }
+    entries.insert(name, Entry { help, source });
+    Ok(())
+}
+
+/// What a part supplies; one that panics costs its own metric and no other.
+fn supplied(metric: &Metric) -> Vec<Sample> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (metric.read)())).unwrap_or_default()
+}
+
+/// The names under which a metric's samples or family stand in either text.
+fn spoken(name: &str, kind: Kind) -> Vec<String> {
+    let with = |suffixes: &[&str]| suffixes.iter().map(|suffix| format!("{name}{suffix}")).collect();
+    match kind {
+        Kind::Counter => vec![name.to_owned(), name.strip_suffix("_total").unwrap_or(name).to_owned()],
+        Kind::Gauge => with(&[""]),
+        Kind::Histogram => with(&["", "_bucket", "_sum", "_count"]),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Source {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Supplied(Metric { kind: MetricKind::Counter, .. }) | Self::Counter(_) => Kind::Counter,
+            Self::Supplied(_) | Self::Gauge(_) => Kind::Gauge,
+            Self::Histogram(..) => Kind::Histogram,
+        }
     }
 }
 
@@ -168,15 +224,10 @@ fn check(name: &str, help: &str, labels: &[&str], counter: bool) -> Result<(), C
     if !counter && name.ends_with("_total") {
         return invalid("metric.name", name, "a name without _total, which is for counters");
     }
-    if OWN.contains(&name) {
-        return Err(taken(name));
-    }
     if help.is_empty() {
         return Err(ConfigError { field: "metric.help", value: "empty".to_owned(), expected: "one sentence" });
     }
-    let reserved =
-        |label: &&&str| !legal_name(label) || label.starts_with("__") || matches!(**label, "le" | "quantile");
-    if let Some(label) = labels.iter().find(reserved) {
+    if let Some(label) = labels.iter().find(|label| !legal_label(label)) {
         return invalid("metric.labels", label, "letters, digits and underscores, and neither le nor quantile");
     }
     Ok(())

@@ -9,7 +9,7 @@ use super::{pair, scope, text};
 use crate::trace::AttributeValue;
 use crate::trace::finished::public;
 use crate::trace::record::Fields;
-use crate::trace::value::Text;
+use crate::trace::value::{Attribute, Text};
 use crate::{RequestContext, SpanContext};
 
 /// An event on its way, with what it inherits.
@@ -22,6 +22,13 @@ pub(crate) struct LogRow {
     pub(crate) fields: Fields,
     pub(crate) span: Option<SpanContext>,
     pub(crate) request: Option<Arc<RequestContext>>,
+}
+
+impl LogRow {
+    /// About what it holds of memory.
+    pub(in crate::otlp) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.fields.texts.capacity() + self.fields.attributes.capacity() * size_of::<Attribute>()
+    }
 }
 
 /// The records, by the module they come from.

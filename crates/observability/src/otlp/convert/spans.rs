@@ -29,6 +29,15 @@ impl SpanItem {
             Self::Foreign(..) => 1,
         }
     }
+
+    /// About what it holds of memory.
+    pub(in crate::otlp) fn bytes(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.bytes(),
+            #[cfg(feature = "interop")]
+            Self::Foreign(_, span) => prost::Message::encoded_len(&**span),
+        }
+    }
 }
 
 pub(in crate::otlp) fn spans(resource: &ProtoResource, items: &[SpanItem]) -> ExportTraceServiceRequest {

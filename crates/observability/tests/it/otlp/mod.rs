@@ -370,3 +370,46 @@ fn the_stock_layer_s_spans_are_sent() {
     assert_eq!(attribute(&spans[0].attributes, "answer"), Some(&Value::IntValue(42)));
     assert!(Observability::builder("test").build().unwrap().interop_layer::<tracing_subscriber::Registry>().is_none());
 }
+
+/// A proxy's nonsense must not end the thread that sends.
+#[test]
+fn a_collector_that_says_to_come_back_in_an_age_ends_nothing() {
+    let answer = || async {
+        let headers = [(http::header::RETRY_AFTER, u64::MAX.to_string())];
+        (http::StatusCode::SERVICE_UNAVAILABLE, headers, "later")
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap();
+        });
+    });
+    let address = told.recv().unwrap();
+    let telemetry = telemetry(Otlp::new(format!("http://{address}")).protocol(Protocol::HttpProtobuf));
+    known_set(&telemetry);
+    let report = telemetry.shutdown(Duration::from_secs(10));
+    let traces = sent(&report.exports, Signal::Traces);
+    assert_eq!((traces.sent, traces.dropped), (0, 6));
+    assert!(traces.last_error.as_deref().unwrap_or_default().contains("503"), "{report}");
+}
+
+#[test]
+fn a_credential_in_a_url_is_shown_nowhere() {
+    let build = |url: &str| Observability::builder("shop").otlp(Otlp::new(url).protocol(Protocol::HttpJson)).build();
+    let error = build("http://me:hunter2@127.0.0.1:4318").unwrap_err();
+    assert!(error.to_string().contains("otlp.endpoint") && !error.to_string().contains("hunter2"), "{error}");
+    let var = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://me:hunter2@h:1".to_owned());
+    let error = Otlp::from_vars(var).unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    let otlp = Otlp::new("http://127.0.0.1:1").protocol(Protocol::HttpJson);
+    let otlp = Signal::ALL
+        .into_iter()
+        .fold(otlp, |otlp, signal| otlp.signal_endpoint(signal, "http://127.0.0.1:1/in?key=hunter2"));
+    assert!(!format!("{otlp:?}").contains("hunter2"));
+    let telemetry = telemetry(otlp);
+    known_set(&telemetry);
+    let shown = format!("{} {telemetry:?} {}", telemetry.doctor(), telemetry.shutdown(Duration::from_secs(5)));
+    assert!(shown.contains("127.0.0.1:1/in") && !shown.contains("hunter2"), "{shown}");
+}
