@@ -54,6 +54,15 @@ impl Io {
         self.tracker.spawn_on(work, &self.handle).await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Starts something on the thread, which goes on whatever becomes of the caller.
+    pub(super) fn begin(&self, work: impl Future<Output = ()> + Send + 'static) -> Result<(), StoreError> {
+        if self.tracker.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        drop(self.tracker.spawn_on(work, &self.handle));
+        Ok(())
+    }
+
     /// Starts what runs as long as the thread does.
     pub(super) fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
         drop(self.handle.spawn(work));

@@ -112,18 +112,27 @@ impl PostgresStore {
     async fn claim_once(&self, request: &ClaimRequest) -> Result<Claimed, StoreError> {
         let (asked, link) = (Asked::new(request), self.shared.link.clone());
         let (tell, answer) = oneshot::channel();
+        // An answer that was sent may still be dropped unread: only who has read it says so.
+        let (read, heard) = oneshot::channel::<()>();
         let work = async move {
-            let claimed = asked.claim(&link).await?;
-            if let Err(Claimed { claims, .. }) = tell.send(claimed)
-                && !claims.is_empty()
-            {
-                let ends: Vec<End> = claims.iter().map(|claim| End::new(claim.lease, Settlement::Returned)).collect();
-                Ends::new(&ends)?.settle(&link).await?;
+            let claimed = asked.claim(&link).await;
+            let leases = claimed.iter().flat_map(|claimed| &claimed.claims).map(|claim| claim.lease);
+            let back: Vec<End> = leases.map(|lease| End::new(lease, Settlement::Returned)).collect();
+            // Whether it arrived is told by the other channel.
+            drop(tell.send(claimed));
+            if heard.await.is_err() && !back.is_empty() {
+                // If this fails too, they come back by their leases.
+                match Ends::new(&back) {
+                    Ok(ends) => drop(ends.settle(&link).await),
+                    Err(error) => tracing::warn!(%error, "claims that nobody waits for were not given back"),
+                }
             }
-            Ok(())
         };
-        self.shared.io.run(work).await?;
-        answer.await.map_err(|_| StoreError::Closed)
+        self.shared.io.begin(work)?;
+        let claimed = answer.await.map_err(|_| StoreError::Closed)?;
+        // Nobody is left to hear it only if the thread has ended.
+        let _told = read.send(());
+        claimed
     }
 }
 
