@@ -1,4 +1,4 @@
-//! What every [`Store`](crate::store::Store) must do, as functions that panic where one does not.
+//! What every [`Store`] must do, as functions that panic where one does not.
 //!
 //! Each takes an empty store of its own. [`store_contract!`](crate::store_contract) makes a test of each. They run in
 //! real time, since most stores have a clock of their own; none needs longer than some seconds. What a store says it
