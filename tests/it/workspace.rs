@@ -173,7 +173,7 @@ fn written(folder: &Path) -> Vec<PathBuf> {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            if !["data", "target"].iter().any(|name| path.ends_with(name)) {
+            if !["data", "node_modules", "target"].iter().any(|name| path.ends_with(name)) {
                 found.extend(written(&path));
             }
         } else if is_written(&path) {

@@ -7,40 +7,40 @@ use std::time::{Duration, SystemTime};
 
 use crate::id::TaskId;
 use crate::store::claim::{Claim, ClaimRequest, Lease, LeaseState, QueueClaim, Settled, Settlement};
-use crate::store::control::{JobQuery, Maintained, QueueDepth, StoreStats, WorkerInfo};
+use crate::store::control::{Maintained, WorkerInfo};
 use crate::store::error::StoreError;
 use crate::store::limits::UniqueScope;
 use crate::store::memory::entry::{Age, Entry, Place, Rank};
 use crate::store::memory::limiter::{Limiter, Refusal};
 use crate::store::new_job::{Enqueued, NewJob, OnDependencyFailure, Start};
-use crate::store::record::{Failure, FailureKind, JobProgress, JobRecord, JobState};
+use crate::store::record::{Failure, FailureKind, JobProgress, JobState};
 
 /// Those of one queue and kind that may begin, in order.
-type Lane = BTreeMap<Rank, TaskId>;
+pub(super) type Lane = BTreeMap<Rank, TaskId>;
 /// By key, then by queue and kind: each of these may go to another worker.
-type Held = HashMap<String, HashMap<(Cow<'static, str>, Cow<'static, str>), Lane>>;
+pub(super) type Held = HashMap<String, HashMap<(Cow<'static, str>, Cow<'static, str>), Lane>>;
 
 #[derive(Debug)]
 pub(super) struct Board {
-    jobs: HashMap<TaskId, Entry>,
-    lanes: HashMap<Cow<'static, str>, HashMap<Cow<'static, str>, Lane>>,
-    scheduled: BTreeSet<(Age, TaskId)>,
-    held: Held,
-    leases: BTreeSet<(Age, TaskId)>,
-    ended: BTreeSet<(Age, TaskId)>,
-    uniques: HashMap<String, TaskId>,
-    queues: Limiter,
-    keys: Limiter,
-    paused: HashSet<String>,
-    workers: HashMap<Arc<str>, (WorkerInfo, Age)>,
+    pub(super) jobs: HashMap<TaskId, Entry>,
+    pub(super) lanes: HashMap<Cow<'static, str>, HashMap<Cow<'static, str>, Lane>>,
+    pub(super) scheduled: BTreeSet<(Age, TaskId)>,
+    pub(super) held: Held,
+    pub(super) leases: BTreeSet<(Age, TaskId)>,
+    pub(super) ended: BTreeSet<(Age, TaskId)>,
+    pub(super) uniques: HashMap<String, TaskId>,
+    pub(super) queues: Limiter,
+    pub(super) keys: Limiter,
+    pub(super) paused: HashSet<String>,
+    pub(super) workers: HashMap<Arc<str>, (WorkerInfo, Age)>,
     /// What ended since it was last taken, for the signals.
-    news: Vec<TaskId>,
-    next: u64,
-    waiting: usize,
-    capacity: usize,
-    remember: usize,
-    age_after: Duration,
-    epoch: SystemTime,
+    pub(super) news: Vec<TaskId>,
+    pub(super) next: u64,
+    pub(super) waiting: usize,
+    pub(super) capacity: usize,
+    pub(super) remember: usize,
+    pub(super) age_after: Duration,
+    pub(super) epoch: SystemTime,
 }
 
 impl Board {
@@ -104,7 +104,7 @@ impl Board {
     }
 
     /// The job that makes this one a duplicate by its unique key.
-    fn twin(&self, now: Age, job: &NewJob) -> Option<TaskId> {
+    pub(super) fn twin(&self, now: Age, job: &NewJob) -> Option<TaskId> {
         let unique = job.unique.as_ref()?;
         let id = *self.uniques.get(&unique.key)?;
         let first = self.jobs.get(&id)?;
@@ -182,7 +182,7 @@ impl Board {
     }
 
     /// Moves what is due among those that may begin.
-    fn promote(&mut self, now: Age) {
+    pub(super) fn promote(&mut self, now: Age) {
         while let Some(&(due, id)) = self.scheduled.first()
             && due <= now
         {
@@ -289,7 +289,7 @@ impl Board {
     }
 
     /// Takes a job out of where it waits or runs.
-    fn unplace(&mut self, id: TaskId) {
+    pub(super) fn unplace(&mut self, id: TaskId) {
         let Some(entry) = self.jobs.get(&id) else { return };
         match &entry.place {
             Place::Ready(rank) => {
@@ -400,7 +400,7 @@ impl Board {
         Settled::Accepted
     }
 
-    fn again(&mut self, now: Age, id: TaskId, due: Age, change: impl FnOnce(&mut Entry)) {
+    pub(super) fn again(&mut self, now: Age, id: TaskId, due: Age, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.jobs.get_mut(&id) {
             entry.state = JobState::Pending;
             change(entry);
@@ -410,7 +410,7 @@ impl Board {
     }
 
     /// Ends a job that has no place any more, and tells those that wait for it.
-    fn finish(&mut self, now: Age, id: TaskId, state: JobState, change: impl FnOnce(&mut Entry)) {
+    pub(super) fn finish(&mut self, now: Age, id: TaskId, state: JobState, change: impl FnOnce(&mut Entry)) {
         let dependents = self.end(now, id, state, change);
         let mut doomed = Vec::new();
         for dependent in dependents {
@@ -500,7 +500,7 @@ impl Board {
     }
 
     /// Takes back leases that are over.
-    fn rescue(&mut self, now: Age, did: &mut Maintained) {
+    pub(super) fn rescue(&mut self, now: Age, did: &mut Maintained) {
         while let Some(&(until, id)) = self.leases.first()
             && until <= now
         {
@@ -520,152 +520,6 @@ impl Board {
             }
         }
     }
-
-    pub(super) fn maintain(&mut self, now: Age) -> Maintained {
-        let mut did = Maintained::default();
-        self.rescue(now, &mut did);
-        self.promote(now);
-        let mut late: Vec<(Option<Age>, u64, TaskId)> = self
-            .jobs
-            .iter()
-            .filter(|(_, entry)| entry.state == JobState::Pending && entry.is_overdue(now))
-            .map(|(id, entry)| (entry.deadline, entry.number, *id))
-            .collect();
-        late.sort_unstable();
-        for (.., id) in late {
-            // The end of an earlier one may have ended it.
-            if self.jobs.get(&id).is_none_or(|entry| entry.state != JobState::Pending) {
-                continue;
-            }
-            self.unplace(id);
-            self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(overdue()));
-            did.overdue += 1;
-        }
-        while let Some(&(expires, id)) = self.ended.first()
-            && (expires <= now || self.ended.len() > self.remember)
-        {
-            self.ended.pop_first();
-            self.forget(id);
-            did.pruned += 1;
-        }
-        self.queues.sweep(now);
-        self.keys.sweep(now);
-        self.workers.retain(|_, (_, until)| *until > now);
-        self.lanes.retain(|_, kinds| {
-            kinds.retain(|_, lane| !lane.is_empty());
-            !kinds.is_empty()
-        });
-        did
-    }
-
-    fn forget(&mut self, id: TaskId) {
-        let Some(entry) = self.jobs.remove(&id) else { return };
-        if let Some(unique) = &entry.job.unique
-            && self.uniques.get(&unique.key) == Some(&id)
-        {
-            self.uniques.remove(&unique.key);
-        }
-    }
-
-    pub(super) fn replay(&mut self, now: Age, ids: &[TaskId]) -> u64 {
-        let mut replayed = 0;
-        for &id in ids {
-            let Some(entry) = self.jobs.get(&id) else { continue };
-            if !matches!(entry.state, JobState::Failed | JobState::Cancelled) {
-                continue;
-            }
-            // Another one may have taken its place meanwhile.
-            let job = Arc::clone(&entry.job);
-            if self.twin(now, &job).is_some_and(|twin| twin != id) {
-                continue;
-            }
-            if let Some(unique) = &job.unique {
-                self.uniques.insert(unique.key.clone(), id);
-            }
-            self.unplace(id);
-            self.again(now, id, now, |entry| {
-                (entry.attempts, entry.waiting_for) = (0, 0);
-                (entry.cancel, entry.ended, entry.worker) = (None, None, None);
-                // It is wanted again, whatever was said about its time.
-                entry.deadline = None;
-            });
-            replayed += 1;
-        }
-        replayed
-    }
-
-    pub(super) fn job(&self, id: TaskId) -> Option<JobRecord> {
-        self.jobs.get(&id).map(|entry| entry.record(self.epoch))
-    }
-
-    pub(super) fn find(&self, query: &JobQuery) -> Vec<JobRecord> {
-        let mut found: Vec<&Entry> = self
-            .jobs
-            .values()
-            .filter(|entry| query.state.is_none_or(|state| state == entry.state))
-            .filter(|entry| query.kind.as_ref().is_none_or(|kind| *kind == entry.job.kind))
-            .filter(|entry| query.queue.as_ref().is_none_or(|queue| *queue == entry.job.queue))
-            .filter(|entry| query.batch.is_none_or(|batch| entry.job.batch == Some(batch)))
-            .filter(|entry| query.after.is_none_or(|after| entry.job.id > after))
-            .collect();
-        found.sort_unstable_by_key(|entry| entry.job.id);
-        found.into_iter().take(query.page()).map(|entry| entry.record(self.epoch)).collect()
-    }
-
-    pub(super) fn set_paused(&mut self, queue: &str, paused: bool) {
-        if paused {
-            self.paused.insert(queue.to_owned());
-        } else {
-            self.paused.remove(queue);
-        }
-    }
-
-    pub(super) fn stats(&mut self, now: Age) -> StoreStats {
-        self.rescue(now, &mut Maintained::default());
-        self.promote(now);
-        let mut queues: BTreeMap<&str, QueueDepth> = BTreeMap::new();
-        let mut stats = StoreStats::default();
-        for paused in &self.paused {
-            queues.entry(paused).or_default().paused = true;
-        }
-        for entry in self.jobs.values() {
-            match entry.state {
-                JobState::Completed => stats.completed += 1,
-                JobState::Failed => stats.failed += 1,
-                JobState::Cancelled => stats.cancelled += 1,
-                JobState::Running => queues.entry(&entry.job.queue).or_default().running += 1,
-                JobState::Pending => {
-                    let depth = queues.entry(&entry.job.queue).or_default();
-                    if matches!(entry.place, Place::Ready(_)) {
-                        depth.ready += 1;
-                        depth.oldest = depth.oldest.max(Some(now.saturating_sub(entry.due)));
-                    } else {
-                        depth.scheduled += 1;
-                    }
-                }
-            }
-        }
-        stats.queues =
-            queues.into_iter().map(|(queue, depth)| QueueDepth { queue: queue.to_owned(), ..depth }).collect();
-        stats
-    }
-
-    pub(super) fn see(&mut self, now: Age, worker: &WorkerInfo, term: Duration) {
-        let seen = WorkerInfo { seen_at: self.epoch.checked_add(now), ..worker.clone() };
-        self.workers.insert(Arc::clone(&worker.id), (seen, now.saturating_add(term)));
-    }
-
-    pub(super) fn workers(&self, now: Age) -> Vec<WorkerInfo> {
-        let mut seen: Vec<WorkerInfo> =
-            self.workers.values().filter(|(_, until)| *until > now).map(|(info, _)| info.clone()).collect();
-        seen.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        seen
-    }
-
-    /// Returns what ended since the last call.
-    pub(super) fn news(&mut self) -> Vec<TaskId> {
-        std::mem::take(&mut self.news)
-    }
 }
 
 /// Takes the first of each lane of a key, since nobody knows which of them the next worker can take.
@@ -681,6 +535,6 @@ fn release(held: &mut Held, key: &str) -> Vec<TaskId> {
 
 const DEPENDENCY: &str = "a job that it depends on did not complete";
 
-fn overdue() -> Failure {
+pub(super) fn overdue() -> Failure {
     Failure::new(FailureKind::DeadlineExceeded, "the deadline was over before the work began")
 }

@@ -1,6 +1,7 @@
 //! Jobs in memory: nothing needs to be installed, nothing outlives the process.
 
 mod board;
+mod control;
 mod entry;
 mod limiter;
 mod store;
