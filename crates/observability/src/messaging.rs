@@ -5,6 +5,7 @@
 
 use tracing::Span;
 use tracing::field::Empty;
+use tracing::span::Id;
 
 use crate::context::{CORRELATION_FIELDS, is_id};
 use crate::propagation::{Destination, Extract, Inject, Propagator, SpanBaggage as _};
@@ -115,35 +116,19 @@ impl<'a> Messaging<'a> {
 
     /// A span in the current one.
     fn span(&self, operation: &'static str, kind: &'static str) -> Span {
-        let name = format!("{operation} {}", self.destination);
-        tracing::info_span!(
-            target: "bedplate_observability::messaging",
-            "message",
-            otel.name = name.as_str(),
-            otel.kind = kind,
-            otel.status_code = Empty,
-            operation = name.as_str(),
-            messaging.system = self.system,
-            messaging.destination.name = self.destination,
-            messaging.operation.name = operation,
-            messaging.operation.type = operation,
-            messaging.batch.message_count = Empty,
-            messaging.message.id = Empty,
-            request_id = Empty,
-            user_id = Empty,
-            session_id = Empty,
-            error.type = Empty,
-            error = Empty,
-            cancelled = Empty,
-        )
+        self.child_of(Span::current().id(), operation, kind)
     }
 
     /// A span in none: what a consumer's loop happens to be in has not caused the message.
     fn root(&self, operation: &'static str, kind: &'static str) -> Span {
+        self.child_of(None, operation, kind)
+    }
+
+    fn child_of(&self, parent: Option<Id>, operation: &'static str, kind: &'static str) -> Span {
         let name = format!("{operation} {}", self.destination);
         tracing::info_span!(
             target: "bedplate_observability::messaging",
-            parent: None,
+            parent: parent,
             "message",
             otel.name = name.as_str(),
             otel.kind = kind,

@@ -71,7 +71,9 @@ impl Batch {
     pub async fn submit(self) -> Result<BatchHandle, EnqueueError> {
         let Self { core, id, jobs } = self;
         let answers = enqueue(&core, jobs, true).await?;
-        let ids = answers.iter().map(|answer| answer.id()).collect();
+        // Duplicates of one another are one job.
+        let mut seen = HashSet::new();
+        let ids = answers.iter().map(|answer| answer.id()).filter(|id| seen.insert(*id)).collect();
         Ok(BatchHandle { core, id, ids })
     }
 }
@@ -128,7 +130,7 @@ impl BatchHandle {
         self.id
     }
 
-    /// Returns the jobs' ids, in the order in which they were added.
+    /// Returns the jobs' ids, in the order in which they were added; duplicates of one another stand there once.
     #[must_use]
     pub fn jobs(&self) -> &[TaskId] {
         &self.ids
@@ -157,21 +159,20 @@ impl BatchHandle {
     /// the store fails for good.
     pub fn progress(&self) -> impl Stream<Item = BatchProgress> + Send + Unpin + use<> {
         let progress = BatchProgress { total: self.ids.len(), ..BatchProgress::default() };
-        let unfinished: HashSet<TaskId> = self.ids.iter().copied().collect();
-        // Jobs that are in the set twice count twice.
-        let twice = self.ids.len() - unfinished.len();
-        let begin =
-            (Arc::clone(&self.core), unfinished, BatchProgress { total: progress.total - twice, ..progress }, None);
+        let begin = (Arc::clone(&self.core), self.ids.clone(), progress, None);
         Box::pin(unfold(begin, |(core, mut unfinished, mut progress, mut told)| async move {
             loop {
-                for id in unfinished.clone() {
+                let mut left = Vec::new();
+                for id in unfinished {
                     let record = core.insist(|| core.store.job(id)).await.ok()?;
                     let state = record.map(|record| record.state);
                     if state.is_none_or(JobState::is_final) {
                         progress.add(state);
-                        unfinished.remove(&id);
+                    } else {
+                        left.push(id);
                     }
                 }
+                unfinished = left;
                 if told != Some(progress) {
                     told = Some(progress);
                     return Some((progress, (core, unfinished, progress, told)));

@@ -542,6 +542,14 @@ async fn a_batch_reports_how_far_it_is_and_can_be_cancelled() {
     assert_eq!(steps.first(), Some(&(3, 0, 0, 0)));
     assert_eq!(steps.last(), Some(&(0, 1, 1, 1)));
     assert!(matches!(three.wait().await.unwrap(), Outcome::Cancelled(reason) if reason.contains("depends")));
+    let mut twins = jobs.batch();
+    for _ in 0..2 {
+        drop(twins.add(jobs.submit(probe(Do::Give(1))).unique(Unique::key("twin"))).unwrap());
+    }
+    let twins = twins.submit().await.unwrap();
+    assert_eq!(twins.progress().map(|at| at.total).collect::<Vec<_>>().await.last(), Some(&1));
+    let ended = twins.wait().await.unwrap();
+    assert_eq!((ended.total, ended.completed, ended.left()), (1, 1, 0));
     let mut endless = jobs.batch();
     for _ in 0..3 {
         drop(endless.add(jobs.submit(probe(Do::Hang))).unwrap());
