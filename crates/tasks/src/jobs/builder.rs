@@ -15,7 +15,9 @@ use crate::jobs::cron::{CronSchedule, Entry};
 use crate::jobs::error::StartError;
 use crate::jobs::jobs_handle::Jobs;
 use crate::jobs::propagate::Propagate;
-use crate::jobs::worker::{Engine, Handler, HandlerOf, Handlers, Hands, States, beat, fetch, listen, settle, sweep};
+use crate::jobs::worker::{
+    Engine, Handler, HandlerOf, Handlers, Hands, States, beat, fetch, listen, pulse, settle, sweep,
+};
 use crate::store::{QueueClaim, Store, WorkerInfo};
 
 type Register = Box<dyn FnOnce(&States) -> Result<Arc<dyn Handler>, StartError> + Send>;
@@ -152,11 +154,14 @@ impl JobsBuilder {
     pub fn start(mut self) -> Result<Jobs, StartError> {
         let hands = self.hands()?;
         let durable = self.store.capabilities().durable;
-        let engine = if durable { Engine::thread()? } else { Engine::ambient(hands.runtime.clone()) };
+        let mut engine = if durable { Engine::thread()? } else { Engine::ambient(hands.runtime.clone()) };
         #[cfg(feature = "cron")]
         let (crons, clock) = (self.schedules()?, Arc::clone(&self.wall_clock));
         let (core, acks) = Core::new(self.parts());
         let core = Arc::new(core);
+        if !durable {
+            engine.pulse = Some(pulse(&core, hands.runtime.clone())?);
+        }
         engine.run(listen(Arc::clone(&core), core.store.signals()));
         engine.run(sweep(Arc::clone(&core)));
         engine.run(beat(Arc::clone(&core)));

@@ -24,6 +24,7 @@ enum Do {
     Sleep(Duration),
     Stubborn(Duration),
     Block(Duration),
+    Hog(Duration),
     Huge(usize),
     Snooze,
     Report,
@@ -108,6 +109,12 @@ impl Job for Probe {
                 .await
                 .map_err(|stopped| ProbeError(stopped.to_string()))?;
                 Ok("blocked".into())
+            }
+            Do::Hog(time) => {
+                // The runtime's own thread: what handlers should not do, and do.
+                let (_open, never) = std::sync::mpsc::channel::<()>();
+                let _elapsed = never.recv_timeout(time);
+                Ok("hogged".into())
             }
             Do::Huge(bytes) => Ok("x".repeat(bytes)),
             Do::Snooze if start == 1 => Err(ProbeError("busy".into())),
@@ -528,6 +535,26 @@ async fn blocking_work_stops_when_it_is_told() {
     handle.cancel("enough").await.unwrap();
     assert_eq!(handle.result().await.unwrap(), "blocked", "it returned within the grace");
     assert_eq!(outcome(&jobs, Do::Block(5 * MS)).await, Outcome::Completed("blocked".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_blocks_every_thread_keeps_its_lease() {
+    let seen = Seen::default();
+    let jobs = Jobs::builder(MemoryStore::default())
+        .state(seen.clone())
+        .register::<Probe>()
+        .lease(Duration::from_secs(1))
+        .start()
+        .unwrap();
+    let mut handles = Vec::new();
+    for _ in 0..6 {
+        handles.push(jobs.submit(probe(Do::Hog(Duration::from_millis(1_500)))).await.unwrap());
+    }
+    for handle in handles {
+        assert_eq!(handle.result().await.unwrap(), "hogged");
+    }
+    assert_eq!(seen.starts.load(Ordering::SeqCst), 6, "no job ran twice");
+    assert_eq!(jobs.stats().await.unwrap().leases_lost, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,17 +8,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::jobs::error::StartError;
+use crate::jobs::worker::pulse::Pulse;
 
 /// Where the loops run that talk to the store.
 ///
 /// For durable stores that is a thread of its own: jobs that block every thread of the application's runtime must not
-/// silence the signs of life. In memory it is the application's runtime, whose clock tests can stop.
+/// silence the signs of life. In memory it is the application's runtime, whose clock tests can stop, and a [`Pulse`].
 #[derive(Debug)]
 pub(crate) struct Engine {
     runtime: Handle,
     tracker: TaskTracker,
     end: CancellationToken,
     thread: Option<JoinHandle<()>>,
+    /// Signs of life beside the loops.
+    pub(crate) pulse: Option<Pulse>,
 }
 
 /// How long the loops of a runtime that was dropped may take to their end.
@@ -27,7 +30,7 @@ const LAST: Duration = Duration::from_mins(2);
 impl Engine {
     /// Uses the application's runtime.
     pub(crate) fn ambient(runtime: Handle) -> Self {
-        Self { runtime, tracker: TaskTracker::new(), end: CancellationToken::new(), thread: None }
+        Self { runtime, tracker: TaskTracker::new(), end: CancellationToken::new(), thread: None, pulse: None }
     }
 
     /// Starts a thread with a runtime.
@@ -48,7 +51,7 @@ impl Engine {
                 });
             })
             .map_err(StartError::Thread)?;
-        Ok(Self { runtime: handle, tracker, end, thread: Some(thread) })
+        Ok(Self { runtime: handle, tracker, end, thread: Some(thread), pulse: None })
     }
 
     /// Runs a loop; whatever it logs belongs to the subscriber of whoever started it.

@@ -1,4 +1,4 @@
-//! The loops of a worker: fetch, execute, settle, beat, sweep, listen.
+//! The loops of a worker: fetch, execute, settle, beat (and pulse), sweep, listen.
 
 mod beat;
 mod engine;
@@ -8,6 +8,7 @@ mod handler;
 mod listen;
 #[cfg(feature = "testing")]
 mod manual;
+mod pulse;
 mod settle;
 mod sweep;
 
@@ -18,5 +19,6 @@ pub(crate) use handler::{Handler, HandlerOf, Handlers, States};
 pub(crate) use listen::listen;
 #[cfg(feature = "testing")]
 pub(crate) use manual::run_due;
+pub(crate) use pulse::pulse;
 pub(crate) use settle::settle;
 pub(crate) use sweep::sweep;

@@ -64,10 +64,6 @@ impl MemoryConfig {
 ///
 /// Its clock is tokio's, so that paused time moves it. A clone is a handle to the same jobs.
 ///
-/// The signs of life of its workers come from the runtime on which the work runs: jobs that block all threads of that for
-/// longer than a lease lose theirs, and run again. [`JobContext::blocking`](crate::JobContext::blocking) is for such
-/// work.
-///
 /// # Examples
 /// ```
 /// use std::time::Duration;
