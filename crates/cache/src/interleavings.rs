@@ -130,7 +130,7 @@ fn who_reads_by_a_note_and_who_writes_keep_one_another_out() {
             let lock = Arc::new(crate::sync::RwLock::new(()));
             let pair = Arc::new([const { std::sync::atomic::AtomicU64::new(0) }; 2]);
             // Each half by itself, with a chance for others in between.
-            let turn = shuttle::thread::yield_now;
+            let turn = thread::yield_now;
             let threads: Vec<_> = (0..3u64)
                 .map(|thread| {
                     let (lock, pair) = (Arc::clone(&lock), Arc::clone(&pair));
