@@ -411,30 +411,11 @@ impl Board {
 
     /// Ends a job that has no place any more, and tells those that wait for it.
     pub(super) fn finish(&mut self, now: Age, id: TaskId, state: JobState, change: impl FnOnce(&mut Entry)) {
-        let dependents = self.end(now, id, state, change);
-        let mut doomed = Vec::new();
-        for dependent in dependents {
-            let Some(entry) = self.jobs.get_mut(&dependent) else { continue };
-            // One that was cancelled and taken up again does not wait for anybody any more.
-            if entry.place != Place::Dependent {
-                continue;
-            }
-            if state != JobState::Completed && entry.job.on_dependency_failure == OnDependencyFailure::Cancel {
-                doomed.push(dependent);
-                continue;
-            }
-            entry.waiting_for = entry.waiting_for.saturating_sub(1);
-            if entry.waiting_for == 0 {
-                let due = entry.due.max(now);
-                self.schedule(now, dependent, due);
-            }
-        }
-        if !doomed.is_empty() {
-            self.cancel_all(now, doomed, DEPENDENCY);
-        }
+        let doomed = self.end(now, id, state, change);
+        self.cancel_all(now, doomed, DEPENDENCY);
     }
 
-    /// Ends one job and returns those that wait for it.
+    /// Ends one job, frees those that wait for it, and returns the ones that are to be cancelled instead.
     fn end(&mut self, now: Age, id: TaskId, state: JobState, change: impl FnOnce(&mut Entry)) -> Vec<TaskId> {
         let Some(entry) = self.jobs.get_mut(&id) else { return Vec::new() };
         if entry.state == JobState::Pending {
@@ -459,7 +440,24 @@ impl Board {
                 self.make_ready(next);
             }
         }
-        dependents
+        let mut doomed = Vec::new();
+        for dependent in dependents {
+            let Some(entry) = self.jobs.get_mut(&dependent) else { continue };
+            // One that was cancelled and taken up again does not wait for anybody any more.
+            if entry.place != Place::Dependent {
+                continue;
+            }
+            if state != JobState::Completed && entry.job.on_dependency_failure == OnDependencyFailure::Cancel {
+                doomed.push(dependent);
+                continue;
+            }
+            entry.waiting_for = entry.waiting_for.saturating_sub(1);
+            if entry.waiting_for == 0 {
+                let due = entry.due.max(now);
+                self.schedule(now, dependent, due);
+            }
+        }
+        doomed
     }
 
     /// Cancels waiting jobs and all that depend on them.
@@ -469,22 +467,7 @@ impl Board {
                 continue;
             }
             self.unplace(id);
-            let dependents = self.end(now, id, JobState::Cancelled, |entry| entry.cancel = Some(reason.to_owned()));
-            for dependent in dependents {
-                let Some(entry) = self.jobs.get_mut(&dependent) else { continue };
-                if entry.place != Place::Dependent {
-                    continue;
-                }
-                if entry.job.on_dependency_failure == OnDependencyFailure::Cancel {
-                    doomed.push(dependent);
-                    continue;
-                }
-                entry.waiting_for = entry.waiting_for.saturating_sub(1);
-                if entry.waiting_for == 0 {
-                    let due = entry.due.max(now);
-                    self.schedule(now, dependent, due);
-                }
-            }
+            doomed.extend(self.end(now, id, JobState::Cancelled, |entry| entry.cancel = Some(reason.to_owned())));
         }
     }
 
