@@ -26,6 +26,8 @@ pub(super) struct Board {
     pub(super) lanes: HashMap<Cow<'static, str>, HashMap<Cow<'static, str>, Lane>>,
     pub(super) scheduled: BTreeSet<(Age, TaskId)>,
     pub(super) held: Held,
+    /// When keys may start more, of which some are held.
+    opens: BTreeSet<(Age, String)>,
     pub(super) leases: BTreeSet<(Age, TaskId)>,
     pub(super) ended: BTreeSet<(Age, TaskId)>,
     pub(super) uniques: HashMap<String, TaskId>,
@@ -50,6 +52,7 @@ impl Board {
             lanes: HashMap::new(),
             scheduled: BTreeSet::new(),
             held: HashMap::new(),
+            opens: BTreeSet::new(),
             leases: BTreeSet::new(),
             ended: BTreeSet::new(),
             uniques: HashMap::new(),
@@ -189,6 +192,11 @@ impl Board {
             self.scheduled.pop_first();
             self.make_ready(id);
         }
+        while self.opens.first().is_some_and(|(opens, _)| *opens <= now)
+            && let Some((_, key)) = self.opens.pop_first()
+        {
+            self.let_next(&key);
+        }
     }
 
     pub(super) fn claim(&mut self, now: Age, request: &ClaimRequest) -> Vec<Claim> {
@@ -222,6 +230,9 @@ impl Board {
             self.queues.start(now, &job.queue, queue.rate);
             if let Some(limit) = &job.limit {
                 self.keys.start(now, &limit.key, limit.rate);
+                if limit.rate.is_some() {
+                    self.let_next(&limit.key);
+                }
             }
             claims.extend(self.give_out(now, id, request));
         }
@@ -249,16 +260,18 @@ impl Board {
 
     fn hold(&mut self, id: TaskId, rank: Rank, key: &str, refusal: Refusal) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
-        match refusal {
-            Refusal::Busy => {
-                entry.place = Place::Held(rank);
-                let lane = (entry.job.queue.clone(), entry.job.kind.clone());
-                self.held.entry(key.to_owned()).or_default().entry(lane).or_default().insert(rank, id);
-            }
-            Refusal::Until(time) => {
-                entry.place = Place::Scheduled(time);
-                self.scheduled.insert((time, id));
-            }
+        entry.place = Place::Held(rank);
+        let lane = (entry.job.queue.clone(), entry.job.kind.clone());
+        self.held.entry(key.to_owned()).or_default().entry(lane).or_default().insert(rank, id);
+        if let Refusal::Until(time) = refusal {
+            self.opens.insert((time, key.to_owned()));
+        }
+    }
+
+    /// Lets the next ones of a key try to begin.
+    fn let_next(&mut self, key: &str) {
+        for next in release(&mut self.held, key) {
+            self.make_ready(next);
         }
     }
 
@@ -281,6 +294,7 @@ impl Board {
     /// When there may be something to claim without anybody calling.
     pub(super) fn next_due(&self, now: Age, request: &ClaimRequest) -> Option<Age> {
         let heads = [self.scheduled.first(), self.leases.first()].into_iter().flatten().map(|(at, _)| *at);
+        let heads = heads.chain(self.opens.first().map(|(at, _)| *at));
         let window = |queue: &QueueClaim| match self.queues.check(now, &queue.queue, None, queue.rate) {
             Err(Refusal::Until(end)) => Some(end),
             _ => None,
@@ -317,9 +331,8 @@ impl Board {
                 self.queues.end(&entry.job.queue);
                 if let Some(limit) = &entry.job.limit {
                     self.keys.end(&limit.key);
-                    for next in release(&mut self.held, &limit.key) {
-                        self.make_ready(next);
-                    }
+                    let key = limit.key.clone();
+                    self.let_next(&key);
                 }
             }
             Place::Ended(expires) => {
@@ -436,9 +449,8 @@ impl Board {
         if matches!(place, Place::Ready(_) | Place::Scheduled(_))
             && let Some(limit) = &entry.job.limit
         {
-            for next in release(&mut self.held, &limit.key) {
-                self.make_ready(next);
-            }
+            let key = limit.key.clone();
+            self.let_next(&key);
         }
         let mut doomed = Vec::new();
         for dependent in dependents {
