@@ -111,6 +111,9 @@ pub trait StoreControl: Send + Sync {
 
     /// Returns what the store holds.
     ///
+    /// The numbers are exact, so that it may have to count: on PostgreSQL it reads an entry per job that is kept, some
+    /// tenths of a second per million. Ask now and then, not for each scrape.
+    ///
     /// # Errors
     /// Fails as the store does.
     async fn stats(&self) -> Result<StoreStats, StoreError>;
