@@ -117,7 +117,7 @@ async fn jobs_of_the_engines_producers_are_claimed_by_kind() {
     engine.add("other.v1", json!({ "n": 2 })).await.unwrap();
     engine.add("sum.v1", json!({ "n": 3 })).priority(9).await.unwrap();
     engine.add("sum.v1", json!({ "n": 4 })).delay(200 * MS).job_id("mine").await.unwrap();
-    let media = vec![bedplate_tasks::store::QueueClaim::new("media")];
+    let media = vec![QueueClaim::new("media")];
     let mut done = 0;
     eventually("all are claimed", async || {
         let claims = store.claim(&request("sum.v1").queues(media.clone()).wait(100 * MS)).await.unwrap();
@@ -269,7 +269,7 @@ async fn queues_of_any_name_are_kept_apart() {
         store.enqueue(vec![NewJob::new("a.v1", name.into()).queue(name)]).await.unwrap();
     }
     for name in ["a:b", "a%3Ab", "a", "ä ~ {x}"] {
-        let queues = vec![bedplate_tasks::store::QueueClaim::new(name)];
+        let queues = vec![QueueClaim::new(name)];
         let claims = store.claim(&request("a.v1").queues(queues)).await.unwrap();
         assert_eq!(claims.len(), 1);
         assert_eq!((&*claims[0].job.queue, &claims[0].job.payload[..]), (name, name.as_bytes()));

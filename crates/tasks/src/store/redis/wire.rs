@@ -245,13 +245,11 @@ fn job_of(
     most: Option<u32>,
 ) -> NewJob {
     let payload = if raw.is_empty() { data } else { raw.into_iter().skip(1).collect() };
-    match books::read(books) {
-        Ok(job) => NewJob { id, kind: kind.into(), payload, ..job },
-        Err(_) => {
-            let job = NewJob::new(kind, payload).queue(queue_of(queue)).max_attempts(most.unwrap_or(1).max(1));
-            NewJob { id, ..job }
-        }
+    if let Ok(job) = books::read(books) {
+        return NewJob { id, kind: kind.into(), payload, ..job };
     }
+    let job = NewJob::new(kind, payload).queue(queue_of(queue)).max_attempts(most.unwrap_or(1).max(1));
+    NewJob { id, ..job }
 }
 
 pub(super) fn claim_of(value: Value) -> Result<Claim, BadReply> {
