@@ -2,7 +2,8 @@
 //! each store that is reachable, against the peers on the same store and the bare engine below.
 //!
 //! Arguments: `--smoke` (or `BEDPLATE_BENCH_SMOKE=1`, or cargo's `--test`) takes few jobs; a word runs only the stores
-//! whose name contains it. Redis and Postgres are those that `BEDPLATE_REDIS_URL` and `BEDPLATE_POSTGRES_URL` name.
+//! whose name contains it, and words after it only the subjects whose names contain one of them. Redis and Postgres are
+//! those that `BEDPLATE_REDIS_URL` and `BEDPLATE_POSTGRES_URL` name.
 //!
 //! Rates are by wall time, since stores wait for disks and servers; each subject runs by itself on a store of its own,
 //! the subjects of one store after another in turn, and the figure is the median of the rounds.
@@ -41,7 +42,14 @@ async fn run() -> Result<(), Fail> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let smoke = args.iter().any(|arg| arg == "--smoke" || arg == "--test")
         || std::env::var_os("BEDPLATE_BENCH_SMOKE").is_some();
-    let only = args.iter().find(|arg| !arg.starts_with("--"));
+    let mut words = args.iter().filter(|arg| !arg.starts_with("--"));
+    let only = words.next();
+    let subjects_wanted: Vec<&str> = words.map(String::as_str).collect();
+    let compare = |store, subjects: Vec<Make>, scale: Scale| {
+        let is_wanted =
+            |name: &str| subjects_wanted.is_empty() || subjects_wanted.iter().any(|word| name.contains(word));
+        compare(store, subjects.into_iter().filter(|(name, _)| is_wanted(name)).collect(), scale)
+    };
     let wanted = |store: &str| only.is_none_or(|only| store.contains(only.as_str()));
     if wanted("memory") {
         let subjects: Vec<Make> = vec![
@@ -50,7 +58,7 @@ async fn run() -> Result<(), Fail> {
             ("channel", || Box::pin(ready(Ok(channel::channel())))),
             ("apalis", || Box::pin(ready(Ok(apalis_peers::memory())))),
         ];
-        compare("memory", &subjects, &Scale::memory(smoke)).await?;
+        compare("memory", subjects, Scale::memory(smoke)).await?;
     }
     if wanted("sqlite") {
         let subjects: Vec<Make> = vec![
@@ -59,7 +67,7 @@ async fn run() -> Result<(), Fail> {
             ("apalis", || Box::pin(apalis_peers::sqlite())),
             ("taskito", || Box::pin(ready(taskito_peer::sqlite()))),
         ];
-        compare("sqlite", &subjects, &Scale::disk(smoke)).await?;
+        compare("sqlite", subjects, Scale::disk(smoke)).await?;
     }
     if wanted("redis") && redis_url().is_ok() {
         let subjects: Vec<Make> = vec![
@@ -67,7 +75,7 @@ async fn run() -> Result<(), Fail> {
             ("bullmq", || Box::pin(redis_peers::bullmq())),
             ("apalis", || Box::pin(redis_peers::apalis())),
         ];
-        compare("redis", &subjects, &Scale::server(smoke)).await?;
+        compare("redis", subjects, Scale::server(smoke)).await?;
     }
     if wanted("postgres") && postgres_url().is_ok() {
         let subjects: Vec<Make> = vec![
@@ -75,7 +83,7 @@ async fn run() -> Result<(), Fail> {
             ("graphile", || Box::pin(postgres_peers::graphile())),
             ("apalis", || Box::pin(postgres_peers::apalis())),
         ];
-        compare("postgres", &subjects, &Scale::disk(smoke)).await?;
+        compare("postgres", subjects, Scale::disk(smoke)).await?;
     }
     Ok(())
 }
@@ -109,12 +117,12 @@ type Made = std::pin::Pin<Box<dyn Future<Output = Result<Box<dyn Gauge>, Fail>>>
 type Make = (&'static str, fn() -> Made);
 
 /// Measures each subject in turn, some rounds, and compares ours with the others.
-async fn compare(store: &'static str, subjects: &[Make], scale: &Scale) -> Result<(), Fail> {
+async fn compare(store: &'static str, subjects: Vec<Make>, scale: Scale) -> Result<(), Fail> {
     let mut rounds: Vec<Vec<Measured>> = vec![Vec::new(); subjects.len()];
     for _ in 0..scale.rounds {
         for ((name, make), found) in subjects.iter().zip(&mut rounds) {
             let subject = make().await?;
-            match measure(subject, scale).await {
+            match measure(subject, &scale).await {
                 Ok(measured) => found.push(measured),
                 Err(error) => eprintln!("tasks/{store}: {name} failed: {error}"),
             }

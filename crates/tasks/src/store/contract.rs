@@ -49,14 +49,17 @@ pub trait JobStore: fmt::Debug + Send + Sync {
     /// Jobs claimed by a call that was dropped come back when their lease is over, at the cost of an attempt.
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
 
-    /// Prolongs leases and passes reports on. A report of a lease that is not held changes nothing, nor does an older
+    /// Prolongs leases and passes reports on. One that is over by the store's clock is lost, as in
+    /// [`settle`](Self::settle). A report of a lease that is not held changes nothing, nor does an older
     /// one than is known.
     ///
     /// # Errors
     /// Fails as the store does; nothing is prolonged then.
     async fn beat(&self, beat: &Beat) -> Result<Vec<LeaseState>, StoreError>;
 
-    /// Ends claims. Each end stands for itself: one whose lease is lost changes nothing and hinders no other.
+    /// Ends claims. Each end stands for itself: one whose lease is lost changes nothing and hinders no other. A lease is
+    /// lost when its time is over by the store's clock, and not only once somebody has swept or taken the job: else
+    /// what a late worker hears would depend on how often others sweep.
     ///
     /// # Errors
     /// Fails as the store does. Whether an end was taken is then not known; ending it again tells, since one that was
@@ -107,6 +110,9 @@ pub trait StoreControl: Send + Sync {
     async fn maintain(&self) -> Result<Maintained, StoreError>;
 
     /// Returns what the store holds.
+    ///
+    /// The numbers are exact, so that it may have to count: on PostgreSQL it reads an entry per job that is kept, some
+    /// tenths of a second per million. Ask now and then, not for each scrape.
     ///
     /// # Errors
     /// Fails as the store does.

@@ -126,11 +126,13 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { ended: Duration::from_hours(24), failed: Duration::from_hours(7 * 24) }
+        Self::USUAL
     }
 }
 
 impl Retention {
+    pub(crate) const USUAL: Self = Self { ended: Duration::from_hours(24), failed: Duration::from_hours(7 * 24) };
+
     /// Remembers both kinds for this long.
     #[must_use]
     pub const fn both(time: Duration) -> Self {

@@ -4,6 +4,8 @@
 //! at least once: a lease that is over gives the job to somebody else, and what the first holder says afterwards is
 //! refused, so that a job has one accepted end. What a store cannot do it says in its [`Capabilities`].
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod books;
 mod capabilities;
 mod claim;
 mod contract;

@@ -110,14 +110,19 @@ impl NewJob {
     /// Describes a job with a new id.
     #[must_use]
     pub fn new(kind: impl Into<Cow<'static, str>>, payload: Vec<u8>) -> Self {
+        Self { id: TaskId::generate(), kind: kind.into(), payload, ..Self::usual() }
+    }
+
+    /// What is so unless something else is said.
+    pub(crate) const fn usual() -> Self {
         Self {
-            id: TaskId::generate(),
-            kind: kind.into(),
+            id: TaskId::from_uuid(Uuid::nil()),
+            kind: Cow::Borrowed(""),
             version: 1,
             queue: Cow::Borrowed("default"),
-            payload,
+            payload: Vec::new(),
             headers: BTreeMap::new(),
-            priority: Priority::default(),
+            priority: Priority::Normal,
             start: Start::Now,
             max_attempts: 25,
             timeout: Some(Duration::from_mins(5)),
@@ -125,9 +130,9 @@ impl NewJob {
             unique: None,
             limit: None,
             depends_on: Vec::new(),
-            on_dependency_failure: OnDependencyFailure::default(),
+            on_dependency_failure: OnDependencyFailure::Cancel,
             batch: None,
-            retention: Retention::default(),
+            retention: Retention::USUAL,
         }
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bedplate_tasks::TaskId;
 use bedplate_tasks::store::{
-    ClaimRequest, End, FailureKind, JobState, JobStore as _, NewJob, RedisStore, Settled, Settlement, Start,
-    StoreControl as _, StoreError,
+    ClaimRequest, End, FailureKind, JobState, JobStore as _, NewJob, QueueClaim, RedisStore, Settled, Settlement,
+    Start, StoreControl as _, StoreError,
 };
 use bullmq::options::RedisConnectionOptions;
 use bullmq::worker::ProcessorFn;
@@ -72,6 +72,40 @@ async fn the_engine_does_not_choose_by_kind_and_its_workers_take_our_jobs() {
     assert_eq!((record.state, record.output.as_deref()), (JobState::Completed, Some(&b"\"seven\""[..])));
 }
 
+/// What a sweep looks through does not grow with every name that a queue ever had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_in_which_nothing_is_left_are_forgotten() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let mut redis = commands(&url).await;
+    let names = async |redis: &mut redis::aio::MultiplexedConnection| -> Vec<String> {
+        let mut names: Vec<String> =
+            redis::cmd("SMEMBERS").arg(format!("{prefix}~tasks:queues")).query_async(redis).await.unwrap();
+        names.sort_unstable();
+        names
+    };
+    let job = |queue: &'static str| NewJob::new("tenant.v1", b"{}".to_vec()).queue(queue);
+    let later = job("later").start(Start::In(TERM));
+    let cancelled = job("cancelled");
+    let gone = cancelled.id;
+    store.enqueue(vec![job("done"), job("waits"), later, cancelled]).await.unwrap();
+    store.enqueue(vec![job("plain")]).await.unwrap();
+    store.set_paused("paused", true).await.unwrap();
+    store.cancel(gone, "not wanted").await.unwrap();
+    for queue in ["done", "plain"] {
+        let claims = store.claim(&request("tenant.v1").queues(vec![QueueClaim::new(queue)])).await.unwrap();
+        store.settle(&[End::new(claims[0].lease, Settlement::Completed(b"1".to_vec()))]).await.unwrap();
+    }
+    assert_eq!(names(&mut redis).await.len(), 6);
+    store.maintain().await.unwrap();
+    assert_eq!(names(&mut redis).await, ["later", "paused", "waits"]);
+    // What is forgotten is found again.
+    assert_eq!(store.replay(&[gone]).await.unwrap(), 1);
+    store.enqueue(vec![job("plain")]).await.unwrap();
+    assert_eq!(names(&mut redis).await, ["cancelled", "later", "paused", "plain", "waits"]);
+}
+
 /// A producer of the engine's own, with a delay, a priority and an id of its own making.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_of_the_engines_producers_are_claimed_by_kind() {
@@ -83,7 +117,7 @@ async fn jobs_of_the_engines_producers_are_claimed_by_kind() {
     engine.add("other.v1", json!({ "n": 2 })).await.unwrap();
     engine.add("sum.v1", json!({ "n": 3 })).priority(9).await.unwrap();
     engine.add("sum.v1", json!({ "n": 4 })).delay(200 * MS).job_id("mine").await.unwrap();
-    let media = vec![bedplate_tasks::store::QueueClaim::new("media")];
+    let media = vec![QueueClaim::new("media")];
     let mut done = 0;
     eventually("all are claimed", async || {
         let claims = store.claim(&request("sum.v1").queues(media.clone()).wait(100 * MS)).await.unwrap();
@@ -235,7 +269,7 @@ async fn queues_of_any_name_are_kept_apart() {
         store.enqueue(vec![NewJob::new("a.v1", name.into()).queue(name)]).await.unwrap();
     }
     for name in ["a:b", "a%3Ab", "a", "ä ~ {x}"] {
-        let queues = vec![bedplate_tasks::store::QueueClaim::new(name)];
+        let queues = vec![QueueClaim::new(name)];
         let claims = store.claim(&request("a.v1").queues(queues)).await.unwrap();
         assert_eq!(claims.len(), 1);
         assert_eq!((&*claims[0].job.queue, &claims[0].job.payload[..]), (name, name.as_bytes()));

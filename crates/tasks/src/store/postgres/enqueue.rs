@@ -2,6 +2,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::id::TaskId;
+use crate::store::books;
 use crate::store::error::StoreError;
 use crate::store::limits::UniqueScope;
 use crate::store::new_job::{BatchId, Enqueued, NewJob, OnDependencyFailure, Start};
@@ -39,6 +40,8 @@ pub(super) struct Columns {
     raws: Vec<Option<Vec<u8>>>,
     needing: Vec<i32>,
     needed: Vec<Uuid>,
+    /// Some begin later, or share something with others.
+    special: bool,
 }
 
 impl Columns {
@@ -62,7 +65,13 @@ impl Columns {
             Ok(text) => (None, Some(text.into_bytes())),
             Err(other) => (None, Some(other.into_bytes())),
         };
-        self.specs.push(serde_json::to_string(&job).map_err(|error| StoreError::backend(NAME, false, error))?);
+        self.specs.push(books::write(&job).map_err(|error| StoreError::backend(NAME, false, error))?);
+        self.special |= job.start != Start::Now
+            || job.deadline.is_some()
+            || job.unique.is_some()
+            || job.limit.is_some()
+            || job.batch.is_some()
+            || !job.depends_on.is_empty();
         self.payloads.push(json);
         self.raws.push(raw);
         self.ids.push(job.id.as_uuid());
@@ -103,6 +112,57 @@ impl Columns {
         Ok(())
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether all begin as soon as somebody is free and share nothing with others.
+    pub(super) const fn is_plain(&self) -> bool {
+        !self.special
+    }
+
+    /// Adds plain jobs of another call.
+    pub(super) fn append(&mut self, more: &Self) {
+        debug_assert!(self.is_plain() && more.is_plain(), "what is special goes by itself");
+        self.ids.extend(&more.ids);
+        self.kinds.extend_from_slice(&more.kinds);
+        self.queues.extend_from_slice(&more.queues);
+        self.levels.extend(&more.levels);
+        self.most_attempts.extend(&more.most_attempts);
+        self.keeps_ended.extend(&more.keeps_ended);
+        self.keeps_failed.extend(&more.keeps_failed);
+        self.specs.extend_from_slice(&more.specs);
+        self.payloads.extend_from_slice(&more.payloads);
+        self.raws.extend_from_slice(&more.raws);
+    }
+
+    /// Takes plain jobs in by the short way.
+    async fn enqueue_plain(&self, link: &Link, connection: &mut PgConnection) -> Result<Vec<Enqueued>, sqlx::Error> {
+        let sql = link.sql("select * from @side@.enqueue_plain($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+        let known: Vec<(i32,)> = sqlx::query_as(sql)
+            .bind(&self.ids)
+            .bind(&self.kinds)
+            .bind(&self.queues)
+            .bind(&self.levels)
+            .bind(&self.most_attempts)
+            .bind(&self.keeps_ended)
+            .bind(&self.keeps_failed)
+            .bind(&self.specs)
+            .bind(&self.payloads)
+            .bind(&self.raws)
+            .bind(link.age_after)
+            .fetch_all(connection)
+            .await?;
+        let mut answers: Vec<Enqueued> = self.ids.iter().map(|id| Enqueued::New(TaskId::from_uuid(*id))).collect();
+        for (number,) in known {
+            let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+            if let Some(answer) = at.and_then(|at| answers.get_mut(at)) {
+                *answer = Enqueued::Duplicate(answer.id());
+            }
+        }
+        Ok(answers)
+    }
+
     /// Takes them in on this connection, in whose transaction it stands.
     pub(super) async fn enqueue(
         &self,
@@ -111,6 +171,9 @@ impl Columns {
     ) -> Result<Vec<Enqueued>, sqlx::Error> {
         if self.ids.is_empty() {
             return Ok(Vec::new());
+        }
+        if self.is_plain() {
+            return self.enqueue_plain(link, connection).await;
         }
         let sql = link.sql(
             "select o_ord, o_new, o_id from @side@.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
@@ -153,8 +216,24 @@ impl Columns {
         Ok(rows.into_iter().map(answer).collect())
     }
 
+    /// Takes them in, again if a connection was lost or another call came between.
+    pub(super) async fn take_in(&self, link: &Link) -> Result<Vec<Enqueued>, StoreError> {
+        let mut unsure = false;
+        let answers = link
+            .repeat(|broken| {
+                unsure = broken;
+                async move { self.enqueue(link, &mut *link.pool.acquire().await?).await }
+            })
+            .await?;
+        // Else the engine's own notification does it.
+        if !link.pushes() {
+            link.wake();
+        }
+        Ok(if unsure { self.own(answers) } else { answers })
+    }
+
     /// What was taken in by a call whose answer was lost is new, not its own duplicate.
-    pub(super) fn own(&self, answers: Vec<Enqueued>) -> Vec<Enqueued> {
+    fn own(&self, answers: Vec<Enqueued>) -> Vec<Enqueued> {
         let own = |(answer, id): (Enqueued, &Uuid)| match answer {
             Enqueued::Duplicate(known) if known.as_uuid() == *id => Enqueued::New(known),
             other => other,

@@ -14,6 +14,7 @@ use crate::store::postgres::NAME;
 use crate::store::postgres::claim::{Asked, Claimed};
 use crate::store::postgres::enqueue::Columns;
 use crate::store::postgres::failure::failed;
+use crate::store::postgres::intake::FEW;
 use crate::store::postgres::row::{RECORD, record};
 use crate::store::postgres::settle::{Ends, beat};
 use crate::store::postgres::store::PostgresStore;
@@ -33,23 +34,12 @@ impl JobStore for PostgresStore {
 
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
         validate::jobs(&jobs)?;
-        let (columns, link) = (Columns::new(jobs)?, self.shared.link.clone());
-        let work = async move {
-            let mut unsure = false;
-            let answers = link
-                .repeat(|broken| {
-                    unsure = broken;
-                    let (columns, link) = (&columns, &link);
-                    async move { columns.enqueue(link, &mut *link.pool.acquire().await?).await }
-                })
-                .await?;
-            // Else the engine's own notification does it.
-            if !link.pushes() {
-                link.wake();
-            }
-            Ok(if unsure { columns.own(answers) } else { answers })
-        };
-        self.shared.io.run(work).await
+        let columns = Columns::new(jobs)?;
+        if columns.is_plain() && columns.len() <= FEW {
+            return self.shared.intake.take_in(columns).await;
+        }
+        let link = self.shared.link.clone();
+        self.shared.io.run(async move { columns.take_in(&link).await }).await
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {

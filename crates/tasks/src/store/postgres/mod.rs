@@ -1,6 +1,6 @@
 //! Jobs in PostgreSQL, on the Graphile Worker engine.
 //!
-//! A job is a row of the engine, made by its `add_jobs`, so that its tools see it and other workers of it can take it. What
+//! A job is a row of the engine, made as its `add_jobs` makes it, so that its tools see it and other workers of it can take it. What
 //! the engine does not keep stands in a schema of ours, changed in the same transaction by functions of that schema: each
 //! call is one round trip however many jobs it carries. The engine's own loop is not used, since it rescues after hours,
 //! forgets results, and knows no limits of keys.
@@ -11,6 +11,7 @@ mod config;
 mod control;
 mod enqueue;
 mod failure;
+mod intake;
 mod io;
 mod jobs;
 mod link;

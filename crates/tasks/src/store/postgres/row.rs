@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::id::TaskId;
 use crate::queue::Priority;
+use crate::store::books;
 use crate::store::new_job::NewJob;
 use crate::store::postgres::arrays::to_system;
 use crate::store::record::{JobProgress, JobRecord, JobState};
@@ -61,9 +62,8 @@ impl About {
     pub(super) fn job(self) -> Result<NewJob, sqlx::Error> {
         let payload = self.raw.unwrap_or_else(|| self.payload.unwrap_or_default().into_bytes());
         if let Some(spec) = self.spec {
-            let mut job: NewJob = serde_json::from_str(&spec).map_err(undecodable)?;
-            job.payload = payload;
-            return Ok(job);
+            let job = books::read(spec.as_bytes()).map_err(undecodable)?;
+            return Ok(NewJob { id: TaskId::from_uuid(self.id), kind: self.kind.into(), payload, ..job });
         }
         let mut job = NewJob::new(self.kind, payload);
         job.id = TaskId::from_uuid(self.id);

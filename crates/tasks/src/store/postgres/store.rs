@@ -9,6 +9,7 @@ use crate::store::new_job::{Enqueued, NewJob};
 use crate::store::postgres::config::PostgresBuilder;
 use crate::store::postgres::enqueue::Columns;
 use crate::store::postgres::failure::failed;
+use crate::store::postgres::intake::Intake;
 use crate::store::postgres::io::Io;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::listen::listen;
@@ -37,6 +38,7 @@ pub struct PostgresStore {
 pub(super) struct Shared {
     pub(super) io: Io,
     pub(super) link: Link,
+    pub(super) intake: Intake,
 }
 
 impl PostgresStore {
@@ -63,7 +65,8 @@ impl PostgresStore {
 
     pub(super) fn start(io: Io, link: Link, listen_to: &PgConnectOptions) -> Self {
         io.background(listen(link.clone(), listen_to.clone()));
-        Self { shared: Arc::new(Shared { io, link }) }
+        let intake = Intake::start(&io, &link);
+        Self { shared: Arc::new(Shared { io, link, intake }) }
     }
 
     /// Takes jobs in within a transaction of the caller's: they exist if and only if it commits. Workers hear of them with
@@ -111,6 +114,7 @@ impl PostgresStore {
         };
         // Who cannot say goodbye is forgotten soon.
         drop(self.shared.io.run(goodbye).await);
+        self.shared.intake.close();
         self.shared.io.close().await;
     }
 }

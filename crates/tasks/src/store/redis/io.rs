@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisError, Script, Value};
+use redis::{Client, ErrorKind, RedisError, Script, ServerErrorKind, Value};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, OnceCell, broadcast, oneshot};
 
@@ -94,24 +94,19 @@ impl Io {
         Ok(Self { handle, _stop: stop, shared })
     }
 
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
     /// Runs a script; what was sent is done, whether or not anybody waits for the answer.
-    pub(super) async fn run(&self, script: &Script, args: Vec<Vec<u8>>) -> Result<Value, StoreError> {
-        let (shared, script) = (Arc::clone(&self.shared), script.clone());
-        self.hop(async move {
-            let mut commands = shared.commands.clone();
-            let mut call = script.prepare_invoke();
-            call.key(&shared.prefix).key(&shared.own);
-            for arg in args {
-                call.arg(arg);
-            }
-            call.invoke_async::<Value>(&mut commands).await
-        })
-        .await?
-        .map_err(of_redis)
+    pub(super) async fn run(&self, script: &Arc<Script>, args: Vec<Vec<u8>>) -> Result<Value, StoreError> {
+        let (shared, script) = (Arc::clone(&self.shared), Arc::clone(script));
+        self.hop(async move { shared.run(&script, &args).await }).await?.map_err(of_redis)
+    }
+
+    /// Starts what runs as long as the store lives.
+    pub(super) fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(work));
     }
 
     /// Does a few commands at once.
@@ -150,6 +145,24 @@ impl Io {
 }
 
 impl Shared {
+    /// Runs a script, bringing it to the server first if it is not there.
+    pub(super) async fn run(&self, script: &Script, args: &[Vec<u8>]) -> Result<Value, RedisError> {
+        let mut commands = self.commands.clone();
+        let size = args.iter().map(|arg| arg.len() + 16).sum::<usize>() + self.own.len() + 128;
+        let mut call = redis::Cmd::with_capacity(args.len() + 5, size);
+        call.arg("EVALSHA").arg(script.get_hash()).arg(2).arg(&self.prefix).arg(&self.own);
+        for arg in args {
+            call.arg(&**arg);
+        }
+        match call.query_async(&mut commands).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                script.load_async(&mut commands).await?;
+                call.query_async(&mut commands).await
+            }
+            answer => answer,
+        }
+    }
+
     pub(super) fn own(&self, what: &str) -> String {
         format!("{}{what}", self.own)
     }

@@ -3,6 +3,7 @@
 mod builder;
 mod control;
 mod failure;
+mod intake;
 mod io;
 mod listen;
 mod reply;

@@ -16,10 +16,11 @@ use crate::store::new_job::{Enqueued, NewJob};
 use crate::store::record::JobRecord;
 use crate::store::redis::builder::RedisStoreBuilder;
 use crate::store::redis::failure::{BadReply, NAME};
+use crate::store::redis::intake::{self, FEW, Intake, args_of};
 use crate::store::redis::io::Io;
 use crate::store::redis::reply::{Row, bytes, list, text};
 use crate::store::redis::scripts::Scripts;
-use crate::store::redis::wire::{claim_of, millis, put_end, put_job, queue_name, record_of};
+use crate::store::redis::wire::{are_plain, claim_of, millis, put_end, put_job, queue_name, record_of, runs};
 use crate::store::signal::Signal;
 use crate::store::validate;
 
@@ -53,6 +54,7 @@ pub struct RedisStore {
 
 pub(super) struct Inner {
     pub(super) io: Io,
+    intake: Intake,
     pub(super) scripts: Scripts,
     prefix: String,
     age_after: Duration,
@@ -83,14 +85,34 @@ impl RedisStore {
     }
 
     pub(super) fn over(io: Io, settings: &RedisStoreBuilder) -> Self {
+        let scripts = Scripts::new();
+        let (intake, inbox) = Intake::new();
+        io.background(intake::run(Arc::clone(io.shared()), Arc::clone(&scripts.intake), inbox));
         let inner = Inner {
             io,
-            scripts: Scripts::new(),
+            intake,
+            scripts,
             prefix: settings.prefix.clone(),
             age_after: settings.age_after,
             poll: settings.poll,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Takes in jobs by the short way.
+    async fn enqueue_plain(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+        let ids: Vec<TaskId> = jobs.iter().map(|job| job.id).collect();
+        let runs = runs(jobs, self.inner.age_after)?;
+        let answer = if ids.len() > FEW {
+            bytes(self.inner.io.run(&self.inner.scripts.intake, args_of(runs)).await?)
+        } else {
+            self.inner.intake.take_in(runs).await?
+        };
+        if answer.len() != ids.len() {
+            return Err(BadReply("not an answer per job").into());
+        }
+        let told = |(id, what): (TaskId, u8)| if what == b'n' { Enqueued::New(id) } else { Enqueued::Duplicate(id) };
+        Ok(ids.into_iter().zip(answer).map(told).collect())
     }
 
     /// Claims once; also says when there may be something more.
@@ -148,6 +170,9 @@ impl JobStore for RedisStore {
         validate::jobs(&jobs)?;
         if jobs.is_empty() {
             return Ok(Vec::new());
+        }
+        if are_plain(&jobs) {
+            return self.enqueue_plain(jobs).await;
         }
         let mut args = Vec::with_capacity(jobs.len().saturating_mul(22));
         for job in jobs {

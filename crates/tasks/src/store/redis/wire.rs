@@ -10,12 +10,14 @@ use serde_json::json;
 
 use crate::id::TaskId;
 use crate::queue::Priority;
+use crate::store::books;
 use crate::store::claim::{Claim, End, Lease, Settlement};
 use crate::store::error::{LONGEST_DELAY, StoreError};
-use crate::store::limits::UniqueScope;
+use crate::store::limits::{Retention, UniqueScope};
 use crate::store::new_job::{NewJob, OnDependencyFailure, Start};
 use crate::store::record::{Failure, FailureKind, JobRecord, JobState};
 use crate::store::redis::failure::BadReply;
+use crate::store::redis::intake::Alike;
 use crate::store::redis::reply::{Hash, Row};
 
 /// One priority where they are strict: more than the longest delay could make up for.
@@ -68,22 +70,107 @@ const fn priority(priority: Priority) -> u8 {
     }
 }
 
+/// What is kept of a job however it comes in.
+struct Kept {
+    id: String,
+    queue: Vec<u8>,
+    kind: Vec<u8>,
+    data: Vec<u8>,
+    /// What is no JSON, marked.
+    raw: Vec<u8>,
+    books: Vec<u8>,
+    options: String,
+    /// How much earlier than it came it is ranked, in microseconds.
+    start: Vec<u8>,
+    max_attempts: Vec<u8>,
+    priority: Vec<u8>,
+    keep_ended: Vec<u8>,
+    keep_failed: Vec<u8>,
+}
+
+impl Kept {
+    fn new(job: &mut NewJob, age_after: Duration) -> Result<Self, StoreError> {
+        let payload = std::mem::take(&mut job.payload);
+        let books = books::write(job).map_err(|error| StoreError::invalid("job", error, "fields that are text"))?;
+        // What BullMQ's workers see must be JSON for them not to stumble.
+        let plain = serde_json::from_slice::<IgnoredAny>(&payload).is_ok();
+        let (data, raw) =
+            if plain { (payload, Vec::new()) } else { (b"null".to_vec(), [b"r".as_slice(), &payload].concat()) };
+        let level = if age_after.is_zero() { STRICT } else { age_after };
+        Ok(Self {
+            id: job.id.to_string(),
+            queue: queue_name(&job.queue).as_bytes().to_vec(),
+            kind: job.kind.as_bytes().to_vec(),
+            data,
+            raw,
+            books: books.into_bytes(),
+            options: options(job.max_attempts),
+            start: number(u128::from(job.priority as u8).saturating_mul(level.min(STRICT).as_micros())),
+            max_attempts: number(job.max_attempts),
+            priority: number(priority(job.priority)),
+            keep_ended: number(millis(job.retention.ended)),
+            keep_failed: number(millis(job.retention.failed)),
+        })
+    }
+}
+
+/// What BullMQ's workers go by. The server keeps hashes of texts of up to 64 bytes in a third of the room of others, and
+/// makes them faster: so there is nothing here that has a field of its own.
+fn options(max_attempts: u32) -> String {
+    format!("{{\"attempts\":{max_attempts},\"backoff\":{{\"type\":\"exponential\",\"delay\":1000}}}}")
+}
+
+/// Whether all begin as soon as they can, and share nothing with others.
+pub(super) fn are_plain(jobs: &[NewJob]) -> bool {
+    jobs.iter().all(|job| {
+        job.start == Start::Now
+            && job.unique.is_none()
+            && job.limit.is_none()
+            && job.batch.is_none()
+            && job.deadline.is_none()
+            && job.depends_on.is_empty()
+    })
+}
+
+/// Plain jobs in runs of such as are alike.
+pub(super) fn runs(jobs: Vec<NewJob>, age_after: Duration) -> Result<Vec<Alike>, StoreError> {
+    let mut runs: Vec<Alike> = Vec::new();
+    for mut job in jobs {
+        let kept = Kept::new(&mut job, age_after)?;
+        let mut fields = vec![
+            (b"name".as_slice(), kept.kind.clone()),
+            (b"opts", kept.options.into_bytes()),
+            (b"delay", b"0".to_vec()),
+            (b"priority", kept.priority),
+            (b"b:j", kept.books),
+            (b"b:st", b"p".to_vec()),
+            (b"b:max", kept.max_attempts),
+            (b"b:hs", kept.start.clone()),
+        ];
+        if job.retention != Retention::default() {
+            fields.extend([
+                (b"b:x".as_slice(), b"1".to_vec()),
+                (b"b:re", kept.keep_ended),
+                (b"b:rf", kept.keep_failed),
+            ]);
+        }
+        if !kept.raw.is_empty() {
+            fields.push((b"b:raw", kept.raw));
+        }
+        let mut head = vec![kept.queue, kept.kind, kept.start, number(fields.len() * 2)];
+        head.extend(fields.into_iter().flat_map(|(name, value)| [name.to_vec(), value]));
+        let jobs = [kept.id.into_bytes(), kept.data];
+        match runs.last_mut() {
+            Some(last) if last.head == head => last.jobs.extend(jobs),
+            _ => runs.push(Alike { head, jobs: jobs.into() }),
+        }
+    }
+    Ok(runs)
+}
+
 /// Adds a job to a call.
 pub(super) fn put_job(args: &mut Vec<Vec<u8>>, mut job: NewJob, age_after: Duration) -> Result<(), StoreError> {
-    let payload = std::mem::take(&mut job.payload);
-    let books = serde_json::to_vec(&job).map_err(|error| StoreError::invalid("job", error, "fields that are text"))?;
-    // What BullMQ's workers see must be JSON for them not to stumble.
-    let plain = serde_json::from_slice::<IgnoredAny>(&payload).is_ok();
-    let (data, raw) =
-        if plain { (payload, Vec::new()) } else { (b"null".to_vec(), [b"r".as_slice(), &payload].concat()) };
-    let id = job.id.to_string();
-    let options = json!({
-        "attempts": job.max_attempts,
-        "backoff": { "type": "exponential", "delay": 1_000 },
-        "jobId": id,
-        "priority": priority(job.priority),
-    });
-    let level = if age_after.is_zero() { STRICT } else { age_after };
+    let kept = Kept::new(&mut job, age_after)?;
     let (start, when) = match job.start {
         Start::Now => ("n", 0),
         Start::In(delay) => ("i", micros(delay)),
@@ -102,27 +189,27 @@ pub(super) fn put_job(args: &mut Vec<Vec<u8>>, mut job: NewJob, age_after: Durat
     });
     let deadline = job.deadline.map(|time| u64::try_from(since_epoch(time).as_millis()).unwrap_or(u64::MAX));
     args.extend([
-        id.into_bytes(),
-        queue_name(&job.queue).as_bytes().to_vec(),
-        job.kind.as_bytes().to_vec(),
-        data,
-        books,
-        options.to_string().into_bytes(),
-        number(u128::from(job.priority as u8).saturating_mul(level.min(STRICT).as_micros())),
+        kept.id.into_bytes(),
+        kept.queue,
+        kept.kind,
+        kept.data,
+        kept.books,
+        kept.options.into_bytes(),
+        kept.start,
         start.into(),
         number(when),
-        number(job.max_attempts),
-        number(millis(job.retention.ended)),
-        number(millis(job.retention.failed)),
+        kept.max_attempts,
+        kept.keep_ended,
+        kept.keep_failed,
         unique.map(|unique| unique.key.clone().into_bytes()).unwrap_or_default(),
         unique.and_then(|unique| unique.within).map(|within| number(millis(within))).unwrap_or_default(),
         scope.into(),
         limit.map(String::into_bytes).unwrap_or_default(),
         if job.on_dependency_failure == OnDependencyFailure::Run { b"1".to_vec() } else { Vec::new() },
         job.batch.map(number).unwrap_or_default(),
-        number(priority(job.priority)),
+        kept.priority,
         deadline.map(number).unwrap_or_default(),
-        raw,
+        kept.raw,
         number(job.depends_on.len()),
     ]);
     args.extend(job.depends_on.iter().map(number));
@@ -158,13 +245,11 @@ fn job_of(
     most: Option<u32>,
 ) -> NewJob {
     let payload = if raw.is_empty() { data } else { raw.into_iter().skip(1).collect() };
-    if let Ok(mut job) = serde_json::from_slice::<NewJob>(books) {
-        job.payload = payload;
-        return job;
+    if let Ok(job) = books::read(books) {
+        return NewJob { id, kind: kind.into(), payload, ..job };
     }
-    let mut job = NewJob::new(kind, payload).queue(queue_of(queue)).max_attempts(most.unwrap_or(1).max(1));
-    job.id = id;
-    job
+    let job = NewJob::new(kind, payload).queue(queue_of(queue)).max_attempts(most.unwrap_or(1).max(1));
+    NewJob { id, ..job }
 }
 
 pub(super) fn claim_of(value: Value) -> Result<Claim, BadReply> {
@@ -204,7 +289,7 @@ pub(super) fn record_of(value: Value) -> Result<Option<JobRecord>, BadReply> {
     let (data, books) = (hash.take("data").unwrap_or_default(), hash.take("b:j").unwrap_or_default());
     let raw = hash.take("b:raw").unwrap_or_default();
     let job = job_of(id, &queue, kind, data, &books, raw, hash.parse("b:max"));
-    let enqueued_at = at_millis(hash.parse("b:enq").unwrap_or(0));
+    let enqueued_at = at_millis(hash.parse("timestamp").unwrap_or(0));
     let due = Duration::from_micros(hash.parse("b:due").unwrap_or(0));
     let mut record = JobRecord::pending(Arc::new(job), enqueued_at, UNIX_EPOCH.checked_add(due).unwrap_or(UNIX_EPOCH));
     record.state = state;

@@ -7,7 +7,9 @@ use super::{
     KIND, MS, SHORT, SOON, Subject, TERM, beat, complete, end, eventually, info, job, nothing, put, record, request,
     short, take, take_by,
 };
-use crate::store::{Beat, ClaimRequest, End, FailureKind, JobProgress, JobState, LeaseState, Settled, Settlement};
+use crate::store::{
+    Beat, ClaimRequest, End, Failure, FailureKind, JobProgress, JobState, LeaseState, Settled, Settlement,
+};
 
 /// Claims once the sweep has given the job free.
 async fn rescue(store: &Subject, request: &ClaimRequest) -> crate::store::Claim {
@@ -49,6 +51,26 @@ pub async fn an_expired_lease_goes_to_another_and_fences_the_first(store: Subjec
     assert_eq!(beat(&store, &heir, TERM).await, LeaseState::Held);
     assert_eq!(end(&store, &heir, Settlement::Completed(b"\"heir\"".to_vec())).await, Settled::Accepted);
     assert_eq!(record(&store, id).await.output.as_deref(), Some(&b"\"heir\""[..]));
+}
+
+/// What comes when the lease is over by the store's clock is refused, whether or not a sweep came first: that the job is
+/// still nobody else's is luck, and a worker that could count on it would count on how often others sweep.
+pub async fn an_end_after_the_lease_is_refused_before_any_sweep(store: Subject) {
+    for settlement in [
+        Settlement::Completed(b"1".to_vec()),
+        Settlement::Failed(Failure::new(FailureKind::Error, "late")),
+        Settlement::Snoozed(MS),
+        Settlement::Returned,
+    ] {
+        let id = put(&store, job()).await;
+        let late = take_by(&store, &short(1)).await;
+        sleep(SHORT + 100 * MS).await;
+        assert_eq!(end(&store, &late, settlement.clone()).await, Settled::LeaseLost, "{settlement:?}");
+        assert_eq!(beat(&store, &late, TERM).await, LeaseState::Lost);
+        let heir = rescue(&store, &request(1)).await;
+        assert_eq!((heir.job.id, heir.attempt), (id, 2));
+        complete(&store, &heir).await;
+    }
 }
 
 /// A job that lay with a dead worker was due before those that came meanwhile.

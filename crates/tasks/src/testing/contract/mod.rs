@@ -146,6 +146,7 @@ macro_rules! store_contract {
             a_time_of_the_calendar_is_kept, a_waiting_claim_wakes_for_a_job, ended_jobs_are_forgotten,
             a_deadline_that_is_over_fails_the_job, signals_tell_of_ends_and_progress,
             an_expired_lease_goes_to_another_and_fences_the_first, a_beat_keeps_a_lease, a_rescued_job_keeps_its_place, a_poison_job_ends,
+            an_end_after_the_lease_is_refused_before_any_sweep,
             progress_is_kept_and_fenced, a_settled_lease_is_over, many_workers_share_without_repeating,
             the_urgent_go_first_then_the_first, unknown_kinds_and_other_queues_are_left, no_more_than_asked_for,
             a_duplicate_gets_the_first_ones_id, scopes_of_unique_keys, a_unique_window_ends_and_outlives_the_job,

@@ -121,6 +121,42 @@ begin
     return query select k, taken[k], answers[k] from generate_series(1, n) k;
 end $$;
 
+-- Takes in jobs that begin as soon as somebody is free and share nothing with others, which most are; returns by their
+-- numbers those that were known. What the engine's add_jobs does for such jobs is done here in the same statement.
+create function @side@.enqueue_plain(
+    ids uuid[], kinds text[], queues text[], levels smallint[], most_attempts bigint[], keeps_ended bigint[],
+    keeps_failed bigint[], specs text[], payloads text[], raws bytea[], age bigint
+) returns setof int language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+declare
+    now_us bigint := @side@.now_us();
+    numbers regclass := pg_get_serial_sequence('@engine@._private_jobs', 'id');
+begin
+    insert into @engine@._private_tasks (identifier)
+        select distinct k from unnest(kinds) k
+        where not exists (select 1 from @engine@._private_tasks t where t.identifier = k) order by 1
+        on conflict do nothing;
+    perform pg_notify('jobs:insert', '{"r":' || random() || ',"count":' || cardinality(ids) || '}');
+    return query with input as materialized (
+        select t.*, nextval(numbers) as engine_id
+        from unnest(ids, kinds, queues, levels, most_attempts, keeps_ended, keeps_failed, specs, payloads, raws)
+        with ordinality as t(id, kind, queue, level, max_attempts, keep_ended, keep_failed, spec, payload, raw, ord)
+    ), mine as (
+        insert into @side@.jobs (id, engine_id, kind, queue, level, score, due, wake, max_attempts, keep_ended,
+            keep_failed, enqueued, spec, raw)
+        select i.id, i.engine_id, i.kind, i.queue, i.level, @side@.score(now_us, i.level, age) + i.ord, now_us, now_us,
+            i.max_attempts, i.keep_ended, i.keep_failed, now_us, i.spec, i.raw
+        from input i order by i.ord
+        on conflict (id) do nothing returning jobs.engine_id
+    ), theirs as (
+        insert into @engine@._private_jobs (id, task_id, payload, run_at, max_attempts, priority, flags)
+        overriding system value
+        select i.engine_id, t.id, coalesce(i.payload, 'null')::json, now(), least(i.max_attempts, 32767)::smallint,
+            @side@.engine_priority(i.level), '{"bedplate": true}'
+        from mine m join input i on i.engine_id = m.engine_id join @engine@._private_tasks t on t.identifier = i.kind
+    )
+    select i.ord::int from input i where not exists (select 1 from mine m where m.engine_id = i.engine_id);
+end $$;
+
 -- For producers without bedplate: `select bedplate_tasks.submit('resize.v1', '{"image":1}')`.
 create function @side@.submit(kind text, payload json, queue text default 'default', delay interval default '0',
     id uuid default gen_random_uuid())

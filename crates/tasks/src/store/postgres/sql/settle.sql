@@ -18,7 +18,7 @@ begin
         order by u.id, u.ord
     ), held as materialized (
         select s.id, s.engine_id, s.engine_queue, s.locked_by, f.ord, f.output from first f
-        join @side@.jobs s on s.id = f.id and s.fence = f.fence and s.place + 0 = 4
+        join @side@.jobs s on s.id = f.id and s.fence = f.fence and s.place + 0 = 4 and s.lease > now_us
         where f.how = 0 order by s.id for update of s
     ), gone as (
         delete from @engine@._private_jobs e using held h where e.id = h.engine_id and e.locked_by = h.locked_by
@@ -43,11 +43,13 @@ begin
     return query select 1::smallint, o, null::uuid from unnest(done) o;
     ended := coalesce(done_ids, '{}');
 
+    -- Nothing else came with most calls.
+    if not 0 = all(hows) then
     for rest in
         select u.*, s.attempts, s.max_attempts, s.cancel, s.due, s.dependents, s.limit_key from (
             select distinct on (x.id) x.* from unnest(ids, given_fences, hows, failures, texts, afters)
                 with ordinality as x(id, fence, how, failure, txt, after, ord) order by x.id, x.ord) u
-        join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place + 0 = 4
+        join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place + 0 = 4 and s.lease > now_us
         where u.how <> 0 order by s.id for update of s
     loop
         -- Somebody else gave it free or ended it within the engine.
@@ -70,6 +72,7 @@ begin
         if rest.limit_key is not null then keys := keys || rest.limit_key; end if;
         return query select 1::smallint, rest.ord::int, null::uuid;
     end loop;
+    end if;
     if cardinality(keys) > 0 then
         perform @side@.free_keys(keys);
         ready := true;
@@ -93,7 +96,8 @@ begin
     if cardinality(ids) > 0 then
         return query with held as materialized (
             select s.id, s.engine_id, s.locked_by, s.cancel, u.ord from unnest(ids, given_fences) with ordinality as u(id, fence, ord)
-            join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place + 0 = 4 order by s.id for update of s
+            join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place + 0 = 4 and s.lease > now_us
+            order by s.id for update of s
         ), engine as (
             -- The engine's own recovery takes what was locked long ago.
             update @engine@._private_jobs e set locked_at = now() from held h
@@ -109,7 +113,7 @@ begin
                 as u(id, fence, report, attempt, number) order by u.id, u.number desc
         ), told as (
             update @side@.jobs s set progress = n.report, progress_attempt = n.attempt, progress_number = n.number
-            from newest n where s.id = n.id and s.fence = n.fence and s.place + 0 = 4
+            from newest n where s.id = n.id and s.fence = n.fence and s.place + 0 = 4 and s.lease > now_us
                 and (s.progress_number is null or s.progress_number < n.number) returning s.id
         )
         select coalesce(array_agg(t.id), '{}') into counted from told t;

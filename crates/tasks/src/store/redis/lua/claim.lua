@@ -36,8 +36,14 @@ end
 
 local function head(l)
   if l.at > #l.heads and not l.dry then
+    -- What was given out is taken from its lanes all at once.
+    flush()
     l.heads = call('ZRANGE', l.key, 0, most - 1, 'WITHSCORES')
     l.at = 1
+    local names = {}
+    for i = 1, #l.heads, 2 do names[#names + 1] = l.heads[i] end
+    -- Which of them no worker of BullMQ's took, nor anybody removed.
+    if #names > 0 then l.there = call('ZMSCORE', key(l.q.name, 'prioritized'), unpack(names)) end
     if #l.heads == 0 then
       l.dry = true
       call('SREM', S .. 'lanes:' .. l.q.name, l.kind)
@@ -72,20 +78,24 @@ end
 
 local claims = {}
 local fence
-local function give_out(j, q)
+local now_text, until_text, term_text = num(now), num(now + term), num(term)
+local function next_token()
   -- More numbers than may be needed, at once.
   if not fence then fence = call('INCRBY', S .. 'fence', most) - most end
   fence = fence + 1
-  local token = num(fence)
+  return num(fence)
+end
+
+local function give_out(j, q)
+  local token = next_token()
   if j.f then call('HDEL', j.key, 'b:pr', 'b:pn', 'progress', 'defa') end
   j.att = j.att + 1
-  local un = num(now + term)
-  call('SET', j.key .. ':lock', token, 'PX', num(term))
+  call('SET', j.key .. ':lock', token, 'PX', term_text)
   q.given = q.given or {}
   q.given[#q.given + 1] = j.jid
-  call('HSET', j.key, 'b:st', 'r', 'b:att', j.att, 'b:f', token, 'b:un', un, 'processedOn', num(now), 'pb', worker, 'ats',
-    j.att)
-  add(S .. 'leases', un, j.tid)
+  call('HSET', j.key, 'b:st', 'r', 'b:att', j.att, 'b:f', token, 'b:un', until_text, 'processedOn', now_text,
+    'pb', worker, 'ats', j.att)
+  add(S .. 'leases', until_text, j.tid)
   if j.dl then call('ZREM', S .. 'deadlines', j.tid) end
   event(q.name, 'active', 'jobId', j.jid, 'prev', 'waiting')
   if q.rate then start('queue-rate:' .. q.name, q.rate, q.per) end
@@ -95,6 +105,27 @@ local function give_out(j, q)
   end
   claims[#claims + 1] = {j.tid, token, tostring(j.att), num(math.max(now_us - j.due, 0)), q.name, j.kind, j.data or '',
     j.books or '', j.raw or '', tostring(j.max)}
+end
+
+-- A job of ours that begins for the first time and shares nothing with others, which most are: as above, in short.
+-- Says whether it was one.
+local function give_plain(q, jid)
+  local k = key(q.name, jid)
+  local h = redis.pcall('HMGET', k, 'b:st', 'b:f', 'b:x', 'b:id', 'name', 'data', 'b:j', 'b:raw', 'b:due', 'b:max',
+    'b:att')
+  if h.err or h[1] ~= 'p' or h[2] or h[3] or h[4] or h[11] or not h[5] then return false end
+  local token = next_token()
+  call('SET', k .. ':lock', token, 'PX', term_text)
+  q.given = q.given or {}
+  q.given[#q.given + 1] = jid
+  call('HSET', k, 'b:st', 'r', 'b:att', '1', 'b:f', token, 'b:un', until_text, 'processedOn', now_text, 'pb', worker,
+    'ats', '1')
+  add(S .. 'leases', until_text, jid)
+  event(q.name, 'active', 'jobId', jid, 'prev', 'waiting')
+  if q.rate then start('queue-rate:' .. q.name, q.rate, q.per) end
+  claims[#claims + 1] = {jid, token, '1', num(math.max(now_us - (tonumber(h[9]) or now_us), 0)), q.name, h[5],
+    h[6] or '', h[7] or '', h[8] or '', h[10] or '1'}
+  return true
 end
 
 while #claims < most do
@@ -113,19 +144,24 @@ while #claims < most do
     q.shut = true
     look_at(now + math.max(call('PTTL', S .. 'queue-rate:' .. q.name), 1))
   else
+    local had = best.there[(best.at + 1) / 2]
     best.at = best.at + 2
-    call('ZREM', best.key, first)
-    local had = call('ZREM', key(q.name, 'prioritized'), first)
-    local j = load(q.name, first, true)
-    -- What a worker of BullMQ's took meanwhile, or removed, is not ours to give.
-    if j and j.st == 'p' and had == 1 then
-      if j.dl and j.dl <= now then
-        finish(j, 'f', OVERDUE, {'b:fail', said('deadline_exceeded', OVERDUE)})
-      elseif not (j.lk and busy(j)) then
-        give_out(j, q)
+    remove(best.key, first)
+    if had then remove(key(q.name, 'prioritized'), first) end
+    if not (had and give_plain(q, first)) then
+      local j = load(q.name, first, true)
+      -- What a worker of BullMQ's took meanwhile, or removed, is not ours to give.
+      if j and j.st == 'p' and had then
+        if j.dl and j.dl <= now then
+          -- It lets others try, which may come into this very lane.
+          flush()
+          finish(j, 'f', OVERDUE, {'b:fail', said('deadline_exceeded', OVERDUE)})
+        elseif not (j.lk and busy(j)) then
+          give_out(j, q)
+        end
+      elseif j and not had then
+        call('SADD', S .. 'out', j.tid)
       end
-    elseif j and had == 0 then
-      call('SADD', S .. 'out', j.tid)
     end
   end
 end

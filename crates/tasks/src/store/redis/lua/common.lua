@@ -76,7 +76,7 @@ local function load(q, jid, data)
   local k = key(q, jid)
   local h = redis.pcall('HMGET', k, unpack(data and WITH_DATA or FIELDS))
   if h.err or not h[1] then return nil end
-  local j = {q = q, jid = jid, key = k, kind = h[1], st = h[2] or nil, pl = h[3], att = tonumber(h[4]) or 0,
+  local j = {q = q, jid = jid, key = k, kind = h[1], st = h[2] or nil, pl = h[3] or 'r', att = tonumber(h[4]) or 0,
     max = tonumber(h[5]) or 1, due = tonumber(h[6]) or now_us, hs = tonumber(h[7]) or 0, f = h[8],
     un = tonumber(h[9]) or 0, can = h[10], tid = h[11] or jid, re = 86400000, rf = 604800000, uw = 0, wf = 0,
     data = h[13], books = h[14], raw = h[15]}
@@ -122,7 +122,7 @@ local function make_ready(j, prev, fresh)
   end
   if not laned[ours] then
     laned[ours] = true
-    call('SADD', S .. 'lanes:' .. j.q, j.kind)
+    if call('SADD', S .. 'lanes:' .. j.q, j.kind) == 1 then call('SADD', S .. 'queues', j.q) end
   end
   if not marked[j.q] then
     marked[j.q] = true
@@ -139,6 +139,7 @@ local function schedule(j, prev, fresh)
   call('ZADD', key(j.q, 'delayed'), num(due * 0x1000), j.jid)
   call('HSET', j.key, 'b:pl', 'd', 'b:due', num(j.due), 'delay', num(due - now))
   mark_delayed(j.q)
+  call('SADD', S .. 'queues', j.q)
   event(j.q, 'delayed', 'jobId', j.jid, 'delay', num(due))
   j.pl = 'd'
   woken[j.q] = true
@@ -211,7 +212,7 @@ local function finish(first, state, why, more, cause)
     if j.dl then call('ZREM', S .. 'deadlines', j.tid) end
     -- As long as its unique key matters, the job is remembered for it.
     local kept = state == 'f' and j.rf or j.re
-    local window = j.uw > 0 and (tonumber(call('HGET', j.key, 'b:enq')) or now) + j.uw or 0
+    local window = j.uw > 0 and (tonumber(call('HGET', j.key, 'timestamp')) or now) + j.uw or 0
     add(S .. 'ends', num(math.max(now + kept, window)), j.tid)
     event(j.q, set, 'jobId', j.jid, shown, why, 'prev', 'active')
     ended[#ended + 1] = j.tid
@@ -317,17 +318,17 @@ local function adopt(q, jid)
     return
   end
   if not j.st then
-    local h = call('HMGET', j.key, 'opts', 'timestamp', 'atm')
+    local h = call('HMGET', j.key, 'opts', 'atm', 'timestamp')
     local fine, opts = pcall(cjson.decode, h[1] or '{}')
     if not fine or type(opts) ~= 'table' then opts = {} end
     local tid, at = name_foreign(q, jid)
     j.tid, j.st = tid, 'p'
     j.max = math.max(tonumber(opts.attempts) or 1, 1)
-    j.att = math.min(tonumber(h[3]) or 0, j.max - 1)
-    local enq = tonumber(h[2]) or now
+    j.att = math.min(tonumber(h[2]) or 0, j.max - 1)
+    if not tonumber(h[3]) then call('HSET', j.key, 'timestamp', num(now)) end
     call('HSET', S .. 'at', tid, at)
     call('ZADD', S .. 'live', 0, tid)
-    call('HSET', j.key, 'b:id', tid, 'b:st', 'p', 'b:max', j.max, 'b:att', j.att, 'b:enq', num(enq))
+    call('HSET', j.key, 'b:id', tid, 'b:st', 'p', 'b:max', j.max, 'b:att', j.att)
     j.due = tick()
   elseif j.st == 'r' then
     -- BullMQ found the lock gone before our own sweep did.
@@ -410,7 +411,7 @@ local function twin(key, within, scope)
   local tid = call('HGET', S .. 'unique', key)
   local j = tid and sync(tid)
   if not j then return nil end
-  if within and now - (tonumber(call('HGET', j.key, 'b:enq')) or 0) >= within then return nil end
+  if within and now - (tonumber(call('HGET', j.key, 'timestamp')) or 0) >= within then return nil end
   local st = j.st
   if scope == 'p' and st ~= 'p' then return nil end
   if scope == 'u' and st ~= 'p' and st ~= 'r' and st ~= 'n' then return nil end

@@ -46,7 +46,7 @@ local function insert(a)
   end
   local k = key(q, id)
   local fields = {'name', kind, 'data', a[4], 'opts', a[6], 'timestamp', num(now), 'delay', '0', 'priority', a[19],
-    'b:j', a[5], 'b:st', 'p', 'b:max', a[10], 'b:hs', a[7], 'b:enq', num(now), 'b:due', num(due), 'b:pl', 'r'}
+    'b:j', a[5], 'b:st', 'p', 'b:max', a[10], 'b:hs', a[7], 'b:due', num(due)}
   local plain = #fields
   local function put(name, value)
     fields[#fields + 1], fields[#fields + 2] = name, value

@@ -7,7 +7,14 @@ for _, q in ipairs(call('SMEMBERS', S .. 'queues')) do
   -- A lane with more than BullMQ's set has lost some to workers of BullMQ's.
   local kinds = call('SMEMBERS', S .. 'lanes:' .. q)
   local ours = 0
-  for _, kind in ipairs(kinds) do ours = ours + call('ZCARD', lane(q, kind)) end
+  for _, kind in ipairs(kinds) do
+    local size = call('ZCARD', lane(q, kind))
+    ours = ours + size
+    if size == 0 then
+      call('SREM', S .. 'lanes:' .. q, kind)
+      laned[lane(q, kind)] = nil
+    end
+  end
   if ours > call('ZCARD', key(q, 'prioritized')) then
     for _, kind in ipairs(kinds) do
       for _, jid in ipairs(call('ZRANGE', lane(q, kind), 0, most - 1)) do
@@ -37,6 +44,11 @@ for _, q in ipairs(call('SMEMBERS', S .. 'queues')) do
         end
       end
     end
+  end
+  -- Whatever comes into a lane or is delayed names its queue anew, and so does a worker that waits at it.
+  if call('EXISTS', S .. 'lanes:' .. q, key(q, 'prioritized'), key(q, 'wait'), key(q, 'delayed'),
+    key(q, 'waiting-children'), key(q, 'active')) == 0 and not is_paused(q) then
+    call('SREM', S .. 'queues', q)
   end
 end
 -- Jobs that workers of BullMQ's took: some of those known to be out, and some of all, in turn.
