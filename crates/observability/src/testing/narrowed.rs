@@ -56,8 +56,8 @@ impl<T: Clone> Narrowed<T> {
 
     #[expect(clippy::panic, reason = "a test reports by panicking")]
     fn fail(&self, expected: usize) -> ! {
-        let all: String = self.all.iter().map(|one| format!("\n  {}", (self.show)(one, &self.all))).collect();
+        let all: Vec<String> = self.all.iter().map(|one| (self.show)(one, &self.all)).collect();
         let Self { asked, left, all_are, .. } = self;
-        panic!("{asked} found {} times, expected {expected}; all {all_are}:{all}", left.len())
+        panic!("{asked} found {} times, expected {expected}; all {all_are}:\n  {}", left.len(), all.join("\n  "))
     }
 }

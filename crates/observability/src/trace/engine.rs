@@ -207,7 +207,9 @@ impl Engine {
         for lane in self.lanes.all() {
             let late = |buffer: &&Arc<TraceBuffer>| now.saturating_sub(buffer.began) >= age;
             let waiting: Vec<_> = lane.lock().open.values().filter(late).cloned().collect();
-            waiting.iter().for_each(|buffer| self.decide_early(buffer, true));
+            for buffer in waiting {
+                self.decide_early(&buffer, true);
+            }
         }
     }
 
@@ -296,13 +298,13 @@ impl Engine {
     /// The last open span of a trace closed, or one of a trace that nobody looks after any more.
     fn finish<'a>(&self, buffer: &'a Arc<TraceBuffer>, state: MutexGuard<'a, TraceState>) {
         let lane = self.lanes.of(buffer.id);
-        let (mut lane, mut state) = match lane.try_lock() {
-            Some(lane) => (lane, state),
-            None => {
-                drop(state);
-                let lane = lane.lock();
-                (lane, buffer.state.lock())
-            }
+        // Whoever needs both locks the lane first, so it is not waited for here.
+        let (mut lane, mut state) = if let Some(lane) = lane.try_lock() {
+            (lane, state)
+        } else {
+            drop(state);
+            let lane = lane.lock();
+            (lane, buffer.state.lock())
         };
         // Meanwhile another span may have begun, at whose end it will be over.
         if !state.is_over() {
