@@ -122,6 +122,13 @@ async fn health_metrics_and_the_state_page_show_the_system() {
         assert!(metrics.lines().any(|found| found == line), "{line} is missing in:\n{metrics}");
     }
 
+    // As Prometheus asks.
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let open = client.get(format!("{base}/metrics")).header("accept", accept).send().await.unwrap();
+    let media = open.headers()["content-type"].to_str().unwrap().to_owned();
+    assert!(media.starts_with("application/openmetrics-text; version=1.0.0"), "{media}");
+    assert!(open.text().await.unwrap().ends_with("# EOF\n"));
+
     let page = client.get(&base).send().await.unwrap();
     assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
     let page = page.text().await.unwrap();

@@ -1,5 +1,7 @@
 //! The peers' pipelines, each with an exporter that does nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
@@ -13,13 +15,23 @@ use opentelemetry_sdk::trace::{
 use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Takes everything and does nothing.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Null;
+/// Takes everything and does nothing but count the spans, so that a case can tell that none was dropped on the way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Null(Arc<AtomicU64>);
+
+impl Null {
+    fn take(&self, spans: usize) {
+        self.0.fetch_add(spans as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn taken(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl SpanExporter for Null {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        std::hint::black_box(batch);
+        self.take(std::hint::black_box(batch).len());
         Ok(())
     }
 }
@@ -51,6 +63,7 @@ impl PushMetricExporter for NullMetrics {
 pub(crate) struct Sdk {
     pub(crate) provider: SdkTracerProvider,
     pub(crate) tracer: SdkTracer,
+    pub(crate) exporter: Null,
 }
 
 impl Sdk {
@@ -59,10 +72,11 @@ impl Sdk {
             .with_max_queue_size(QUEUE)
             .with_scheduled_delay(Duration::from_millis(200))
             .build();
-        let processor = BatchSpanProcessor::builder(Null).with_batch_config(config).build();
+        let exporter = Null::default();
+        let processor = BatchSpanProcessor::builder(exporter.clone()).with_batch_config(config).build();
         let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
         let tracer = provider.tracer("bench");
-        Self { provider, tracer }
+        Self { provider, tracer, exporter }
     }
 
     pub(crate) fn flush(&self) {
@@ -93,13 +107,13 @@ impl opentelemetry_sdk_032::trace::SpanExporter for Null {
         &self,
         batch: Vec<opentelemetry_sdk_032::trace::SpanData>,
     ) -> opentelemetry_sdk_032::error::OTelSdkResult {
-        std::hint::black_box(batch);
+        self.take(std::hint::black_box(batch).len());
         Ok(())
     }
 }
 
 /// `logfire`, which sends nothing to its service, with the batch processor of its SDK.
-pub(crate) struct Logfire(logfire::Logfire);
+pub(crate) struct Logfire(logfire::Logfire, pub(crate) Null);
 
 impl Logfire {
     pub(crate) fn new() -> Self {
@@ -108,7 +122,8 @@ impl Logfire {
             .with_max_queue_size(QUEUE)
             .with_scheduled_delay(Duration::from_millis(200))
             .build();
-        let processor = BatchSpanProcessor::builder(Null).with_batch_config(config).build();
+        let exporter = Null::default();
+        let processor = BatchSpanProcessor::builder(exporter.clone()).with_batch_config(config).build();
         let logfire = logfire::configure()
             .local()
             .send_to_logfire(false)
@@ -116,7 +131,7 @@ impl Logfire {
             .with_metrics(None)
             .with_additional_span_processor(processor)
             .finish();
-        Self(logfire.expect("valid settings"))
+        Self(logfire.expect("valid settings"), exporter)
     }
 
     pub(crate) fn layered(&self) -> Dispatch {
@@ -128,12 +143,12 @@ impl Logfire {
     }
 }
 
-/// Takes everything and does nothing.
-pub(crate) struct NullReporter;
+/// Takes everything and does nothing but count.
+pub(crate) struct NullReporter(pub(crate) Null);
 
 impl fastrace::collector::Reporter for NullReporter {
     fn report(&mut self, spans: Vec<fastrace::collector::SpanRecord>) {
-        std::hint::black_box(spans);
+        self.0.take(std::hint::black_box(spans).len());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Spans with two attributes and one event.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bedplate_benches::{Suite, Work};
@@ -20,22 +21,33 @@ const DIRECT: &str = "opentelemetry_sdk";
 const LOGFIRE: &str = "logfire";
 const FASTRACE: &str = "fastrace";
 
-/// Few enough that all spans of a sample find room in every queue.
-const EXPORTED: u64 = 20_000;
+/// Few enough that all spans of a sample find room in every queue; that of `fastrace` has 10,240 places for each thread,
+/// of which a trace takes up to four, and drops what is beyond.
+const SAMPLE: u64 = 2_000;
+
+/// Spans that fill the recorder.
+const FILLING: u64 = 250_000;
 
 type Op = fn(u64);
 
 pub(crate) fn run(suite: &mut Suite) {
-    fastrace::set_reporter(NullReporter, Config::default());
-    hot(suite, "span", span, direct_span, fastrace_span);
-    hot(suite, "root_and_child", pair, direct_pair, fastrace_pair);
-    exported(suite, "span_exported", span, direct_span, fastrace_span);
-    exported(suite, "root_and_child_exported", pair, direct_pair, fastrace_pair);
+    let fast = Null::default();
+    fastrace::set_reporter(NullReporter(fast.clone()), Config::default());
+    hot(suite, "span", 1, &fast, (span, direct_span, fastrace_span));
+    hot(suite, "root_and_child", 2, &fast, (pair, direct_pair, fastrace_pair));
+    exported(suite, "span_exported", 1, &fast, (span, direct_span, fastrace_span));
+    exported(suite, "root_and_child_exported", 2, &fast, (pair, direct_pair, fastrace_pair));
     on_top(suite);
     fastrace::flush();
 }
 
-fn hot(suite: &mut Suite, case: &'static str, op: Op, direct: fn(&Sdk, u64), fast: Op) {
+fn hot(
+    suite: &mut Suite,
+    case: &'static str,
+    spans: u64,
+    by_fastrace: &Null,
+    (op, direct, fast): (Op, fn(&Sdk, u64), Op),
+) {
     if !suite.wants(case) {
         return;
     }
@@ -43,8 +55,13 @@ fn hot(suite: &mut Suite, case: &'static str, op: Op, direct: fn(&Sdk, u64), fas
     let (ours, sdk) = (telemetry.dispatch(), Sdk::new());
     let (layered, lean, logfire) = (sdk.layered(), sdk.lean(), Logfire::new());
     let fire = logfire.layered();
+    let (iterations, filling) = if suite.is_smoke() { (100, 0) } else { (SAMPLE, FILLING) };
+    // As it is in a service that runs for a while: with a full recorder.
+    tracing::dispatcher::with_default(&ours, || (0..filling).for_each(op));
+    let (before, given) = (by_fastrace.taken(), AtomicU64::new(0));
     suite
         .case(case)
+        .iterations(iterations)
         .ours(OURS, |work| under(&ours, work, op))
         .peer(TRACING, |work| under(&layered, work, op))
         .before(TRACING, || sdk.flush())
@@ -52,55 +69,82 @@ fn hot(suite: &mut Suite, case: &'static str, op: Op, direct: fn(&Sdk, u64), fas
         .before(LEAN, || sdk.flush())
         .peer(DIRECT, |work| (0..work.iterations).for_each(|n| direct(&sdk, n)))
         .before(DIRECT, || sdk.flush())
-        .peer(FASTRACE, |work| (0..work.iterations).for_each(fast))
+        .peer(FASTRACE, |work| {
+            given.fetch_add(work.iterations * spans, Ordering::Relaxed);
+            (0..work.iterations).for_each(fast);
+        })
         .before(FASTRACE, fastrace::flush)
         .peer(LOGFIRE, |work| under(&fire, work, op))
         .before(LOGFIRE, || logfire.flush())
         .run();
+    fastrace::flush();
+    let taken = by_fastrace.taken() - before;
+    assert_eq!(taken, given.into_inner(), "fastrace dropped spans, so {case} does not compare it");
 }
 
-/// Until all is converted and exported.
-fn exported(suite: &mut Suite, case: &'static str, op: Op, direct: fn(&Sdk, u64), fast: Op) {
+/// Until all is converted and exported. Whoever drops a span measures less than the others, so each exporter's count is
+/// compared with what its subject was given.
+fn exported(
+    suite: &mut Suite,
+    case: &'static str,
+    spans: u64,
+    by_fastrace: &Null,
+    (op, direct, fast): (Op, fn(&Sdk, u64), Op),
+) {
     if !suite.wants(case) {
         return;
     }
-    let traces = Traces::new().keep_all().exporter(SdkExporter::new("null", Null)).export_queue(QUEUE);
+    let null = Null::default();
+    let traces = Traces::new().keep_all().exporter(SdkExporter::new("null", null.clone())).export_queue(QUEUE);
     let telemetry = Observability::builder("bench").traces(traces).build().expect("valid settings");
     let (ours, sdk) = (telemetry.dispatch(), Sdk::new());
     let (layered, lean, logfire) = (sdk.layered(), sdk.lean(), Logfire::new());
     let fire = logfire.layered();
-    let iterations = if suite.is_smoke() { 100 } else { EXPORTED };
+    let iterations = if suite.is_smoke() { 100 } else { SAMPLE };
+    let before = by_fastrace.taken();
+    let given = [const { AtomicU64::new(0) }; 4];
+    let [to_ours, to_sdk, to_logfire, to_fastrace] = &given;
+    let give = |to: &AtomicU64, work: Work| to.fetch_add(work.iterations * spans, Ordering::Relaxed);
     suite
         .case(case)
         .iterations(iterations)
         .by_process_time()
         .ours(OURS, |work| {
+            give(to_ours, work);
             under(&ours, work, op);
             assert!(telemetry.flush(Duration::from_mins(1)), "the export takes too long");
         })
         .peer(TRACING, |work| {
+            give(to_sdk, work);
             under(&layered, work, op);
             sdk.flush();
         })
         .peer(LEAN, |work| {
+            give(to_sdk, work);
             under(&lean, work, op);
             sdk.flush();
         })
         .peer(DIRECT, |work| {
+            give(to_sdk, work);
             (0..work.iterations).for_each(|n| direct(&sdk, n));
             sdk.flush();
         })
         .peer(FASTRACE, |work| {
+            give(to_fastrace, work);
             (0..work.iterations).for_each(fast);
             fastrace::flush();
         })
         .peer(LOGFIRE, |work| {
+            give(to_logfire, work);
             under(&fire, work, op);
             logfire.flush();
         })
         .run();
     let report = telemetry.shutdown(Duration::from_mins(1));
     assert!(report.is_complete(), "spans were dropped, so the case measured less than it says: {report}");
+    let taken = [null.taken(), sdk.exporter.taken(), logfire.1.taken(), by_fastrace.taken() - before];
+    let given = given.map(AtomicU64::into_inner);
+    assert_eq!(taken, given, "ours, the SDK, logfire or fastrace dropped spans, so {case} does not compare them");
 }
 
 /// What counting an operation costs on top of its span.

@@ -284,7 +284,6 @@ impl ObservabilityBuilder {
             ("traces.baseline", baseline),
             ("traces.errors", own.rules.errors.to_string()),
             ("traces.slow", if own.rules.slow { format!("after {} traces", own.slow_after) } else { none() }),
-            ("traces.grace", format!("{:?}", own.grace)),
             ("traces.max_active", own.max_active.to_string()),
             ("traces.max_age", format!("{:?}", own.max_age)),
             ("traces.recorder_bytes", own.recorder_bytes.to_string()),

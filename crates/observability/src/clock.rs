@@ -43,7 +43,8 @@ impl Clock {
 
     /// Nanoseconds since the clock was made.
     pub(crate) fn nanos(&self) -> u64 {
-        u64::try_from(now().saturating_duration_since(self.base).as_nanos()).unwrap_or(u64::MAX)
+        let since = now().saturating_duration_since(self.base);
+        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
     }
 
     /// The instant that many nanoseconds after the clock was made.

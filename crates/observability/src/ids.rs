@@ -52,6 +52,19 @@ impl TraceId {
         Self(NonZeroU128::new(fastrand::u128(..)).unwrap_or(NonZeroU128::MIN))
     }
 
+    /// A random id that bears a mark below `marks`, a power of two up to 256. The mark stands outside of the last 7 bytes,
+    /// which are those that others sample by, and of the first, in which some write the time.
+    pub(crate) fn random_with(mark: u8, marks: u8) -> Self {
+        let bits = u128::from(marks.saturating_sub(1)) << MARK;
+        let id = fastrand::u128(..) & !bits | u128::from(mark) << MARK & bits;
+        Self(NonZeroU128::new(id).unwrap_or(NonZeroU128::MIN))
+    }
+
+    /// The mark of an id, below `marks`.
+    pub(crate) const fn mark(self, marks: u8) -> u8 {
+        self.0.get().to_be_bytes()[8] & marks.saturating_sub(1)
+    }
+
     /// Returns the id of this number; `None` for zero.
     #[must_use]
     pub const fn new(id: u128) -> Option<Self> {
@@ -227,6 +240,9 @@ impl<'de> Deserialize<'de> for SpanId {
         text.parse().map_err(serde::de::Error::custom)
     }
 }
+
+/// Where the eighth byte from the end begins.
+const MARK: u32 = 56;
 
 /// The number of exactly so many lower-case digits, at most 32.
 pub(crate) fn hex(text: &[u8], digits: usize) -> Option<u128> {

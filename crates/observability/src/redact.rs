@@ -17,21 +17,21 @@ use std::fmt;
 #[must_use]
 pub struct Redact {
     fields: Vec<Box<str>>,
-    /// A bit for each length that a name of `fields` has; names from 63 bytes on share the last.
-    lengths: u64,
+    /// What most names can be told from `fields` by.
+    shapes: Shapes,
     patterns: Vec<Box<str>>,
 }
 
 impl Redact {
     /// Redacts nothing.
     pub const fn none() -> Self {
-        Self { fields: Vec::new(), lengths: 0, patterns: Vec::new() }
+        Self { fields: Vec::new(), shapes: Shapes([0; 32]), patterns: Vec::new() }
     }
 
     /// Adds a field whose value is never written.
     pub fn field(mut self, name: impl AsRef<str>) -> Self {
         let name = name.as_ref().to_lowercase();
-        self.lengths |= length_bit(&name);
+        self.shapes.add(&name);
         self.fields.push(name.into());
         self
     }
@@ -55,8 +55,9 @@ impl Redact {
 
     /// Returns whether a field of this name is never written.
     #[must_use]
+    #[inline]
     pub fn is_field(&self, name: &str) -> bool {
-        self.lengths & length_bit(name) != 0 && self.fields.iter().any(|field| field.eq_ignore_ascii_case(name))
+        self.shapes.may_have(name) && self.fields.iter().any(|field| field.eq_ignore_ascii_case(name))
     }
 
     /// Returns the text without the words that a pattern forbids.
@@ -83,7 +84,7 @@ impl Redact {
     pub(crate) fn and(mut self, other: &Self) -> Self {
         self.fields.extend(other.fields.iter().cloned());
         self.patterns.extend(other.patterns.iter().cloned());
-        self.lengths |= other.lengths;
+        self.shapes = Shapes(std::array::from_fn(|at| self.shapes.of(at) | other.shapes.of(at)));
         self
     }
 
@@ -117,8 +118,31 @@ impl fmt::Debug for Redact {
     }
 }
 
-fn length_bit(name: &str) -> u64 {
-    1 << name.len().min(63)
+/// For each first letter, a bit for each length of the names that begin with it; names from 63 bytes on share the last.
+#[derive(Clone, PartialEq, Eq)]
+struct Shapes([u64; 32]);
+
+impl Shapes {
+    fn add(&mut self, name: &str) {
+        let (first, length) = Self::shape(name);
+        if let Some(lengths) = self.0.get_mut(first) {
+            *lengths |= length;
+        }
+    }
+
+    fn may_have(&self, name: &str) -> bool {
+        let (first, length) = Self::shape(name);
+        self.of(first) & length != 0
+    }
+
+    fn of(&self, first: usize) -> u64 {
+        self.0.get(first).copied().unwrap_or(0)
+    }
+
+    /// The same for both cases of a letter.
+    fn shape(name: &str) -> (usize, u64) {
+        (name.as_bytes().first().map_or(0, |first| usize::from(first & 31)), 1 << name.len().min(63))
+    }
 }
 
 fn is_boundary(c: char) -> bool {
@@ -146,6 +170,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_field_is_found_in_any_case(names in prop::collection::vec("[a-zA-Z_é]{0,70}", 0..8), asked in "[a-zA-Z_é]{0,70}") {
+            let redact = names.iter().fold(Redact::none(), Redact::field);
+            let halves = names.split_at(names.len() / 2);
+            let of = |names: &[String]| names.iter().fold(Redact::none(), Redact::field);
+            let joined = of(halves.0).and(&of(halves.1));
+            for name in names.iter().chain([&asked]) {
+                let listed = names.iter().any(|known| known.to_lowercase().eq_ignore_ascii_case(name));
+                prop_assert_eq!(redact.is_field(name), listed);
+                prop_assert_eq!(joined.is_field(name), listed);
+                let ascii = name.to_lowercase().to_ascii_uppercase();
+                prop_assert_eq!(redact.is_field(&ascii), names.iter().any(|known| known.to_lowercase().eq_ignore_ascii_case(&ascii)));
+            }
+        }
+
         #[test]
         fn a_secret_is_never_left_and_the_rest_always_is(before in "[ a-z,]{0,20}", after in "[ a-z,]{0,20}") {
             let redact = Redact::none().pattern("AKIA");

@@ -28,13 +28,14 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::anomaly::Anomalies;
 use crate::clock::from_unix_nanos;
 use crate::housekeeping::Housekeeping;
-use crate::ids::{SpanId, TraceFlags, TraceId};
+use crate::ids::{SpanId, TraceFlags};
 use crate::layer::scratch::Scratch;
-use crate::layer::span::Slot;
+use crate::layer::span::{Owner, Slot};
 use crate::logs::LogSink;
 use crate::metrics::{Ended, Operations};
 use crate::redact::Redact;
 use crate::trace::Engine;
+use crate::trace::lane::Lanes;
 use crate::trace::record::{EventRow, Head, Recording, Said, SpanRecord};
 
 /// Gives spans their ids, records them, writes log lines, and counts operations.
@@ -70,6 +71,11 @@ pub(crate) struct Shared {
 }
 
 impl TelemetryLayer {
+    /// Whose a record of a span is: over one registry there may be layers of several telemetries.
+    fn owner(&self) -> Owner {
+        Owner::of(&self.shared)
+    }
+
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
         if metadata.is_span() {
             *metadata.level() <= self.shared.span_level
@@ -114,7 +120,9 @@ impl TelemetryLayer {
         let Some(otlp) = &engine.otlp else { return };
         let inherited = span.and_then(|span| {
             span.scope().find_map(|span| {
-                span.extensions().get::<Slot>().map(|Slot(record)| (record.context(), record.request.clone()))
+                let extensions = span.extensions();
+                let record = extensions.get::<Slot>()?.of(self.owner())?;
+                Some((record.context(), record.request.clone()))
             })
         });
         let (span, request) = inherited.unwrap_or_default();
@@ -137,6 +145,7 @@ where
             return;
         }
         let Some(span) = context.span(id) else { return };
+        let owner = self.owner();
         let engine = &self.shared.engine;
         let limits = &engine.settings.limits;
         let mut record = SpanRecord::take();
@@ -144,7 +153,7 @@ where
         let mut around = span.parent();
         let mut inherited = None;
         while let Some(outer) = around.take() {
-            if let Some(Slot(outer)) = outer.extensions().get::<Slot>() {
+            if let Some(outer) = outer.extensions().get::<Slot>().and_then(|slot| slot.of(owner)) {
                 record.state.clone_from(&outer.state);
                 record.request.clone_from(&outer.request);
                 record.trace.clone_from(&outer.trace);
@@ -157,7 +166,7 @@ where
         let (trace_id, parent, flags) = if let Some(outer) = inherited {
             (outer.trace_id, Some(outer.span_id), outer.flags)
         } else {
-            let trace_id = TraceId::random();
+            let trace_id = Lanes::new_id();
             // Only what every process decides alike may be told to others before the trace is over.
             let rules = &engine.settings.rules;
             let sampled = rules.all || rules.baseline.keeps(trace_id);
@@ -183,16 +192,35 @@ where
             });
             record.note(&self.shared.operations);
         }
-        match &record.trace {
-            Some(trace) => trace.state.lock().opened(&head, limits),
-            None => engine.join(&mut record),
+        if let Some(trace) = &record.trace {
+            let mut state = trace.state.lock();
+            state.opened(&head, limits);
+            state.asked |= record.said.keep;
+        } else if local_root {
+            engine.begin(&mut record);
+        } else {
+            engine.join(&mut record);
         }
-        span.extensions_mut().replace(Slot(record));
+        let mut extensions = span.extensions_mut();
+        match extensions.get_mut::<Slot>() {
+            None => extensions.insert(Slot::new(owner, record)),
+            Some(slot) if slot.of(owner).is_none() => slot.add(owner, record),
+            Some(_) => {
+                drop(extensions);
+                // The same telemetry was added twice, and has the span already.
+                if let Some(series) = record.series.take() {
+                    series.left();
+                }
+                engine.leave(&mut record);
+                record.give_back();
+            }
+        }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if span.extensions().get::<Slot>().is_none() {
+        let owner = self.owner();
+        if span.extensions().get::<Slot>().is_none_or(|slot| slot.of(owner).is_none()) {
             return;
         }
         let limits = &self.shared.engine.settings.limits;
@@ -208,17 +236,21 @@ where
                 most: limits.attributes,
                 of_event: false,
             });
-            if let Some(Slot(record)) = span.extensions_mut().get_mut::<Slot>() {
+            if let Some(record) = span.extensions_mut().get_mut::<Slot>().and_then(|slot| slot.of_mut(owner)) {
                 record.merge(&scratch.fields, said, limits);
+                if let (true, Some(trace)) = (said.keep, &record.trace) {
+                    trace.state.lock().asked = true;
+                }
                 record.note(&self.shared.operations);
             }
         });
     }
 
     fn on_follows_from(&self, span: &Id, follows: &Id, context: Context<'_, S>) {
-        let link = context.span(follows).and_then(|span| span.extensions().get::<Slot>()?.0.context());
+        let owner = self.owner();
+        let link = context.span(follows).and_then(|span| span.extensions().get::<Slot>()?.of(owner)?.context());
         if let (Some(link), Some(span)) = (link, context.span(span))
-            && let Some(Slot(record)) = span.extensions_mut().get_mut::<Slot>()
+            && let Some(record) = span.extensions_mut().get_mut::<Slot>().and_then(|slot| slot.of_mut(owner))
         {
             record.add_link(link, &self.shared.engine.settings.limits);
         }
@@ -233,6 +265,7 @@ where
         if innermost.is_none() && logs.is_none() && !exports {
             return;
         }
+        let owner = self.owner();
         let engine = &self.shared.engine;
         let limits = &engine.settings.limits;
         Scratch::with(|scratch| {
@@ -260,7 +293,7 @@ where
             let mut waiting = records;
             while let Some(span) = innermost.take() {
                 if waiting {
-                    if let Some(Slot(record)) = span.extensions_mut().get_mut::<Slot>() {
+                    if let Some(record) = span.extensions_mut().get_mut::<Slot>().and_then(|slot| slot.of_mut(owner)) {
                         waiting = false;
                         let row = EventRow { at, metadata, message, first: 0, count: 0, dropped: 0 };
                         record.add_event(row, &scratch.fields, limits);
@@ -272,7 +305,7 @@ where
                         }
                     }
                 } else if logs.is_some()
-                    && let Some(Slot(record)) = span.extensions().get::<Slot>()
+                    && let Some(record) = span.extensions().get::<Slot>().and_then(|slot| slot.of(owner))
                 {
                     scratch.line.add_span(record);
                 }
@@ -291,7 +324,8 @@ where
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
-        let Some(Slot(mut record)) = span.extensions_mut().remove::<Slot>() else { return };
+        let taken = span.extensions_mut().get_mut::<Slot>().and_then(|slot| slot.take(self.owner()));
+        let Some(mut record) = taken else { return };
         let engine = &self.shared.engine;
         let now = engine.clock.nanos();
         if let (Some(series), Some(head)) = (record.series.take(), record.head) {

@@ -9,15 +9,65 @@ use tracing_subscriber::registry::LookupSpan as _;
 
 #[cfg(feature = "http")]
 use crate::DURATION_BOUNDS;
-use crate::layer::TelemetryLayer;
+use crate::layer::{Shared, TelemetryLayer};
 use crate::metrics::Operations;
 use crate::span_context::SpanContext;
 use crate::trace::record::SpanRecord;
 use crate::{RequestContext, context};
 
-/// A record in the registry's extensions; the box is what is used again.
+/// A span's records in the registry's extensions, one for each telemetry that took it; the boxes are used again.
 #[derive(Debug)]
-pub(super) struct Slot(pub(super) Box<SpanRecord>);
+pub(super) struct Slot {
+    owner: Owner,
+    record: Option<Box<SpanRecord>>,
+    /// Those of further telemetries over the same registry.
+    rest: Vec<(Owner, Box<SpanRecord>)>,
+}
+
+/// Which telemetry a record belongs to: where that is in memory, since it lives as long as its layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner(usize);
+
+impl Owner {
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        Self(Arc::as_ptr(shared).addr())
+    }
+}
+
+impl Slot {
+    pub(super) const fn new(owner: Owner, record: Box<SpanRecord>) -> Self {
+        Self { owner, record: Some(record), rest: Vec::new() }
+    }
+
+    /// Adds the record of a further telemetry.
+    pub(super) fn add(&mut self, owner: Owner, record: Box<SpanRecord>) {
+        self.rest.push((owner, record));
+    }
+
+    #[inline]
+    pub(super) fn of(&self, owner: Owner) -> Option<&SpanRecord> {
+        if self.owner == owner {
+            return self.record.as_deref();
+        }
+        self.rest.iter().find(|(own, _)| *own == owner).map(|(_, record)| &**record)
+    }
+
+    #[inline]
+    pub(super) fn of_mut(&mut self, owner: Owner) -> Option<&mut SpanRecord> {
+        if self.owner == owner {
+            return self.record.as_deref_mut();
+        }
+        self.rest.iter_mut().find(|(own, _)| *own == owner).map(|(_, record)| &mut **record)
+    }
+
+    pub(super) fn take(&mut self, owner: Owner) -> Option<Box<SpanRecord>> {
+        if self.owner == owner {
+            return self.record.take();
+        }
+        let at = self.rest.iter().position(|(own, _)| *own == owner)?;
+        Some(self.rest.swap_remove(at).1)
+    }
+}
 
 impl SpanRecord {
     /// Acts on what fields said of the span: which operation it is counted as, and whose request it belongs to.
@@ -100,8 +150,9 @@ static HTTP_CLIENT: (&str, &str, [&str; 6]) = (
 
 fn nearest<T>(span: &Span, read: impl Fn(&SpanRecord) -> Option<T>) -> Option<T> {
     span.with_subscriber(|(id, dispatch): (&Id, &Dispatch)| {
+        let owner = Owner::of(&dispatch.downcast_ref::<TelemetryLayer>()?.shared);
         let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-        span.scope().find_map(|span| span.extensions().get::<Slot>().map(|slot| read(&slot.0)))?
+        span.scope().find_map(|span| span.extensions().get::<Slot>()?.of(owner).map(&read))?
     })?
 }
 
@@ -109,7 +160,9 @@ fn with_record(span: &Span, change: impl FnOnce(&mut SpanRecord, &TelemetryLayer
     let changed = span.with_subscriber(|(id, dispatch): (&Id, &Dispatch)| {
         let layer = dispatch.downcast_ref::<TelemetryLayer>()?;
         let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-        span.extensions_mut().get_mut::<Slot>().map(|slot| change(&mut slot.0, layer))
+        let mut extensions = span.extensions_mut();
+        let record = extensions.get_mut::<Slot>()?.of_mut(Owner::of(&layer.shared))?;
+        Some(change(record, layer))
     });
     changed.flatten().unwrap_or(false)
 }

@@ -81,7 +81,9 @@ impl<E: opentelemetry_sdk::trace::SpanExporter> Exporter for SdkExporter<E> {
         };
         let scope =
             InstrumentationScope::builder("bedplate-observability").with_version(env!("CARGO_PKG_VERSION")).build();
-        let spans = batch.traces.iter().flat_map(|trace| &trace.spans).map(|span| span_data(span, &scope)).collect();
+        // Nobody else holds the batch, as a rule, so that its texts move on.
+        let traces = Arc::try_unwrap(batch).map_or_else(|shared| shared.traces.clone(), |own| own.traces);
+        let spans = traces.into_iter().flat_map(|trace| trace.spans).map(|span| span_data(span, &scope)).collect();
         runtime.block_on(exporter.export(spans)).map_err(|error| ExportError::new(error.to_string()))
     }
 
@@ -99,13 +101,13 @@ impl<E> fmt::Debug for SdkExporter<E> {
     }
 }
 
-fn span_data(span: &FinishedSpan, scope: &InstrumentationScope) -> SpanData {
+fn span_data(span: FinishedSpan, scope: &InstrumentationScope) -> SpanData {
     let mut events = SpanEvents::default();
     events.dropped_count = span.dropped_events;
     events.events = span
         .events
-        .iter()
-        .map(|event| Event::new(event.name.clone(), event.time, pairs(&event.attributes), event.dropped_attributes))
+        .into_iter()
+        .map(|event| Event::new(event.name, event.time, pairs(event.attributes), event.dropped_attributes))
         .collect();
     let mut links = SpanLinks::default();
     links.dropped_count = span.dropped_links;
@@ -121,17 +123,17 @@ fn span_data(span: &FinishedSpan, scope: &InstrumentationScope) -> SpanData {
             SpanKind::Producer => OtelKind::Producer,
             SpanKind::Consumer => OtelKind::Consumer,
         },
-        name: Cow::Owned(span.name.clone()),
+        name: Cow::Owned(span.name),
         start_time: span.start,
         end_time: span.end,
-        attributes: pairs(&span.attributes),
+        attributes: pairs(span.attributes),
         dropped_attributes_count: span.dropped_attributes,
         events,
         links,
-        status: match &span.status {
+        status: match span.status {
             SpanStatus::Unset => Status::Unset,
             SpanStatus::Ok => Status::Ok,
-            SpanStatus::Error(why) => Status::error(why.clone()),
+            SpanStatus::Error(why) => Status::error(why),
         },
         instrumentation_scope: scope.clone(),
     }
@@ -144,8 +146,8 @@ fn context(own: &SpanContext) -> OtelContext {
     OtelContext::new(trace, span, TraceFlags::new(own.flags().bits()), own.is_remote(), state)
 }
 
-fn pairs(attributes: &[(&'static str, AttributeValue)]) -> Vec<KeyValue> {
-    attributes.iter().map(|(name, own)| KeyValue::new(*name, value(own.clone()))).collect()
+fn pairs(attributes: Vec<(&'static str, AttributeValue)>) -> Vec<KeyValue> {
+    attributes.into_iter().map(|(name, own)| KeyValue::new(name, value(own))).collect()
 }
 
 fn value(own: AttributeValue) -> Value {

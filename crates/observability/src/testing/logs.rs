@@ -1,22 +1,16 @@
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
-use crate::testing::spans::fail;
+use crate::testing::narrowed::Narrowed;
 
 /// An assertion on log lines: each word narrows them down, the last asserts how many are left.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is asserted before `once`, `times`, `exists` or `never`"]
-pub struct LogAssertion {
-    all: Vec<Value>,
-    left: Vec<Value>,
-    asked: String,
-}
+pub struct LogAssertion(Narrowed<Value>);
 
 impl LogAssertion {
     pub(super) fn new(message: &str, all: Vec<Value>) -> Self {
-        let left = all.iter().filter(|line| line.get("message").is_some_and(|own| own == message)).cloned().collect();
-        Self { all, left, asked: format!("log {message:?}") }
+        let said = |line: &Value| line.get("message").is_some_and(|own| own == message);
+        Self(Narrowed::new(format!("log {message:?}"), "lines", all, |line, _| line.to_string(), said))
     }
 
     /// Within a span of this name, which is the innermost.
@@ -30,18 +24,14 @@ impl LogAssertion {
     }
 
     /// With a field of this name.
-    pub fn has(mut self, name: &str) -> Self {
-        self.left.retain(|line| line.get(name).is_some());
-        self.ask(format_args!("has {name}"));
-        self
+    pub fn has(self, name: &str) -> Self {
+        Self(self.0.narrow(&format!("has {name}"), |line, _| line.get(name).is_some()))
     }
 
     /// With this field.
-    pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub fn field(self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
-        self.left.retain(|line| line.get(name) == Some(&value));
-        self.ask(format_args!("{name} = {value}"));
-        self
+        Self(self.0.narrow(&format!("{name} = {value}"), |line, _| line.get(name) == Some(&value)))
     }
 
     /// Asserts that there is exactly one, and returns it.
@@ -50,12 +40,7 @@ impl LogAssertion {
     /// If there is none or more.
     #[expect(clippy::must_use_candidate, reason = "the assertion is what is wanted")]
     pub fn once(self) -> Value {
-        let count = self.left.len();
-        let report = self.report(1);
-        match self.left.into_iter().next() {
-            Some(line) if count == 1 => line,
-            _ => fail(&report),
-        }
+        self.0.once()
     }
 
     /// Asserts how many there are.
@@ -63,9 +48,7 @@ impl LogAssertion {
     /// # Panics
     /// If there are not so many.
     pub fn times(self, count: usize) {
-        if self.left.len() != count {
-            fail(&self.report(count));
-        }
+        self.0.times(count);
     }
 
     /// Asserts that there is one or more.
@@ -73,9 +56,7 @@ impl LogAssertion {
     /// # Panics
     /// If there is none.
     pub fn exists(self) {
-        if self.left.is_empty() {
-            fail(&self.report(1));
-        }
+        self.0.exists();
     }
 
     /// Asserts that there is none.
@@ -83,22 +64,6 @@ impl LogAssertion {
     /// # Panics
     /// If there is one.
     pub fn never(self) {
-        self.times(0);
-    }
-
-    fn ask(&mut self, what: std::fmt::Arguments<'_>) {
-        self.asked.push_str(", ");
-        // Writing to a string cannot fail.
-        let _infallible = self.asked.write_fmt(what);
-    }
-
-    fn report(&self, expected: usize) -> String {
-        let lines: Vec<String> = self.all.iter().map(Value::to_string).collect();
-        format!(
-            "{} found {} times, expected {expected}; all lines:\n  {}",
-            self.asked,
-            self.left.len(),
-            lines.join("\n  ")
-        )
+        self.0.times(0);
     }
 }

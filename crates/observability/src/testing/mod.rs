@@ -3,6 +3,7 @@
 //! An assertion that does not hold panics with what was there instead.
 
 mod logs;
+mod narrowed;
 mod spans;
 mod telemetry;
 

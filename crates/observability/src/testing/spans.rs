@@ -1,18 +1,14 @@
+use crate::testing::narrowed::Narrowed;
 use crate::{AttributeValue, FinishedSpan, SpanKind, SpanStatus};
 
 /// An assertion on spans: each word narrows them down, the last asserts how many are left.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is asserted before `once`, `times`, `exists` or `never`"]
-pub struct SpanAssertion {
-    all: Vec<FinishedSpan>,
-    left: Vec<FinishedSpan>,
-    asked: String,
-}
+pub struct SpanAssertion(Narrowed<FinishedSpan>);
 
 impl SpanAssertion {
     pub(super) fn new(name: &str, all: Vec<FinishedSpan>) -> Self {
-        let named = |span: &&FinishedSpan| span.name == name || span.operation.as_deref() == Some(name);
-        Self { left: all.iter().filter(named).cloned().collect(), all, asked: format!("span {name:?}") }
+        Self(Narrowed::new(format!("span {name:?}"), "spans", all, show, |span| is_called(span, name)))
     }
 
     /// Of this kind.
@@ -23,7 +19,7 @@ impl SpanAssertion {
     /// Directly within a span of this name or operation.
     pub fn child_of(self, name: &str) -> Self {
         self.narrow(&format!("child of {name:?}"), |span, all| {
-            parent_of(span, all).is_some_and(|parent| parent.name == name || parent.operation.as_deref() == Some(name))
+            parent_of(span, all).is_some_and(|parent| is_called(parent, name))
         })
     }
 
@@ -77,12 +73,7 @@ impl SpanAssertion {
     /// If there is none or more.
     #[expect(clippy::must_use_candidate, reason = "the assertion is what is wanted")]
     pub fn once(self) -> FinishedSpan {
-        let count = self.left.len();
-        let report = self.report(1);
-        match self.left.into_iter().next() {
-            Some(span) if count == 1 => span,
-            _ => fail(&report),
-        }
+        self.0.once()
     }
 
     /// Asserts how many there are.
@@ -90,9 +81,7 @@ impl SpanAssertion {
     /// # Panics
     /// If there are not so many.
     pub fn times(self, count: usize) {
-        if self.left.len() != count {
-            fail(&self.report(count));
-        }
+        self.0.times(count);
     }
 
     /// Asserts that there is one or more.
@@ -100,9 +89,7 @@ impl SpanAssertion {
     /// # Panics
     /// If there is none.
     pub fn exists(self) {
-        if self.left.is_empty() {
-            fail(&self.report(1));
-        }
+        self.0.exists();
     }
 
     /// Asserts that there is none.
@@ -110,37 +97,25 @@ impl SpanAssertion {
     /// # Panics
     /// If there is one.
     pub fn never(self) {
-        self.times(0);
+        self.0.times(0);
     }
 
-    fn narrow(mut self, what: &str, keep: impl Fn(&FinishedSpan, &[FinishedSpan]) -> bool) -> Self {
-        self.left.retain(|span| keep(span, &self.all));
-        self.asked.push_str(", ");
-        self.asked.push_str(what);
-        self
+    fn narrow(self, what: &str, keep: impl Fn(&FinishedSpan, &[FinishedSpan]) -> bool) -> Self {
+        Self(self.0.narrow(what, keep))
     }
+}
 
-    fn report(&self, expected: usize) -> String {
-        let lines = self.all.iter().map(|span| {
-            let parent = parent_of(span, &self.all).map_or("-", |parent| parent.name.as_str());
-            let attributes: Vec<String> = span.attributes.iter().map(|(name, own)| format!("{name}={own}")).collect();
-            format!("\n  {} {:?} in {parent} {:?} {}", span.name, span.kind, span.status, attributes.join(" "))
-        });
-        format!(
-            "{} found {} times, expected {expected}; all spans:{}",
-            self.asked,
-            self.left.len(),
-            lines.collect::<String>()
-        )
-    }
+fn is_called(span: &FinishedSpan, name: &str) -> bool {
+    span.name == name || span.operation.as_deref() == Some(name)
+}
+
+fn show(span: &FinishedSpan, all: &[FinishedSpan]) -> String {
+    let parent = parent_of(span, all).map_or("-", |parent| parent.name.as_str());
+    let attributes: Vec<String> = span.attributes.iter().map(|(name, own)| format!("{name}={own}")).collect();
+    format!("{} {:?} in {parent} {:?} {}", span.name, span.kind, span.status, attributes.join(" "))
 }
 
 fn parent_of<'a>(span: &FinishedSpan, all: &'a [FinishedSpan]) -> Option<&'a FinishedSpan> {
     let trace = span.context.trace_id();
     all.iter().find(|one| Some(one.context.span_id()) == span.parent && one.context.trace_id() == trace)
-}
-
-#[expect(clippy::panic, reason = "a test reports by panicking")]
-pub(super) fn fail(report: &str) -> ! {
-    panic!("{report}")
 }

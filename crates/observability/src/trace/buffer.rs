@@ -30,11 +30,11 @@ pub(crate) struct TraceState {
     pub(crate) open: Vec<OpenRow>,
     /// Open spans that the list above had no room for.
     pub(crate) open_unlisted: u32,
-    pub(crate) open_roots: u32,
-    pub(crate) last_root_closed: u64,
     pub(crate) decided: Decided,
     /// A root's caller sampled it; known from its beginning, since a part may be decided on before it ends.
     pub(crate) sampled_by_caller: bool,
+    /// A span that is open still asked to keep it.
+    pub(crate) asked: bool,
     /// No more spans may join: it left the table.
     pub(crate) gone: bool,
 }
@@ -111,7 +111,14 @@ pub(crate) struct SpanRow {
 
 impl TraceBuffer {
     /// The buffer of a trace that begins with this span; one that was used before, if this thread has one.
-    pub(crate) fn take(id: TraceId, anchor: u64, decided: Decided, head: &Head, limits: &SpanLimits) -> Arc<Self> {
+    pub(crate) fn take(
+        id: TraceId,
+        anchor: u64,
+        decided: Decided,
+        asked: bool,
+        head: &Head,
+        limits: &SpanLimits,
+    ) -> Arc<Self> {
         let used = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.buffers.pop()).ok().flatten();
         let mut buffer = used.unwrap_or_else(|| {
             let state = TraceState {
@@ -119,10 +126,9 @@ impl TraceBuffer {
                 anchor,
                 open: Vec::new(),
                 open_unlisted: 0,
-                open_roots: 0,
-                last_root_closed: 0,
                 decided,
                 sampled_by_caller: false,
+                asked,
                 gone: false,
             };
             Arc::new(Self { id, began: head.start, state: Mutex::new(state) })
@@ -136,6 +142,7 @@ impl TraceBuffer {
             state.rows.begin(id, anchor);
             state.decided = decided;
             state.sampled_by_caller = false;
+            state.asked = asked;
             state.opened(head, limits);
         }
         buffer
@@ -149,8 +156,6 @@ pub(crate) fn give_back_buffer(mut buffer: Arc<TraceBuffer>) {
     if state.open.capacity() > 64 || !state.is_idle() {
         return;
     }
-    state.open_roots = 0;
-    state.last_root_closed = 0;
     state.gone = false;
     let _kept = POOL.try_with(|pool| {
         if let Ok(mut pool) = pool.try_borrow_mut()
@@ -162,6 +167,7 @@ pub(crate) fn give_back_buffer(mut buffer: Arc<TraceBuffer>) {
 }
 
 impl TraceState {
+    #[inline]
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_empty() && self.open_unlisted == 0
     }
@@ -169,14 +175,20 @@ impl TraceState {
     /// Whether what has ended is to be decided on now. What left the table is found by no sweep, and its spans may stay
     /// open for ever, as a worker's loop does: so it is not waited for until memory is full.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_idle() || self.gone && self.rows().is_some_and(|rows| rows.spans.len() >= PART || rows.facts.any())
+        self.is_idle() || self.gone && self.rows().is_some_and(|rows| rows.spans.len() >= PART || self.facts().any())
     }
 
+    /// What the decision looks at: what ended, and what open spans said already.
+    pub(crate) const fn facts(&self) -> Gathered {
+        let mut facts = self.rows.facts;
+        facts.keep |= self.asked;
+        facts.sampled_by_caller |= self.sampled_by_caller;
+        facts
+    }
+
+    #[inline]
     pub(crate) fn opened(&mut self, head: &Head, limits: &SpanLimits) {
-        if head.local_root {
-            self.open_roots += 1;
-            self.sampled_by_caller |= head.remote_parent && head.flags.sampled();
-        }
+        self.sampled_by_caller |= head.local_root && head.remote_parent && head.flags.sampled();
         if self.open.len() < limits.spans {
             let Head { span_id, parent, metadata, start, .. } = *head;
             self.open.push(OpenRow { span_id, parent, metadata, start });
@@ -185,16 +197,13 @@ impl TraceState {
         }
     }
 
-    pub(crate) fn closed(&mut self, head: &Head, now: u64) {
+    #[inline]
+    pub(crate) fn closed(&mut self, head: &Head) {
         // Spans mostly close in the reverse order.
         if let Some(at) = self.open.iter().rposition(|open| open.span_id == head.span_id) {
             self.open.swap_remove(at);
         } else {
             self.open_unlisted = self.open_unlisted.saturating_sub(1);
-        }
-        if head.local_root {
-            self.open_roots = self.open_roots.saturating_sub(1);
-            self.last_root_closed = now;
         }
     }
 

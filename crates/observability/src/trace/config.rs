@@ -39,7 +39,6 @@ pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) slow_after: u64,
     pub(crate) first_errors: u32,
-    pub(crate) grace: Duration,
     pub(crate) max_active: usize,
     pub(crate) max_age: Duration,
     pub(crate) recorder_bytes: usize,
@@ -56,7 +55,6 @@ impl Traces {
             rules,
             slow_after: 200,
             first_errors: 3,
-            grace: Duration::from_secs(2),
             max_active: 10_000,
             max_age: Duration::from_hours(1),
             recorder_bytes: 32 << 20,
@@ -106,15 +104,9 @@ impl Traces {
         self
     }
 
-    /// Waits so long after the last root for spans that are still open, up to 60 s, default 2 s; later ones follow the
-    /// decision. Too short decides without what background work found; too long keeps more in memory.
-    pub const fn grace(mut self, grace: Duration) -> Self {
-        self.settings.grace = grace;
-        self
-    }
-
-    /// Bounds the traces with open spans, 16 to 1,000,000, default 10,000. Beyond, the oldest is decided on as it stands:
-    /// spans that never close do not take all memory.
+    /// Bounds the traces with open spans, 16 to 1,000,000, default 10,000. Beyond, an old one is decided on as it stands:
+    /// spans that never close do not take all memory. Traces of many threads are counted apart, a sixteenth of the bound
+    /// for each before they are added up, so that twice as many may be open in the worst case.
     pub const fn max_active(mut self, traces: usize) -> Self {
         self.settings.max_active = traces;
         self
@@ -196,7 +188,7 @@ impl Traces {
     }
 
     pub(crate) fn validate(&mut self) -> Result<(), ConfigError> {
-        let Settings { limits, slow_after, grace, max_active, max_age, recorder_bytes, .. } = self.settings;
+        let Settings { limits, slow_after, max_active, max_age, recorder_bytes, .. } = self.settings;
         limits.validate()?;
         let check = |holds: bool, field, value: String, expected| {
             if holds { Ok(()) } else { Err(ConfigError { field, value, expected }) }
@@ -204,7 +196,6 @@ impl Traces {
         let baseline = self.baseline;
         check((0.0..=1.0).contains(&baseline), "traces.baseline", baseline.to_string(), "a share from 0.0 to 1.0")?;
         check((10..=1_000_000).contains(&slow_after), "traces.slow_after", slow_after.to_string(), "10 to 1000000")?;
-        check(grace <= Duration::from_mins(1), "traces.grace", format!("{grace:?}"), "up to 60 s")?;
         check((16..=1_000_000).contains(&max_active), "traces.max_active", max_active.to_string(), "16 to 1000000")?;
         let age = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
         check(age.contains(&max_age), "traces.max_age", format!("{max_age:?}"), "1 s to 7 days")?;

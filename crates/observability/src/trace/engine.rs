@@ -1,15 +1,16 @@
 //! Where spans of a trace come together, are decided on, and are handed to the recorder and the exporters.
 //!
-//! A span that closes locks its own trace's buffer and nothing else; the table of open traces, the recorder and the rest
-//! are touched once per trace, each in one of several parts.
+//! A span that closes locks its own trace's buffer and nothing else; the lane of its trace is touched at the trace's two
+//! ends. Who needs both locks takes the lane's first.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,8 @@ use crate::trace::buffer::{Decided, Rows, TraceBuffer, TraceState, give_back_buf
 use crate::trace::config::Settings;
 use crate::trace::decision::{ErrorTypes, KeepReason, SamplingThreshold, Slowness};
 use crate::trace::export::ExportQueue;
-use crate::trace::lane::Lanes;
-use crate::trace::record::SpanRecord;
+use crate::trace::lane::{Lane, Lanes};
+use crate::trace::record::{Head, SpanRecord};
 use crate::trace::ring::Ring;
 
 /// What became of spans and traces so far.
@@ -37,7 +38,7 @@ pub struct TraceStats {
     pub not_kept: u64,
     /// Traces with open spans.
     pub active: u64,
-    /// Traces decided on with spans still open: after the grace, by age, or for want of room.
+    /// Traces decided on with spans still open: by age, for want of room, or at the end.
     pub decided_early: u64,
     /// Traces that left the recorder for newer ones.
     pub forgotten: u64,
@@ -54,22 +55,25 @@ pub(crate) struct Engine {
     pub(crate) otlp: Option<Arc<crate::otlp::Pipeline>>,
     /// The `tracestate` of a trace that begins here and belongs to the baseline: what share that is.
     pub(crate) baseline_state: Option<Arc<str>>,
-    table: Parts<Table>,
     lanes: Lanes,
     ring: Ring,
-    slow: Parts<HashMap<Box<str>, Slowness, FixedState>>,
+    slow: Parts<HashMap<Box<str>, Arc<Slow>, RandomState>>,
+    /// Operations may be called as a caller likes, so nobody must know where their names stand.
+    hasher: RandomState,
+    /// Which one of the process it is.
+    number: u64,
     errors: Mutex<ErrorTypes>,
     next_sweep: AtomicU64,
-    active: AtomicUsize,
     decided_early: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    open: HashMap<TraceId, Arc<TraceBuffer>, FixedState>,
-    /// Why traces that are over were kept, for spans that come late; the oldest is forgotten first.
-    kept: HashMap<TraceId, KeepReason, FixedState>,
-    order: VecDeque<TraceId>,
+/// How slow an operation is.
+#[derive(Debug)]
+struct Slow {
+    engine: u64,
+    /// What it is found by; that of all that there was no room for has another name, and is looked up each time.
+    operation: Box<str>,
+    state: Mutex<Slowness>,
 }
 
 /// Several of the same, each behind a lock; which one is up to a hash.
@@ -87,10 +91,6 @@ impl<T> Parts<T> {
     fn of(&self, hash: u64) -> &Mutex<T> {
         usize::try_from(hash % PARTS).ok().and_then(|at| self.rest.get(at)).unwrap_or(&self.first)
     }
-
-    fn iter(&self) -> impl Iterator<Item = &Mutex<T>> {
-        std::iter::once(&self.first).chain(&self.rest)
-    }
 }
 
 impl Engine {
@@ -99,13 +99,13 @@ impl Engine {
         Self {
             clock: Clock::new(),
             baseline_state: baseline.tracestate().map(Arc::from),
-            table: Parts::new(Table::default),
             lanes: Lanes::default(),
             ring: Ring::new(settings.recorder_bytes, Lanes::COUNT),
             slow: Parts::new(HashMap::default),
+            hasher: RandomState::default(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             errors: Mutex::new(ErrorTypes::new(settings.first_errors)),
             next_sweep: AtomicU64::new(0),
-            active: AtomicUsize::new(0),
             decided_early: AtomicU64::new(0),
             settings,
             export,
@@ -114,51 +114,52 @@ impl Engine {
         }
     }
 
+    /// The buffer of a new trace, whose id nobody else knows.
+    pub(crate) fn begin(&self, record: &mut SpanRecord) {
+        let Some(head) = record.head else { return };
+        self.open(self.lanes.of(head.trace_id).lock(), record, &head, Decided::Open);
+    }
+
     /// The buffer of a trace for a local root that begins in it.
     pub(crate) fn join(&self, record: &mut SpanRecord) {
         let Some(head) = record.head else { return };
-        let id = head.trace_id;
-        let mut table = self.table.of(part_of(id)).lock();
-        let mut over = None;
-        if let Some(buffer) = table.open.get(&id) {
+        let lane = self.lanes.of(head.trace_id).lock();
+        if let Some(buffer) = lane.open.get(&head.trace_id) {
             let mut state = buffer.state.lock();
-            if !state.gone {
-                state.opened(&head, &self.settings.limits);
-                drop(state);
-                record.trace = Some(Arc::clone(buffer));
-                return;
-            }
-            // Another thread decided on it in this moment and is about to take it out.
-            over = Some(state.decided).filter(|decided| matches!(decided, Decided::Kept(_)));
+            state.opened(&head, &self.settings.limits);
+            state.asked |= record.said.keep;
+            drop(state);
+            record.trace = Some(Arc::clone(buffer));
+            return;
         }
-        // What was kept stays whole. What was not is looked at again: the late part may hold the error.
-        let known = over.or_else(|| table.kept.get(&id).map(|reason| Decided::Kept(*reason)));
-        let decided = known.unwrap_or(Decided::Open);
-        let buffer = TraceBuffer::take(id, self.clock.anchor(), decided, &head, &self.settings.limits);
-        table.open.insert(id, Arc::clone(&buffer));
-        drop(table);
+        let decided = lane.recall(head.trace_id);
+        self.open(lane, record, &head, decided);
+    }
+
+    fn open(&self, mut lane: MutexGuard<'_, Lane>, record: &mut SpanRecord, head: &Head, decided: Decided) {
+        let (id, asked) = (head.trace_id, record.said.keep);
+        let buffer = TraceBuffer::take(id, self.clock.anchor(), decided, asked, head, &self.settings.limits);
+        lane.open.insert(id, Arc::clone(&buffer));
+        let many = lane.open.len() > lane.look_at.max(self.share());
+        drop(lane);
         record.trace = Some(buffer);
-        if self.active.fetch_add(1, Ordering::Relaxed) >= self.settings.max_active {
-            self.make_room(part_of(id), id);
+        if many {
+            self.look_for_room(id);
         }
     }
 
     /// A span that leaves its trace for another, before it ended.
     pub(crate) fn leave(&self, record: &mut SpanRecord) {
         let (Some(head), Some(buffer)) = (record.head, record.trace.take()) else { return };
-        let idle = {
-            let mut state = buffer.state.lock();
-            state.closed(&head, head.start);
-            state.is_idle() && state.rows().is_none()
-        };
-        if idle {
-            let mut table = self.table.of(part_of(buffer.id)).lock();
-            let mut state = buffer.state.lock();
-            if state.is_idle() && state.rows().is_none() && !state.gone {
-                state.gone = true;
-                table.open.remove(&buffer.id);
-                self.active.fetch_sub(1, Ordering::Relaxed);
-            }
+        let mut lane = self.lanes.of(buffer.id).lock();
+        let mut state = buffer.state.lock();
+        state.closed(&head);
+        if state.is_idle() && state.rows().is_none() && !state.gone {
+            state.gone = true;
+            drop(state);
+            lane.open.remove(&buffer.id);
+            drop(lane);
+            give_back_buffer(buffer);
         }
     }
 
@@ -172,14 +173,12 @@ impl Engine {
         };
         let slow = head.local_root && self.settings.rules.slow && self.is_slow(record, head.start, now);
         let mut state = buffer.state.lock();
-        state.closed(&head, now);
-        let sampled = state.sampled_by_caller;
+        state.closed(&head);
         let facts = &mut state.rows.facts;
         facts.failed |= failed || record.said.error_event;
         facts.new_error |= new_error;
         facts.slow |= slow;
         facts.keep |= record.said.keep;
-        facts.sampled_by_caller |= sampled;
         state.rows.add(record, now, &self.settings.limits);
         if state.is_over() {
             self.finish(&buffer, state);
@@ -204,36 +203,25 @@ impl Engine {
     pub(crate) fn sweep(&self, now: u64) {
         self.clock.refresh();
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let (grace, age) = (nanos(self.settings.grace), nanos(self.settings.max_age));
-        for part in self.table.iter() {
-            let waiting: Vec<Arc<TraceBuffer>> = {
-                let table = part.lock();
-                let late = |buffer: &&Arc<TraceBuffer>| {
-                    let state = buffer.state.lock();
-                    let quiet = state.open_roots == 0 && now.saturating_sub(state.last_root_closed) >= grace;
-                    quiet && state.rows().is_some() || now.saturating_sub(buffer.began) >= age
-                };
-                table.open.values().filter(late).cloned().collect()
-            };
+        let age = nanos(self.settings.max_age);
+        for lane in self.lanes.all() {
+            let late = |buffer: &&Arc<TraceBuffer>| now.saturating_sub(buffer.began) >= age;
+            let waiting: Vec<_> = lane.lock().open.values().filter(late).cloned().collect();
             for buffer in waiting {
-                self.decide_early(part, &buffer, now.saturating_sub(buffer.began) >= age);
+                self.decide_early(&buffer, true);
             }
         }
     }
 
     /// Decides on all that has ended, whatever is still open: there will be no other time.
     pub(crate) fn decide_all(&self) {
-        for part in self.table.iter() {
-            let open: Vec<Arc<TraceBuffer>> = part.lock().open.values().cloned().collect();
-            for buffer in open.iter().filter(|buffer| buffer.state.lock().rows().is_some()) {
-                self.decide_early(part, buffer, false);
-            }
+        for buffer in self.buffers().iter().filter(|buffer| buffer.state.lock().rows().is_some()) {
+            self.decide_early(buffer, false);
         }
     }
 
     pub(crate) fn stats(&self) -> TraceStats {
         let mut stats = TraceStats {
-            active: self.active.load(Ordering::Relaxed) as u64,
             decided_early: self.decided_early.load(Ordering::Relaxed),
             recorder_bytes: self.ring.bytes() as u64,
             ..TraceStats::default()
@@ -245,6 +233,7 @@ impl Engine {
             stats.dropped_spans += u64::from(rows.dropped_spans);
         }
         for lane in self.lanes.iter() {
+            stats.active += lane.open.len() as u64;
             stats.spans += lane.spans;
             stats.dropped_spans += lane.dropped_spans;
             stats.kept += lane.kept;
@@ -279,82 +268,98 @@ impl Engine {
 
     /// The traces with open spans.
     pub(crate) fn buffers(&self) -> Vec<Arc<TraceBuffer>> {
-        self.table.iter().flat_map(|part| part.lock().open.values().cloned().collect::<Vec<_>>()).collect()
+        self.lanes.iter().flat_map(|lane| lane.open.values().cloned().collect::<Vec<_>>()).collect()
     }
 
     fn is_slow(&self, record: &SpanRecord, start: u64, now: u64) -> bool {
-        use std::hash::BuildHasher as _;
         let operation = record.operation();
-        let mut part = self.slow.of(FixedState::default().hash_one(operation)).lock();
         let took = Duration::from_nanos(now.saturating_sub(start));
-        if let Some(slowness) = part.get_mut(operation) {
-            return slowness.record(now, took, self.settings.slow_after);
+        // A thread mostly ends the same operation again, and need not look for it.
+        let last = LAST_SLOW.try_with(Cell::take).ok().flatten();
+        let slow = match last.filter(|slow| slow.engine == self.number && *slow.operation == *operation) {
+            Some(slow) => slow,
+            None => self.slowness(operation, now),
+        };
+        let is_slow = slow.state.lock().record(now, took, self.settings.slow_after);
+        let _kept = LAST_SLOW.try_with(|last| last.set(Some(slow)));
+        is_slow
+    }
+
+    fn slowness(&self, operation: &str, now: u64) -> Arc<Slow> {
+        let mut part = self.slow.of(self.hasher.hash_one(operation)).lock();
+        if let Some(known) = part.get(operation) {
+            return Arc::clone(known);
         }
         let name = if part.len() < OPERATIONS { operation } else { OTHER };
-        part.entry(name.into()).or_insert_with(|| Slowness::new(now)).record(now, took, self.settings.slow_after)
+        let make = || Slow { engine: self.number, operation: name.into(), state: Mutex::new(Slowness::new(now)) };
+        Arc::clone(part.entry(name.into()).or_insert_with(|| Arc::new(make())))
     }
 
     /// The last open span of a trace closed, or one of a trace that nobody looks after any more.
-    fn finish(&self, buffer: &Arc<TraceBuffer>, mut state: MutexGuard<'_, TraceState>) {
-        let rows = self.settle(&mut state, buffer.id);
+    fn finish<'a>(&self, buffer: &'a Arc<TraceBuffer>, state: MutexGuard<'a, TraceState>) {
+        let lane = self.lanes.of(buffer.id);
+        // Whoever needs both locks the lane first, so it is not waited for here.
+        let (mut lane, mut state) = if let Some(lane) = lane.try_lock() {
+            (lane, state)
+        } else {
+            drop(state);
+            let lane = lane.lock();
+            (lane, buffer.state.lock())
+        };
+        // Meanwhile another span may have begun, at whose end it will be over.
+        if !state.is_over() {
+            return;
+        }
+        let rows = self.settle(&mut lane, &mut state, buffer.id);
         let leaves = !std::mem::replace(&mut state.gone, true);
         let decided = state.decided;
         drop(state);
         if leaves {
-            let mut table = self.table.of(part_of(buffer.id)).lock();
-            // Whoever joined since then has put a buffer of its own in the place.
-            if let Entry::Occupied(entry) = table.open.entry(buffer.id)
-                && Arc::ptr_eq(entry.get(), buffer)
-            {
-                entry.remove();
-            }
-            table.remember(buffer.id, decided);
-            drop(table);
-            self.active.fetch_sub(1, Ordering::Relaxed);
+            lane.open.remove(&buffer.id);
+            lane.remember(buffer.id, decided);
         }
+        drop(lane);
         self.hand_over(rows);
     }
 
-    fn decide_early(&self, part: &Mutex<Table>, buffer: &Arc<TraceBuffer>, leaves: bool) {
-        let rows = {
-            let mut table = part.lock();
-            let mut state = buffer.state.lock();
-            if state.gone {
-                return;
-            }
-            if leaves {
-                state.gone = true;
-                table.open.remove(&buffer.id);
-                self.active.fetch_sub(1, Ordering::Relaxed);
-            }
-            let rows = self.settle(&mut state, buffer.id);
-            table.remember(buffer.id, state.decided);
-            rows
-        };
+    fn decide_early(&self, buffer: &TraceBuffer, leaves: bool) {
+        let mut lane = self.lanes.of(buffer.id).lock();
+        let mut state = buffer.state.lock();
+        if state.gone {
+            return;
+        }
+        if leaves {
+            state.gone = true;
+            lane.open.remove(&buffer.id);
+        }
+        let rows = self.settle(&mut lane, &mut state, buffer.id);
+        lane.remember(buffer.id, state.decided);
+        drop(state);
+        drop(lane);
         self.decided_early.fetch_add(1, Ordering::Relaxed);
         self.hand_over(rows);
     }
 
     /// Decides on what has ended, puts away what is not kept, and takes out what is. A decision to keep stands, also for
     /// what follows.
-    fn settle(&self, state: &mut TraceState, id: TraceId) -> Option<Rows> {
+    fn settle(&self, lane: &mut Lane, state: &mut TraceState, id: TraceId) -> Option<Rows> {
         let kept = match state.decided {
             Decided::Kept(reason) => Some(reason),
-            _ => self.settings.rules.decide(id, state.rows.facts),
+            _ => self.settings.rules.decide(id, state.facts()),
         };
         state.decided = kept.map_or(Decided::NotKept, Decided::Kept);
         if state.rows.ended() == 0 {
             return None;
         }
+        let (spans, dropped) = (state.rows.ended(), u64::from(state.rows.dropped_spans));
         if kept.is_some() {
+            lane.count(spans, dropped, 0);
+            lane.kept += 1;
             return Some(Rows { kept, ..state.take_rows(id) });
         }
-        let mut lane = self.lanes.own();
-        let (spans, dropped) = (state.rows.ended(), u64::from(state.rows.dropped_spans));
         let gone = if self.settings.record_all { self.ring.push(&mut lane.segment, &mut state.rows) } else { 0 };
         lane.count(spans, dropped, gone);
         lane.not_kept += 1;
-        drop(lane);
         state.rows.empty();
         None
     }
@@ -362,7 +367,7 @@ impl Engine {
     /// Gives a kept trace to all who want it.
     fn hand_over(&self, rows: Option<Rows>) {
         let Some(rows) = rows.map(Arc::new) else { return };
-        let (spans, dropped) = (rows.ended(), u64::from(rows.dropped_spans));
+        let id = rows.trace_id;
         if let Some(export) = &self.export {
             export.push(&rows);
         }
@@ -371,51 +376,54 @@ impl Engine {
             otlp.push_trace(&rows);
         }
         let gone = self.ring.push_kept(rows);
-        let mut lane = self.lanes.own();
-        lane.count(spans, dropped, gone);
-        lane.kept += 1;
+        if let Some(id) = id.filter(|_| gone > 0) {
+            self.lanes.of(id).lock().count(0, 0, gone);
+        }
     }
 
-    /// Decides on the oldest trace of a part, so that spans which never close do not take all room.
-    fn make_room(&self, part: u64, except: TraceId) {
-        let part = self.table.of(part);
-        let oldest = {
-            let table = part.lock();
-            table.open.values().filter(|buffer| buffer.id != except).min_by_key(|buffer| buffer.began).cloned()
-        };
+    /// Open traces of a lane below which nobody asks how many there are in all.
+    const fn share(&self) -> usize {
+        self.settings.max_active / Lanes::COUNT
+    }
+
+    /// Where too many traces are open, decides on the oldest of the lane that has the most, so that spans which never
+    /// close do not take all room.
+    fn look_for_room(&self, newest: TraceId) {
+        let (mut all, mut most) = (0, 0);
+        let mut crowded = None;
+        for lane in self.lanes.all() {
+            let open = lane.lock().open.len();
+            all += open;
+            if open > most {
+                (most, crowded) = (open, Some(lane));
+            }
+        }
+        if let Some(left) = self.settings.max_active.checked_sub(all) {
+            // The room that is left is divided, so that the next look is not at the next trace.
+            for mut lane in self.lanes.iter() {
+                lane.look_at = lane.open.len() + left / Lanes::COUNT;
+            }
+            return;
+        }
+        let oldest = crowded.and_then(|lane| {
+            let lane = lane.lock();
+            lane.open.values().filter(|buffer| buffer.id != newest).min_by_key(|buffer| buffer.began).cloned()
+        });
         if let Some(oldest) = oldest {
-            self.decide_early(part, &oldest, true);
+            self.decide_early(&oldest, true);
         }
     }
 }
 
-impl Table {
-    fn remember(&mut self, id: TraceId, decided: Decided) {
-        // What was not kept is decided on anew, so there is nothing to remember.
-        let Decided::Kept(reason) = decided else { return };
-        if self.kept.insert(id, reason).is_none() {
-            self.order.push_back(id);
-        }
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.kept.remove(&oldest);
-        }
-    }
-}
-
-fn part_of(id: TraceId) -> u64 {
-    #[expect(clippy::cast_possible_truncation, reason = "any bits of the id do")]
-    let low = id.to_u128() as u64;
-    low ^ (low >> 32)
-}
-
-/// As many parts as there may be threads in the same moment at the end of a trace.
+/// As many parts as there may be threads that look at how slow something was in the same moment.
 const PARTS: u64 = 16;
 /// Nanoseconds between two looks for traces that wait.
 const SWEEP: u64 = 500_000_000;
 /// Operations of a part whose percentile is followed.
 const OPERATIONS: usize = 128;
 const OTHER: &str = "_other";
-/// Decisions of a part that late spans find.
-const REMEMBERED: usize = 512;
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static LAST_SLOW: Cell<Option<Arc<Slow>>> = const { Cell::new(None) };
+}

@@ -1,5 +1,6 @@
 //! Finished spans as the public sees them, made from rows when somebody asks.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -223,21 +224,45 @@ impl FinishedTrace {
         let parent = span.parent.filter(|parent| *parent != span.context.span_id())?;
         self.spans.iter().find(|one| one.context.span_id() == parent)
     }
+}
 
-    fn show(&self, f: &mut fmt::Formatter<'_>, span: &FinishedSpan, depth: usize, start: SystemTime) -> fmt::Result {
-        // A trace that names itself as its own ancestor must not be followed forever.
+/// What the tree is drawn from, gathered once, so that a trace of many spans is drawn in time that grows with them.
+struct Waterfall<'a> {
+    trace: &'a FinishedTrace,
+    start: SystemTime,
+    seconds: f64,
+    /// The spans below each, by their places.
+    children: HashMap<SpanId, Vec<usize>>,
+    roots: Vec<usize>,
+}
+
+impl<'a> Waterfall<'a> {
+    fn new(trace: &'a FinishedTrace) -> Self {
+        let known: HashSet<SpanId> = trace.spans.iter().map(|span| span.context.span_id()).collect();
+        let (mut children, mut roots) = (HashMap::<SpanId, Vec<usize>>::new(), Vec::new());
+        for (at, span) in trace.spans.iter().enumerate() {
+            match span.parent.filter(|parent| *parent != span.context.span_id() && known.contains(parent)) {
+                Some(parent) => children.entry(parent).or_default().push(at),
+                None => roots.push(at),
+            }
+        }
+        let start = trace.spans.iter().map(|span| span.start).min().unwrap_or(SystemTime::UNIX_EPOCH);
+        Self { trace, start, seconds: trace.duration().as_secs_f64().max(f64::MIN_POSITIVE), children, roots }
+    }
+
+    fn show(&mut self, f: &mut fmt::Formatter<'_>, at: usize, depth: usize) -> fmt::Result {
+        let Some(span) = self.trace.spans.get(at) else { return Ok(()) };
         if depth > MAX_DEPTH {
             return writeln!(f, "{:indent$}…", "", indent = depth * 2);
         }
-        let whole = self.duration().as_secs_f64().max(f64::MIN_POSITIVE);
-        let from = span.start.duration_since(start).unwrap_or_default();
+        let from = span.start.duration_since(self.start).unwrap_or_default();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             clippy::cast_precision_loss,
             reason = "a column between 0 and the width"
         )]
-        let column = |at: Duration| ((at.as_secs_f64() / whole * WIDTH as f64) as usize).min(WIDTH);
+        let column = |at: Duration| ((at.as_secs_f64() / self.seconds * WIDTH as f64) as usize).min(WIDTH);
         let (left, right) = (column(from), column(from + span.duration()).max(column(from) + 1).min(WIDTH + 1));
         let bar = format!("{}{}", " ".repeat(left), "█".repeat(right - left));
         let name = format!("{:indent$}{}", "", span.name, indent = depth * 2);
@@ -247,7 +272,9 @@ impl FinishedTrace {
             SpanStatus::Error(why) => writeln!(f, " error: {why}")?,
             _ => writeln!(f)?,
         }
-        self.children(span.context.span_id()).try_for_each(|child| self.show(f, child, depth + 1, start))
+        // Taken out, so that spans which name one another as ancestors are not followed forever.
+        let below = self.children.remove(&span.context.span_id()).unwrap_or_default();
+        below.into_iter().try_for_each(|child| self.show(f, child, depth + 1))
     }
 }
 
@@ -261,10 +288,9 @@ impl fmt::Display for FinishedTrace {
             Some(reason) => writeln!(f, ", kept: {reason}")?,
             None => writeln!(f, ", not kept")?,
         }
-        let start = self.spans.iter().map(|span| span.start).min().unwrap_or(SystemTime::UNIX_EPOCH);
-        let roots = self.spans.iter().filter(|span| self.parent_of(span).is_none());
-        for root in roots {
-            self.show(f, root, 0, start)?;
+        let mut waterfall = Waterfall::new(self);
+        for root in std::mem::take(&mut waterfall.roots) {
+            waterfall.show(f, root, 0)?;
         }
         Ok(())
     }

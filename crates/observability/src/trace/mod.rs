@@ -7,7 +7,7 @@ mod decision;
 mod engine;
 mod export;
 pub(crate) mod finished;
-mod lane;
+pub(crate) mod lane;
 mod limits;
 mod otlp_json;
 mod query;

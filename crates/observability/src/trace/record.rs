@@ -236,6 +236,7 @@ impl Fields {
     }
 
     /// Sets a field; a name stands once, its last value wins.
+    #[inline]
     pub(crate) fn set(&mut self, name: &'static str, value: Value, most: usize) {
         if let Some((_, known)) = self.attributes.iter_mut().find(|(known, _)| same(known, name)) {
             *known = match (*known, value) {
@@ -305,6 +306,7 @@ impl Recording<'_> {
         self.put(field.name(), place);
     }
 
+    #[inline]
     fn full(&mut self) -> bool {
         let full = self.fields.texts.len() as usize >= Texts::MAX;
         if full {

@@ -1,7 +1,7 @@
 //! Finished traces in bounded memory: the oldest that were not kept go first.
 //!
 //! Nearly all traces are not kept, and each would be written over memory that was last touched when the one it replaces
-//! ended, which costs more than all the rest of a span. So they are copied one after another into segments, each thread
+//! ended, which costs more than all the rest of a span. So they are copied one after another into segments, each lane
 //! into its own, and the rows that they came in, which the cache still has, serve the next trace. A segment that is full
 //! goes to the shelf that all share, and leaves it as a whole.
 

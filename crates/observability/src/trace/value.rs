@@ -118,6 +118,7 @@ impl Texts {
         Text { start: old.start, ..text }
     }
 
+    #[inline]
     fn end(&self, start: usize) -> Text {
         let plain = self.0.get(start..).is_none_or(|bytes| bytes.iter().all(|byte| is_plain(*byte)));
         let len = self.0.len() - start;

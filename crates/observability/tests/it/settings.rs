@@ -65,7 +65,6 @@ fn settings_out_of_bounds_are_named() {
     assert_eq!(field(Traces::new().baseline(f64::NAN)), "traces.baseline");
     assert_eq!(field(Traces::new().recorder_bytes(1)), "traces.recorder_bytes");
     assert_eq!(field(Traces::new().attributes_per_span(0)), "traces.attributes_per_span");
-    assert_eq!(field(Traces::new().grace(Duration::from_secs(61))), "traces.grace");
     assert_eq!(field(Traces::new().max_active(1)), "traces.max_active");
 }
 

@@ -154,11 +154,34 @@ fn spans_that_never_close_do_not_take_all_room() {
         }
     });
     let stats = telemetry.trace_stats();
-    assert!(stats.active < 400, "{stats:?}");
+    assert!(stats.active <= 16, "{stats:?}");
     assert_eq!(stats.decided_early, 2_000 - stats.active);
     assert!(telemetry.recorder().find(Query::new().kept().limit(10_000)).len() as u64 >= stats.decided_early);
     drop(stuck);
     assert_eq!((telemetry.trace_stats().active, telemetry.trace_stats().spans), (0, 4_000));
+}
+
+/// Traces of many threads are counted apart, and those that leak are the ones to go.
+#[test]
+fn traces_that_leak_on_one_thread_do_not_cut_those_of_another() {
+    let telemetry = Observability::builder("it").traces(none().max_active(160)).build().unwrap();
+    let dispatch = telemetry.dispatch();
+    let open = |count: usize| {
+        let open = || (0..count).map(|_| info_span!("open")).collect::<Vec<_>>();
+        tracing::dispatcher::with_default(&dispatch, open)
+    };
+    let leaked = std::thread::scope(|scope| scope.spawn(|| open(1_000)).join().unwrap());
+    let busy = std::thread::scope(|scope| scope.spawn(|| open(50)).join().unwrap());
+    let active = telemetry.active_traces().list();
+    assert!(active.len() <= 320, "{}", active.len());
+    let (mut ids, mut cut) = (std::collections::HashSet::new(), 0);
+    ids.extend(active.iter().map(|trace| trace.id));
+    for span in &busy {
+        cut += usize::from(!ids.contains(&span.context().unwrap().trace_id()));
+    }
+    assert_eq!(cut, 0);
+    drop((leaked, busy));
+    assert_eq!((telemetry.trace_stats().active, telemetry.trace_stats().spans), (0, 1_050));
 }
 
 #[test]
@@ -183,20 +206,97 @@ fn open_traces_are_seen_with_their_open_spans() {
 
 #[test]
 fn late_spans_of_a_kept_trace_are_kept() {
-    let telemetry = traced(none().grace(Duration::ZERO), || {
+    let telemetry = traced(none(), || {
         let root = info_span!("root", keep = true);
-        let late = info_span!(parent: &root, "late");
         let caller = root.context().unwrap();
         drop(root);
-        drop(info_span!("sweeps"));
-        drop(late);
+        // The trace is over, and nothing in this span asks to keep it.
         assert!(info_span!("later").set_parent(&caller));
+        drop(info_span!("elsewhere"));
+    });
+    let kept = telemetry.recorder().find(Query::new().kept());
+    assert_eq!(kept.len(), 1);
+    let names: Vec<&str> = kept[0].spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["root", "later"]);
+    assert_eq!((telemetry.trace_stats().kept, telemetry.trace_stats().not_kept), (2, 1));
+}
+
+#[test]
+fn spans_that_end_after_an_early_decision_to_keep_are_kept() {
+    let mut stuck = Vec::new();
+    let telemetry = traced(none().max_active(16), || {
+        let root = info_span!("root");
+        let late = info_span!(parent: &root, "late");
+        drop(info_span!(parent: &root, "asks", keep = true));
+        stuck.extend((0..100).map(|_| info_span!("stuck")));
+        drop((root, late));
     });
     let kept = telemetry.recorder().find(Query::new().kept());
     assert_eq!(kept.len(), 1);
     let mut names: Vec<&str> = kept[0].spans.iter().map(|span| span.name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["late", "later", "root"]);
+    assert_eq!(names, ["asks", "late", "root"]);
+}
+
+/// Where a trace is decided on before its root ends: by age, for want of room, or as here by a shutdown.
+#[test]
+fn what_an_open_root_asks_to_keep_is_kept() {
+    let ends = |root: fn() -> tracing::Span, asks: fn(&tracing::Span)| {
+        let telemetry = Observability::builder("it").traces(none()).build().unwrap();
+        tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+            let root = root();
+            drop(info_span!(parent: &root, "child"));
+            asks(&root);
+            telemetry.shutdown(Duration::from_secs(5)).traces.kept
+        })
+    };
+    let plain: fn() -> tracing::Span = || info_span!("root", keep = tracing::field::Empty);
+    assert_eq!(ends(plain, |_| ()), 0);
+    assert_eq!(ends(|| info_span!("root", keep = true), |_| ()), 1);
+    assert_eq!(ends(plain, |root| _ = root.record("keep", true)), 1);
+    let of_a_caller: fn() -> tracing::Span = || {
+        let root = info_span!("root", keep = true);
+        assert!(root.set_parent(&SpanContext::new(TraceId::random(), SpanId::random(), TraceFlags::NONE).remote()));
+        root
+    };
+    assert_eq!(ends(of_a_caller, |_| ()), 1);
+    assert_eq!(ends(|| info_span!("root"), |root| drop(info_span!(parent: root, "open", keep = true))), 1);
+}
+
+/// A trace's spans are many where a loop makes them; somebody prints it in the middle of an incident.
+#[test]
+fn a_trace_of_many_spans_is_shown_in_time_that_grows_with_them() {
+    let telemetry = traced(none().spans_per_trace(100_000), || {
+        let root = info_span!("root");
+        for _ in 0..30_000 {
+            drop(info_span!(parent: &root, "step"));
+        }
+    });
+    let trace = telemetry.recorder().find(Query::new()).pop().unwrap();
+    let began = Instant::now();
+    let shown = trace.to_string();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(shown.matches("\n  step ").count(), 30_000);
+}
+
+#[test]
+fn a_trace_that_leads_to_itself_is_shown_once() {
+    let telemetry = traced(none(), || {
+        let mut inner = info_span!("root");
+        for _ in 0..200 {
+            inner = info_span!(parent: &inner, "inner");
+        }
+    });
+    let mut trace = telemetry.recorder().find(Query::new()).pop().unwrap();
+    let shown = trace.to_string();
+    assert_eq!((shown.matches("inner").count(), shown.matches('…').count()), (100, 1));
+    // As a careless peer may say of its spans.
+    let own = trace.spans[1].context.clone();
+    trace.spans.truncate(3);
+    trace.spans[0].parent = Some(trace.spans[2].context.span_id());
+    trace.spans[2].context = own;
+    let shown = trace.to_string();
+    assert!(shown.lines().count() <= 4, "{shown}");
 }
 
 #[test]

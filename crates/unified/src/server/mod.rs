@@ -15,8 +15,8 @@ mod process;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
 use bedplate_media::{Limits, Modality};
@@ -71,8 +71,9 @@ async fn health(State(Server { system, .. }): State<Server>) -> Response {
     (status, NO_STORE, axum::Json(snapshot)).into_response()
 }
 
-async fn metrics(State(Server { system, .. }): State<Server>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], system.telemetry().prometheus()).into_response()
+async fn metrics(State(Server { system, .. }): State<Server>, headers: HeaderMap) -> Response {
+    let answer = system.telemetry().exposition(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
+    ([(CONTENT_TYPE, answer.content_type)], answer.body).into_response()
 }
 
 async fn state_page(State(Server { system, .. }): State<Server>) -> Response {

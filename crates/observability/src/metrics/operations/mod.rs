@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
 use crate::ids::{SpanId, TraceId};
@@ -29,7 +29,9 @@ pub struct Operations {
 struct Table {
     id: u64,
     bound: usize,
-    series: RwLock<HashMap<Box<str>, Arc<Series>, FixedState>>,
+    series: RwLock<HashMap<Box<str>, Arc<Series>, RandomState>>,
+    /// For the threads' own tables; names may come from outside, so nobody must know where they stand.
+    hasher: RandomState,
 }
 
 /// The counts of one operation.
@@ -63,7 +65,7 @@ impl Operations {
             });
         }
         let id = NEXT_TABLE.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { table: Arc::new(Table { id, bound, series: RwLock::default() }) })
+        Ok(Self { table: Arc::new(Table { id, bound, series: RwLock::default(), hasher: RandomState::default() }) })
     }
 
     /// Counts one operation that ended.
@@ -124,7 +126,7 @@ impl Operations {
 
     /// The counts of an operation, made where they are new and there is room.
     pub(crate) fn series(&self, operation: &str) -> Arc<Series> {
-        let hash = FixedState::default().hash_one(operation);
+        let hash = self.table.hasher.hash_one(operation);
         let place = usize::try_from(hash % CACHED as u64).unwrap_or(0);
         let cached = CACHE.try_with(|cache| {
             let cache = cache.try_borrow().ok()?;

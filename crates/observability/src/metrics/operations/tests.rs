@@ -43,3 +43,12 @@ proptest! {
         }
     }
 }
+
+/// Who knows where names stand can choose such that all stand in one place.
+#[test]
+fn where_a_name_stands_is_not_the_same_twice() {
+    let tables = [(); 2].map(|()| Operations::new(10).unwrap().table);
+    let places = [&tables[0], &tables[1]]
+        .map(|table| [table.hasher.hash_one("pay"), table.series.read().hasher().hash_one("pay")]);
+    assert!(places[0][0] != places[1][0] && places[0][1] != places[1][1]);
+}

@@ -172,7 +172,7 @@ const REFRESH: u32 = 64;
 /// How often each way to fail was seen, by operation; bounded.
 #[derive(Debug)]
 pub(crate) struct ErrorTypes {
-    seen: HashMap<u64, u32, foldhash::fast::FixedState>,
+    seen: HashMap<u64, u32, foldhash::fast::RandomState>,
     most: u32,
 }
 

@@ -24,6 +24,14 @@ fn the_first_of_each_kind_are_new_and_the_kinds_are_bounded() {
     assert!(!ErrorTypes::new(0).is_new("pay", "declined"));
 }
 
+/// Who knows where names stand can choose such that all stand in one place.
+#[test]
+fn where_a_name_stands_is_not_the_same_twice() {
+    use std::hash::BuildHasher as _;
+    let (one, two) = (ErrorTypes::new(1), ErrorTypes::new(1));
+    assert_ne!(one.seen.hasher().hash_one("pay"), two.seen.hasher().hash_one("pay"));
+}
+
 proptest! {
     #[test]
     fn each_rule_alone_keeps_what_it_says(
