@@ -403,11 +403,14 @@ async fn no_value_in_the_tier_outlives_the_word_that_would_make_it_old() {
     assert_eq!(world.source(&two, "k", 2).await, (2, Source::Loaded));
 }
 
+/// Where another node's word arrives.
+type Heard = (Node, Invalidation<String>);
+
 /// A tier in which something happens between its answer and the return of that.
 #[derive(Debug)]
 struct Meanwhile {
     inner: MemoryTier,
-    node: Arc<Mutex<Option<(Node, Invalidation<String>)>>>,
+    heard: Arc<Mutex<Option<Heard>>>,
 }
 
 #[async_trait::async_trait]
@@ -418,7 +421,7 @@ impl RemoteTier for Meanwhile {
 
     async fn load_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, RemoteError> {
         let found = self.inner.load_many(keys).await;
-        let meanwhile = self.node.lock().take();
+        let meanwhile = self.heard.lock().take();
         if let Some((node, invalidation)) = meanwhile {
             // What another node has said.
             node.apply(&invalidation);
@@ -452,7 +455,7 @@ async fn a_stale_value_of_the_tier_is_not_kept_if_it_was_made_untrue_on_its_way(
         flushed(&one).await;
         sleep(Duration::from_mins(2)).await;
         let hook = Arc::new(Mutex::new(None));
-        let tier = Meanwhile { inner: world.raw.clone(), node: Arc::clone(&hook) };
+        let tier = Meanwhile { inner: world.raw.clone(), heard: Arc::clone(&hook) };
         let two = builder("two").remote(tier, JsonCodec::new()).build().unwrap();
         settle().await;
         *hook.lock() = meanwhile.clone().map(|invalidation| (two.clone(), invalidation));
