@@ -85,7 +85,10 @@ where
     /// A load of this key that is under way still serves those who wait for it, but is not stored:
     /// this value is newer.
     pub fn insert(&self, key: K, value: V) -> Insertion<V> {
-        self.insert_with(key, value, EntryOptions::new())
+        if self.inner.attached().stamps() {
+            return self.insert_with(key, value, EntryOptions::new());
+        }
+        self.inner.insert(key, value, None)
     }
 
     /// Stores a value with options of its own; else as [`insert`](Self::insert).
@@ -94,7 +97,7 @@ where
     /// background.
     pub fn insert_with(&self, key: K, value: V, mut options: EntryOptions) -> Insertion<V> {
         let word = self.inner.compose(&key, &value, &mut options);
-        let insertion = self.inner.insert(key, value, &mut options);
+        let insertion = self.inner.insert(key, value, Some(&mut options));
         self.inner.tell_others(word);
         insertion
     }

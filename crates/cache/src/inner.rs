@@ -20,7 +20,7 @@ use crate::expiry::{Deadline, Idle, Jitter, Life, Tick};
 use crate::held::{Held, Keeping};
 use crate::invalidation::{Generations, Invalidation, InvalidationSink, Tag};
 use crate::latency::LatencyRecorder;
-use crate::load::Source;
+use crate::load::{Source, hit_event};
 use crate::node::Attached;
 use crate::observer::{CacheEvent, MissCause, Observer};
 use crate::options::{EntryOptions, Insertion};
@@ -232,24 +232,39 @@ where
     ) -> (Entry<V>, Tick) {
         let ttl = if held.is_some() { options.ttl.resolve(self.config.ttl) } else { self.rules.negative_ttl };
         let idle = options.idle.resolve(self.config.time_to_idle);
-        let windows = (options.stale_while_revalidate, options.stale_if_error);
-        let now = if ttl.is_none() && idle.is_none() { self.now() } else { self.read_clock_for_end() };
-        let (fresh, life) = match ttl {
-            Some(ttl) => {
-                let ttl = self.jitter.shorten(ttl, hash ^ now.noise());
-                (Deadline::after(now, ttl), Life::new(ttl))
-            }
-            None => (Deadline::NEVER, Life::UNKNOWN),
-        };
-        let has_windows = ttl.is_some() && held.is_some() && windows != (None, None);
+        let (now, fresh, life) = self.life(hash, ttl, idle);
+        // Without a time to live they count from when it is made to expire.
+        let has_windows =
+            held.is_some() && (options.stale_while_revalidate.is_some() || options.stale_if_error.is_some());
         let extra = if options.tags.is_empty() && !has_windows {
             None
         } else {
+            let windows = (options.stale_while_revalidate, options.stale_if_error);
             let windows = if has_windows { windows } else { (None, None) };
             Some(Box::new(self.extra(&mut options.tags, fresh, windows)))
         };
         // Made in one go from what is in registers: to change it afterwards costs another move.
         (Entry::new(held, weight, fresh, Idle::new(now, idle), life, extra), now)
+    }
+
+    /// As [`entry`](Self::entry), of a value that follows the cache in everything.
+    #[inline]
+    fn plain_entry(&self, hash: u64, held: Held<V>, weight: u64) -> (Entry<V>, Tick) {
+        let idle = self.config.time_to_idle;
+        let (now, fresh, life) = self.life(hash, self.config.ttl, idle);
+        (Entry::new(Some(held), weight, fresh, Idle::new(now, idle), life, None), now)
+    }
+
+    /// Reads the clock if anything is to end, and returns when the time to live will.
+    #[inline]
+    fn life(&self, hash: u64, ttl: Option<Duration>, idle: Option<Duration>) -> (Tick, Deadline, Life) {
+        let Some(ttl) = ttl else {
+            let now = if idle.is_none() { self.now() } else { self.read_clock_for_end() };
+            return (now, Deadline::NEVER, Life::UNKNOWN);
+        };
+        let now = self.read_clock_for_end();
+        let ttl = self.jitter.shorten(ttl, hash ^ now.noise());
+        (now, Deadline::after(now, ttl), Life::new(ttl))
     }
 
     #[cold]
@@ -373,18 +388,24 @@ where
         core.entries.examine(&Lookup::new(hash, key), |key, entry| entry.is_live(&judge, key)).unwrap_or(false)
     }
 
+    /// Stores a value; without options it follows the cache in everything, which is known where this is called.
     #[inline]
-    pub(crate) fn insert(&self, key: K, value: V, options: &mut EntryOptions) -> Insertion<V> {
+    pub(crate) fn insert(&self, key: K, value: V, options: Option<&mut EntryOptions>) -> Insertion<V> {
         let hash = self.hash(&key);
-        let weight = self.weigh(&key, Some(&value), &options.tags);
+        let tags = options.as_ref().map_or(&[][..], |options| &*options.tags);
+        let weight = self.weigh(&key, Some(&value), tags);
         if weight > self.budget.max_entry() {
             return self.refuse(hash, &key, value, weight);
         }
-        let (mut entry, now) = self.entry_of(hash, Some(self.hold(value)), weight, options);
+        let held = self.hold(value);
+        let (mut entry, now) = match options {
+            Some(options) => self.entry_of(hash, Some(held), weight, options),
+            None => self.plain_entry(hash, held, weight),
+        };
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
         // A load that began before this insert would bring an older value.
-        let overtaken = shard.core.flights.detach(hash, &key);
+        shard.core.flights.detach(hash, &key);
         entry.begin_in(self.generations.current());
         let displaced = shard.put(&self.budget, hash, key, entry, now, &mut out);
         let ended = displaced.as_ref().and_then(|gone| self.ended(gone, now));
@@ -392,11 +413,11 @@ where
             shard.core.counts.gone(why, 1);
         }
         drop(shard);
-        drop(overtaken);
+        // Before any of the user's code, which may panic.
+        self.settle(hash, &mut out);
         self.weighed(hash, weight);
         self.emit(CacheEvent::Inserted { weight });
         self.release(out);
-        self.settle(hash);
         match (displaced, ended) {
             (Some((_, old)), None) => match old.into_held() {
                 Some(previous) => Insertion::Replaced { previous: previous.into_value() },
@@ -422,13 +443,12 @@ where
     fn refuse(&self, hash: u64, key: &K, value: V, weight: u64) -> Insertion<V> {
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
-        let overtaken = shard.core.flights.detach(hash, key);
+        shard.core.flights.detach(hash, key);
         if let Some(gone) = shard.take(&self.budget, &Lookup::new(hash, key)) {
             out.push(Why::Removed, gone);
         }
         shard.core.counts.refusals += 1;
         drop(shard);
-        drop(overtaken);
         self.release(out);
         let limit = self.budget.max_entry();
         self.emit(CacheEvent::Refused { weight, limit });
@@ -443,14 +463,13 @@ where
         let hash = self.hash(key);
         let now = self.now();
         let mut shard = self.shard(hash).lock();
-        let overtaken = shard.core.flights.detach(hash, key);
+        shard.core.flights.detach(hash, key);
         let gone = shard.take(&self.budget, &Lookup::new(hash, key));
         let ended = gone.as_ref().and_then(|gone| self.ended(gone, now));
         if let Some(why) = ended {
             shard.core.counts.gone(why, 1);
         }
         drop(shard);
-        drop(overtaken);
         let (_, entry) = gone?;
         self.emit(ended.unwrap_or(Why::Removed).event(entry.weight()));
         if ended.is_some() { None } else { entry.into_held().map(Held::into_value) }
@@ -479,42 +498,41 @@ where
     }
 
     /// Lets entries of other shards give way until the budget holds again, after an insert into the
-    /// shard of `hash` could not do so from its own. One lock at a time.
+    /// shard of `hash` could not do so from its own. One lock at a time; what leaves is the caller's to tell
+    /// of and to drop.
     #[inline]
-    pub(crate) fn settle(&self, hash: u64) {
+    pub(crate) fn settle(&self, hash: u64, out: &mut Outgoing<K, V>) {
         if self.budget.is_exceeded() {
-            self.borrow_room(self.shard(hash));
+            self.borrow_room(self.shard(hash), out);
         }
     }
 
     #[cold]
-    fn borrow_room(&self, own: &Shard<K, V>) {
+    fn borrow_room(&self, own: &Shard<K, V>, out: &mut Outgoing<K, V>) {
         let now = self.now();
         while self.budget.is_exceeded() {
-            let mut out = Outgoing::new();
             let others = self.shards.iter().filter(|shard| !std::ptr::eq(*shard, own));
             let fullest = others.max_by_key(|shard| shard.bytes()).filter(|shard| shard.bytes() > 0);
-            let settled = match fullest {
+            match fullest {
                 // If it was emptied meanwhile there is a new fullest to look for.
                 Some(shard) => {
-                    shard.lock().evict(&self.budget, now, &mut out);
-                    false
+                    shard.lock().evict(&self.budget, now, out);
                 }
                 // Only this one is left. Its newest entry fits alone: if the budget is exceeded all
                 // the same, by an insert that is under way, that one settles after itself.
-                None => !own.lock().evict_older(&self.budget, now, &mut out),
-            };
-            self.release(out);
-            if settled {
-                break;
+                None => {
+                    if !own.lock().evict_older(&self.budget, now, out) {
+                        break;
+                    }
+                }
             }
         }
     }
 
-    /// Counts a caller that waited and was given a stale value.
+    /// Counts a caller that waited and was given what was held.
     pub(crate) fn tell_fallback(&self, source: Source) {
         self.fallbacks.fetch_add(1, Ordering::Relaxed);
-        self.emit(CacheEvent::HitStale { source });
+        self.emit(hit_event(source));
     }
 
     /// Counts a caller that waited for as long as it may, and got nothing.

@@ -118,7 +118,10 @@ pub enum CacheEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MissCause {
-    /// The key was not stored: never seen, evicted or removed.
+    /// The key was not stored: never seen, evicted or removed. Which of them it was, the cache does not know: what
+    /// it remembers of evicted keys lies beside a lookup's way, and to look there would cost each miss a line of
+    /// memory. [`CacheStats::evictions`](crate::CacheStats::evictions) and the advisor tell whether the budget is
+    /// too small.
     Absent,
     /// The entry's time was over.
     Expired,

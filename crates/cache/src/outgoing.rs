@@ -10,8 +10,12 @@ use crate::observer::{CacheEvent, MissCause};
 #[derive(Debug)]
 pub(crate) struct Outgoing<K, V> {
     first: Option<Gone<K, V>>,
-    rest: Vec<Gone<K, V>>,
+    /// In a box, so that an operation that lets one go has no list to drop.
+    rest: Option<Box<Rest<K, V>>>,
 }
+
+#[derive(Debug)]
+struct Rest<K, V>(Vec<Gone<K, V>>);
 
 #[derive(Debug)]
 struct Gone<K, V> {
@@ -53,7 +57,7 @@ impl Why {
 
 impl<K, V> Outgoing<K, V> {
     pub(crate) const fn new() -> Self {
-        Self { first: None, rest: Vec::new() }
+        Self { first: None, rest: None }
     }
 
     #[inline]
@@ -62,18 +66,29 @@ impl<K, V> Outgoing<K, V> {
         if self.first.is_none() {
             self.first = Some(gone);
         } else {
-            self.rest.push(gone);
+            self.rest.get_or_insert_with(|| Box::new(Rest(Vec::new()))).0.push(gone);
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.0.len())
     }
 
-    /// Tells of each entry, in the order in which they left, and drops them where they lie.
+    /// Tells of each entry, in the order in which they left, and drops them.
     #[inline]
     pub(crate) fn release(self, mut tell: impl FnMut(CacheEvent)) {
-        for gone in self.first.iter().chain(&self.rest) {
+        let Self { first, rest } = self;
+        if let Some(gone) = &first {
+            tell(gone.why.event(gone.remains.weight()));
+        }
+        if let Some(rest) = rest {
+            Self::release_rest(&rest, tell);
+        }
+    }
+
+    #[cold]
+    fn release_rest(rest: &Rest<K, V>, mut tell: impl FnMut(CacheEvent)) {
+        for gone in &rest.0 {
             tell(gone.why.event(gone.remains.weight()));
         }
     }

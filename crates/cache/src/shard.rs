@@ -318,10 +318,11 @@ impl<K: Eq, V> Locked<'_, K, V> {
     }
 
     /// Takes out everything, the loads under way included: what they bring will not be stored.
-    pub(crate) fn empty(&mut self, budget: &Budget, empty: Entries<K, V>) -> (Entries<K, V>, FlightTable<K, V>) {
+    pub(crate) fn empty(&mut self, budget: &Budget, empty: Entries<K, V>) -> Entries<K, V> {
         let weight = self.weight();
         self.shrink(budget, weight);
-        (std::mem::replace(&mut self.core.entries, empty), std::mem::take(&mut self.core.flights))
+        self.core.flights.detach_all();
+        std::mem::replace(&mut self.core.entries, empty)
     }
 
     fn weight(&self) -> u64 {

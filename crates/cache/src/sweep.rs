@@ -32,7 +32,7 @@ where
         for shard in self.shards() {
             let empty = Entries::new(self.config().policy, self.budget().share());
             let emptied = shard.lock().empty(self.budget(), empty);
-            entries += u64::try_from(emptied.0.len()).unwrap_or(u64::MAX);
+            entries += u64::try_from(emptied.len()).unwrap_or(u64::MAX);
         }
         self.emit(CacheEvent::Cleared { entries });
     }

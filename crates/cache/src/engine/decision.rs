@@ -63,7 +63,11 @@ pub(crate) fn on_call(now: Tick, held: State, wants: Wants, load_under_way: bool
 /// Decides for a caller whose patience, soft or hard, has ended before the load: whether what is
 /// held is given instead.
 pub(crate) fn on_wait(now: Tick, held: State) -> Option<Source> {
-    usable(now, held).then_some(Source::StaleOnTimeout)
+    match held {
+        // Written while the load was under way.
+        State::Value(times) if !times.fresh.has_passed(now) => Some(Source::Fresh),
+        held => usable(now, held).then_some(Source::StaleOnTimeout),
+    }
 }
 
 /// Decides what those who wait get when the load has failed, if it is not the error.

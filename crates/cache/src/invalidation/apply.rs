@@ -163,7 +163,7 @@ where
         let now = self.read_clock_for_end();
         let mut out = Outgoing::new();
         let mut shard = self.shard(hash).lock();
-        let overtaken = shard.core.flights.detach(hash, key);
+        shard.core.flights.detach(hash, key);
         let buried = shard.bury(self.budget(), &self.judge(now), &lookup);
         let was_live =
             shard.core.entries.peek(&lookup).is_some_and(|entry| entry.hot.has_value() && entry.is_fresh(now));
@@ -172,7 +172,6 @@ where
             out.push(Why::Removed, gone);
         }
         drop(shard);
-        drop(overtaken);
         if let Some(buried) = &buried {
             self.tell_buried(buried);
         }

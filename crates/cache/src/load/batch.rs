@@ -170,11 +170,11 @@ where
     let lineage = if background { lineage::found(identities) } else { lineage::extend(identities) };
     let loader = Arc::clone(loader);
     let load = move |keys, cx| async move { (*loader)(keys, cx).await.map(|brought| brought.into_iter().collect()) };
-    let load = lineage::scope(lineage, task::run_many(flights, load)).in_current_span();
+    let load = lineage::scope(lineage, task::run_many(flights, load));
     if background {
-        drop(runtime.spawn(load));
+        drop(runtime.spawn(load.in_current_span()));
     } else {
-        start(runtime, load).await;
+        start(runtime, load, || ()).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a loader can say about the value it brings.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,20 @@ use crate::options::EntryOptions;
 /// Lets a loader say how its value is to be stored; the last word counts.
 ///
 /// What a loader of several keys says holds for all that it brings.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LoadContext {
-    directives: Arc<Mutex<Directives>>,
+    told: Arc<dyn Told>,
+}
+
+/// Where a loader's words are kept: the landing of its load, so that they need no block of their own.
+pub(crate) trait Told: Send + Sync {
+    fn directives(&self) -> &Mutex<Directives>;
+}
+
+impl Told for Mutex<Directives> {
+    fn directives(&self) -> &Self {
+        self
+    }
 }
 
 /// What was said.
@@ -28,6 +40,12 @@ pub(crate) struct Directives {
 pub(crate) enum Storage {
     Store,
     HandOutOnly,
+}
+
+impl Default for Directives {
+    fn default() -> Self {
+        Self { options: EntryOptions::new(), storage: Storage::Store }
+    }
 }
 
 impl Directives {
@@ -46,36 +64,40 @@ impl Directives {
 
 impl LoadContext {
     pub(crate) fn new() -> Self {
-        let directives = Directives { options: EntryOptions::new(), storage: Storage::Store };
-        Self { directives: Arc::new(Mutex::new(directives)) }
+        Self::of(Arc::new(Mutex::new(Directives::default())))
     }
 
-    /// Returns what was said. A loader that has ended keeps its context rarely, so mostly nothing is copied.
+    /// Makes a context that writes there.
+    pub(crate) fn of(told: Arc<dyn Told>) -> Self {
+        Self { told }
+    }
+
+    /// Returns what was said. A loader that has ended and keeps its context has no say any more.
     pub(crate) fn into_directives(self) -> Directives {
-        Arc::try_unwrap(self.directives).map_or_else(|kept| kept.lock().clone(), Mutex::into_inner)
+        std::mem::take(&mut *self.told.directives().lock())
     }
 
     /// Serves the value for this long after it was loaded, whatever the cache's time to live.
     pub fn ttl(&self, ttl: Duration) {
-        self.directives.lock().options.ttl = Ttl::After(ttl);
+        self.told.directives().lock().options.ttl = Ttl::After(ttl);
     }
 
     /// Serves the value while it is refreshed, for this long after its time to live, whatever the
     /// cache's own; zero is not at all.
     pub fn stale_while_revalidate(&self, window: Duration) {
-        self.directives.lock().options.stale_while_revalidate = Some(window);
+        self.told.directives().lock().options.stale_while_revalidate = Some(window);
     }
 
     /// Serves the value when a load fails or takes too long, for this long after its time to live,
     /// whatever the cache's own; zero is not at all.
     pub fn stale_if_error(&self, window: Duration) {
-        self.directives.lock().options.stale_if_error = Some(window);
+        self.told.directives().lock().options.stale_if_error = Some(window);
     }
 
     /// Adds a tag, by which the value can be invalidated together with others.
     pub fn tag(&self, tag: impl Into<Tag>) {
         let tag = tag.into();
-        self.directives.lock().options.add_tag(tag);
+        self.told.directives().lock().options.add_tag(tag);
     }
 
     /// Adds several tags.
@@ -87,12 +109,18 @@ impl LoadContext {
 
     /// Stores the value with these options, instead of with all that was said before.
     pub fn options(&self, options: EntryOptions) {
-        self.directives.lock().options = options;
+        self.told.directives().lock().options = options;
     }
 
     /// Hands the value to those who wait for it and does not store it: right for an answer that is
     /// degraded, partial or meant for one caller.
     pub fn do_not_store(&self) {
-        self.directives.lock().storage = Storage::HandOutOnly;
+        self.told.directives().lock().storage = Storage::HandOutOnly;
+    }
+}
+
+impl fmt::Debug for LoadContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadContext").field("directives", self.told.directives()).finish()
     }
 }

@@ -9,8 +9,8 @@ use tracing::Instrument as _;
 
 use super::context::LoadContext;
 use super::fetched::{Fetched, Source};
-use super::flight::{Entered, enter};
-use super::patience::{Call, Received, Recipient, receive, wait};
+use super::flight::{Entered, enter, enter_alone, glance};
+use super::patience::{Call, Received, Recipient, receive, receive_own, wait};
 use super::{lineage, task};
 use crate::cache::Cache;
 use crate::engine::Wants;
@@ -81,11 +81,18 @@ where
         Fut: Future<Output = Result<V, E>> + Send + 'static,
         E: Send + Sync + 'static,
     {
+        let hash = self.inner.hash(&key);
+        // Before anything is made of the loader: most calls end here.
+        if let Some((held, age)) = glance(&self.inner, hash, &key) {
+            return Ok(Fetched::new(held.into_value(), Source::Fresh, age));
+        }
         let loader = move |cx| {
             let load = loader(cx);
             async move { load.await.map(Some) }
         };
-        let fetched = self.fetch(key, Call::of(Wants::Value), &mut Some(|| loader)).await?;
+        let call = Call::of(Wants::Value);
+        let entered = enter_alone(&self.inner, hash, key, call.wants, has_runtime);
+        let fetched = self.follow(hash, entered, call, &mut Some(|| loader)).await?;
         // Who wants a value is not given the absence of one.
         fetched.transpose().ok_or(LoadError::Aborted)
     }
@@ -136,7 +143,26 @@ where
 
     /// Serves, joins or loads. The loader is made only for a load, so that a hit costs nothing of
     /// what it owns; what is left in `make` was not needed.
-    pub(super) async fn fetch<M, F, Fut, E>(&self, mut key: K, call: Call, make: &mut Option<M>) -> Received<V, E>
+    pub(super) async fn fetch<M, F, Fut, E>(&self, key: K, call: Call, make: &mut Option<M>) -> Received<V, E>
+    where
+        M: FnOnce() -> F,
+        F: FnOnce(LoadContext) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        let hash = self.inner.hash(&key);
+        let entered = enter(&self.inner, hash, key, call.wants, has_runtime);
+        self.follow(hash, entered, call, make).await
+    }
+
+    /// Does what follows from what a call met.
+    async fn follow<M, F, Fut, E>(
+        &self,
+        hash: u64,
+        mut entered: Entered<K, V>,
+        call: Call,
+        make: &mut Option<M>,
+    ) -> Received<V, E>
     where
         M: FnOnce() -> F,
         F: FnOnce(LoadContext) -> Fut + Send + 'static,
@@ -144,16 +170,16 @@ where
         E: Send + Sync + 'static,
     {
         let inner = &self.inner;
-        let hash = inner.hash(&key);
         let mut patience = None;
         loop {
-            match enter(inner, hash, key, call.wants, has_runtime) {
+            match entered {
                 Entered::Hit { served, refresh } => {
                     if let Some(flight) = refresh
                         && let Ok(runtime) = Handle::try_current()
                         && let Some(make) = make.take()
                     {
                         let lineage = lineage::found([flight.identity()]);
+                        flight.await_outcome();
                         let load = lineage::scope(lineage, task::run(flight, make()));
                         drop(runtime.spawn(load.in_current_span()));
                     }
@@ -169,11 +195,15 @@ where
                     };
                     let patience = patience.unwrap_or_else(|| call.patience(inner.rules()));
                     let lineage = lineage::extend([flight.identity()]);
-                    start(&runtime, lineage::scope(lineage, task::run(flight, make())).in_current_span()).await;
-                    let waited = wait(inner, hash, &landing, patience).await;
+                    let load = lineage::scope(lineage, task::run(flight, make()));
+                    let at_hand = start(&runtime, load, || landing.await_here()).await.flatten();
                     // The error is of this caller's own loader, so it is of this caller's type.
                     let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
-                    return receive(inner, waited, who).unwrap_or(Err(LoadError::Aborted));
+                    let received = match at_hand {
+                        Some(outcome) => receive_own(inner, outcome, who),
+                        None => receive(inner, wait(inner, hash, &landing, patience).await, who),
+                    };
+                    return received.unwrap_or(Err(LoadError::Aborted));
                 }
                 Entered::Join(joined) => {
                     let Some(_wait) = lineage::wait_for(&joined.landing) else {
@@ -186,7 +216,7 @@ where
                         return received;
                     }
                     // This caller still has a loader of its own.
-                    key = joined.key;
+                    entered = enter(inner, hash, joined.key, call.wants, has_runtime);
                 }
             }
         }
@@ -204,12 +234,21 @@ pub(super) fn has_runtime() -> bool {
 /// is who gets woken.
 ///
 /// Boxed at once, so that the caller's future does not have room for it.
-pub(super) fn start(runtime: &Handle, load: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> {
+pub(super) fn start<T: Send + 'static>(
+    runtime: &Handle,
+    load: impl Future<Output = T> + Send + 'static,
+    before_it_waits: impl FnOnce(),
+) -> impl Future<Output = Option<T>> {
     let mut load = Box::pin(load);
     async move {
-        let first = poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await;
-        if first.is_pending() {
-            drop(runtime.spawn(load));
+        match poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => {
+                before_it_waits();
+                // Polled here it was in the caller's span already.
+                drop(runtime.spawn(load.in_current_span()));
+                None
+            }
         }
     }
 }

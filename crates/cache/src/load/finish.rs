@@ -4,12 +4,13 @@ use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
-use super::context::{Directives, Storage};
+use super::context::{Directives, LoadContext, Storage, Told as _};
 use super::flight::{Lead, Served};
 use super::landing::{Failure, Landing, Outcome};
 use super::lineage::Identified;
 use super::task::panic_message;
 use crate::engine::{Wants, on_failure};
+use crate::entry::View;
 use crate::expiry::{Deadline, Tick};
 use crate::held::Held;
 use crate::inner::Inner;
@@ -34,6 +35,8 @@ where
     #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "only a tier is asked before the loader"))]
     tier_may: Option<Wants>,
     started: Tick,
+    /// Whether everyone who waits has been told of the end.
+    is_over: bool,
 }
 
 impl<K, V> Flight<K, V>
@@ -49,7 +52,7 @@ where
         landing: Arc<Landing<V>>,
         tier_may: Option<Wants>,
     ) -> Self {
-        Self { inner, hash, seq, lead: Some(lead), landing, tier_may, started: Tick::ORIGIN }
+        Self { inner, hash, seq, lead: Some(lead), landing, tier_may, started: Tick::ORIGIN, is_over: false }
     }
 
     /// Notes when it began; after the lock, since it reads the clock.
@@ -64,6 +67,22 @@ where
 
     pub(super) fn landing(&self) -> Arc<Landing<V>> {
         Arc::clone(&self.landing)
+    }
+
+    /// Notes that nobody takes the outcome from who polls it.
+    pub(super) fn await_outcome(&self) {
+        self.landing.await_here();
+    }
+
+    /// Makes the context of its loader.
+    pub(crate) fn context(&self) -> LoadContext {
+        let landing: Arc<Landing<V>> = Arc::clone(&self.landing);
+        LoadContext::of(landing)
+    }
+
+    /// Returns what its loader has said.
+    pub(crate) fn directives(&self) -> Directives {
+        std::mem::take(&mut *self.landing.directives().lock())
     }
 
     #[cfg(feature = "remote")]
@@ -88,14 +107,39 @@ where
     /// Ends the load: stores what is to be stored, then tells everyone who waits. Tells whether what it
     /// brought is true of its key now, for who passes it on.
     pub(crate) fn finish(mut self, result: Result<Option<V>, Failure>, directives: Directives) -> bool {
-        let Some(lead) = self.lead.take() else { return false };
+        let Some((outcome, is_true)) = self.conclude(result, directives) else { return false };
+        self.landing.end(outcome);
+        self.is_over = true;
+        is_true
+    }
+
+    /// As [`finish`](Self::finish), for a load that the caller who began it may be polling: if so and
+    /// if nobody has joined it, the outcome is that caller's, and nobody is to be told.
+    pub(super) fn finish_at_hand(
+        mut self,
+        result: Result<Option<V>, Failure>,
+        directives: Directives,
+    ) -> Option<Outcome<V>> {
+        let (outcome, _) = self.conclude(result, directives)?;
+        self.is_over = true;
+        // The slot is out of the table, so there are no new handles: this and the one of the caller are the
+        // last two.
+        if !self.landing.is_awaited() && Arc::strong_count(&self.landing) <= 2 {
+            return Some(outcome);
+        }
+        self.landing.end(outcome);
+        None
+    }
+
+    /// Stores what is to be stored, and counts the end.
+    fn conclude(&mut self, result: Result<Option<V>, Failure>, directives: Directives) -> Option<(Outcome<V>, bool)> {
+        let lead = self.lead.take()?;
         let Ended { outcome, how, is_true } = match result {
             Ok(value) => self.bring(lead, value, directives),
             Err(why) => self.fail(&lead, why),
         };
         self.tell(how);
-        self.landing.end(outcome);
-        is_true
+        Some((outcome, is_true))
     }
 
     fn bring(&self, lead: Arc<Lead<K>>, value: Option<V>, directives: Directives) -> Ended<V> {
@@ -105,10 +149,9 @@ where
         let remote_age = None;
         if directives.storage == Storage::HandOutOnly {
             let mut shard = self.inner.shard(self.hash).lock();
-            let slot = shard.core.flights.take(self.hash, &self.landing);
+            shard.core.flights.take(self.hash, &self.landing);
             let overtaken = self.overtaken(&lead.key, &directives);
             drop(shard);
-            drop(slot);
             let value = value.map(|value| self.inner.hold(value));
             let outcome = Outcome::Brought { value, overtaken, remote_age };
             return Ended { outcome, how: LoadOutcome::NotStored, is_true: false };
@@ -144,11 +187,9 @@ where
         entry.begin_in(self.seq);
         let mut out = Outgoing::new();
         let mut shard = inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, &self.landing);
-        let entitled = slot.is_some();
         // The slot held the only other handle of the key, so the key can be taken out of its `Arc`
         // now.
-        drop(slot);
+        let entitled = shard.core.flights.take(self.hash, &self.landing);
         let overtaken =
             if entitled { inner.generations().overtaken_load(self.seq, entry.tags(), &lead.key) } else { 0 };
         let refused = entitled && overtaken == 0 && weight > limit;
@@ -166,11 +207,12 @@ where
             key => (false, None, Some((key, entry))),
         };
         drop(shard);
+        // Before any of the user's code, which may panic.
+        inner.settle(self.hash, &mut out);
         inner.release(out);
         if stored {
             inner.weighed(self.hash, weight);
             inner.emit(CacheEvent::Inserted { weight });
-            inner.settle(self.hash);
             return (overtaken, if absent { LoadOutcome::Absent } else { LoadOutcome::Stored }, true);
         }
         if refused {
@@ -183,14 +225,12 @@ where
     fn forget(&self, lead: &Arc<Lead<K>>, directives: &Directives) -> (u64, LoadOutcome, bool) {
         let mut out = Outgoing::new();
         let mut shard = self.inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, &self.landing);
+        let entitled = shard.core.flights.take(self.hash, &self.landing);
         let overtaken = self.overtaken(&lead.key, directives);
-        let entitled = slot.is_some();
         if entitled && let Some(gone) = shard.take(self.inner.budget(), &Lookup::new(self.hash, &lead.key)) {
             out.push(Why::Removed, gone);
         }
         drop(shard);
-        drop(slot);
         self.inner.release(out);
         (overtaken, LoadOutcome::Absent, entitled && overtaken == 0)
     }
@@ -210,16 +250,15 @@ where
         let now = inner.now();
         let lookup = Lookup::new(self.hash, &lead.key);
         let mut shard = inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, &self.landing);
+        let entitled = shard.core.flights.take(self.hash, &self.landing);
         let core = &mut *shard.core;
         core.counts.load_failures += 1;
         let judge = inner.judge(now);
-        let source = slot.as_ref().and_then(|_| {
-            core.entries.examine(&lookup, |key, entry| match entry.end(&judge, key) {
-                None => on_failure(now, entry.state(inner.rules())),
-                Some(_) => None,
-            })?
-        });
+        let usable = |key: &K, entry: View<'_, V>| match entry.end(&judge, key) {
+            None => on_failure(now, entry.state(inner.rules())),
+            Some(_) => None,
+        };
+        let source = if entitled { core.entries.examine(&lookup, usable).flatten() } else { None };
         let stale = match (source, core.entries.peek_mut(&lookup)) {
             (Some(source), Some(entry)) => {
                 let backoff = inner.rules().error_backoff;
@@ -230,7 +269,6 @@ where
             _ => None,
         };
         drop(shard);
-        drop(slot);
         Ended { outcome: Outcome::Failed { why, stale }, how, is_true: false }
     }
 
@@ -255,8 +293,8 @@ where
             (None, Some((key, entry)))
         };
         drop(shard);
+        inner.settle(self.hash, &mut out);
         inner.release(out);
-        inner.settle(self.hash);
     }
 
     fn tell(&self, outcome: LoadOutcome) {
@@ -281,13 +319,13 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        if self.landing.ended().is_some() {
+        if self.is_over {
             return;
         }
         // Cut off, or the user's code has panicked while it ended: an observer, a `Drop`. Whoever waits is
         // told before anything else can go wrong.
         let mut shard = self.inner.shard(self.hash).lock();
-        let slot = shard.core.flights.take(self.hash, &self.landing);
+        let slot = shard.core.flights.take_slot(self.hash, &self.landing);
         shard.core.counts.load_failures += u64::from(self.lead.is_some());
         drop(shard);
         self.landing.end(Outcome::Aborted);

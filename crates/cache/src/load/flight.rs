@@ -17,7 +17,6 @@ use super::fetched::Source;
 use super::finish::Flight;
 use super::landing::Landing;
 use crate::engine::{State, Step, Wants, on_call, on_wait};
-use crate::entry::View;
 use crate::held::Held;
 use crate::inner::Inner;
 use crate::observer::{CacheEvent, MissCause};
@@ -33,9 +32,12 @@ pub(crate) struct Lead<K> {
 #[derive(Debug)]
 pub(crate) struct FlightTable<K, V> {
     slots: HashTable<Slot<K, V>>,
+    /// Loads that were taken out and go on: found by who waits for them, and by nobody else. Few, and none
+    /// for long.
+    detached: Vec<Slot<K, V>>,
 }
 
-pub(crate) struct Slot<K, V> {
+pub(super) struct Slot<K, V> {
     hash: u64,
     /// The generation in which the load began.
     seq: u64,
@@ -51,23 +53,38 @@ impl<K, V> fmt::Debug for Slot<K, V> {
 
 impl<K, V> Default for FlightTable<K, V> {
     fn default() -> Self {
-        Self { slots: HashTable::new() }
+        Self { slots: HashTable::new(), detached: Vec::new() }
     }
 }
 
 impl<K: Eq, V> FlightTable<K, V> {
     /// Takes the load of a key out: it will not store its value, and nobody joins it any more.
-    #[must_use = "the slot is to be dropped after the lock"]
-    pub(crate) fn detach<Q>(&mut self, hash: u64, key: &Q) -> Option<Slot<K, V>>
+    #[inline]
+    pub(crate) fn detach<Q>(&mut self, hash: u64, key: &Q)
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if self.slots.is_empty() {
-            return None;
+        if !self.slots.is_empty() {
+            self.detach_one(hash, key);
         }
-        let slot = self.slots.find_entry(hash, |slot| slot.hash == hash && slot.lead.key.borrow() == key).ok()?;
-        Some(slot.remove().0)
+    }
+
+    #[cold]
+    fn detach_one<Q>(&mut self, hash: u64, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let found = self.slots.find_entry(hash, |slot| slot.hash == hash && slot.lead.key.borrow() == key);
+        if let Ok(slot) = found {
+            self.detached.push(slot.remove().0);
+        }
+    }
+
+    /// Takes all loads out.
+    pub(crate) fn detach_all(&mut self) {
+        self.detached.extend(self.slots.drain());
     }
 
     /// Returns the generation in which the oldest load began.
@@ -79,24 +96,46 @@ impl<K: Eq, V> FlightTable<K, V> {
         self.slots.find(hash, |slot| slot.hash == hash && slot.lead.key == *key)
     }
 
-    fn find_landing(&self, hash: u64, landing: &Arc<Landing<V>>) -> Option<&Slot<K, V>> {
-        self.slots.find(hash, |slot| Arc::ptr_eq(&slot.landing, landing))
+    /// Returns the key of a load, whether it may still store its value or not.
+    fn key_of(&self, hash: u64, landing: &Arc<Landing<V>>) -> Option<&K> {
+        let is_it = |slot: &Slot<K, V>| Arc::ptr_eq(&slot.landing, landing);
+        let slot = self.slots.find(hash, is_it).or_else(|| self.detached.iter().find(|slot| is_it(slot)))?;
+        Some(&slot.lead.key)
     }
 
     /// Tells whether exactly this load may still store its value.
     #[cfg(feature = "remote")]
     pub(super) fn has(&self, hash: u64, landing: &Arc<Landing<V>>) -> bool {
-        self.find_landing(hash, landing).is_some()
+        self.slots.find(hash, |slot| Arc::ptr_eq(&slot.landing, landing)).is_some()
     }
 
     fn add(&mut self, slot: Slot<K, V>) {
         self.slots.insert_unique(slot.hash, slot, |slot| slot.hash);
     }
 
-    /// Takes exactly this load out, unless it was detached before.
-    pub(super) fn take(&mut self, hash: u64, landing: &Arc<Landing<V>>) -> Option<Slot<K, V>> {
-        let slot = self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.landing, landing)).ok()?;
-        Some(slot.remove().0)
+    /// Takes exactly this load out at its end. Tells whether it may store its value: it was not detached
+    /// before. Whoever asks holds its key, or the user's `Drop` would run here.
+    pub(super) fn take(&mut self, hash: u64, landing: &Arc<Landing<V>>) -> bool {
+        if let Ok(slot) = self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.landing, landing)) {
+            slot.remove();
+            return true;
+        }
+        drop(self.take_detached(landing));
+        false
+    }
+
+    /// As [`take`](Self::take), for who does not hold the key any more.
+    #[must_use = "the slot is to be dropped after the lock"]
+    pub(super) fn take_slot(&mut self, hash: u64, landing: &Arc<Landing<V>>) -> Option<Slot<K, V>> {
+        match self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.landing, landing)) {
+            Ok(slot) => Some(slot.remove().0),
+            Err(_) => self.take_detached(landing),
+        }
+    }
+
+    fn take_detached(&mut self, landing: &Arc<Landing<V>>) -> Option<Slot<K, V>> {
+        let at = self.detached.iter().position(|slot| Arc::ptr_eq(&slot.landing, landing))?;
+        Some(self.detached.swap_remove(at))
     }
 }
 
@@ -129,6 +168,32 @@ pub(crate) struct Joined<K, V> {
     pub(super) key: K,
 }
 
+/// Serves what is fresh and asks for nothing more: that shares the lock.
+#[inline]
+pub(crate) fn glance<K, V>(inner: &Inner<K, V>, hash: u64, key: &K) -> Option<(Held<V>, Option<Duration>)>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    inner.asked(hash);
+    let moment = inner.moment();
+    let glance = inner.shard(hash).glance(&Lookup::new(hash, key), |key, entry| {
+        let now = moment.for_entry(entry.hot);
+        let serves = entry.is_live(&inner.judge(now), key) && !entry.eager(inner.rules()).has_passed(now);
+        let held = if serves { entry.held() } else { None }?;
+        entry.touch(now);
+        inner.count_hit();
+        Some((held, entry.age(now)))
+    });
+    match glance {
+        Glance::Took(served) => {
+            inner.emit_quietly(CacheEvent::Hit);
+            Some(served)
+        }
+        Glance::Absent | Glance::Unsure => None,
+    }
+}
+
 /// Looks a key up and joins or opens its load, all under one lock; a plain hit shares it.
 pub(crate) fn enter<K, V>(
     inner: &Arc<Inner<K, V>>,
@@ -141,28 +206,37 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    inner.asked(hash);
-    let (rules, generations) = (inner.rules(), inner.generations());
-    let moment = inner.moment();
-    let lookup = Lookup::new(hash, &key);
-    let plain = |key: &K, entry: View<'_, V>| {
-        let now = moment.for_entry(entry.hot);
-        let serves = entry.is_live(&inner.judge(now), key) && !entry.eager(rules).has_passed(now);
-        let held = if serves { entry.held() } else { None }?;
-        entry.touch(now);
-        inner.count_hit();
-        Some(Served { value: Some(held), source: Source::Fresh, age: entry.age(now) })
-    };
-    if let Glance::Took(served) = inner.shard(hash).glance(&lookup, plain) {
-        inner.emit_quietly(CacheEvent::Hit);
-        return Entered::Hit { served, refresh: None };
+    match glance(inner, hash, &key) {
+        Some((held, age)) => {
+            let served = Served { value: Some(held), source: Source::Fresh, age };
+            Entered::Hit { served, refresh: None }
+        }
+        None => enter_alone(inner, hash, key, wants, can_refresh),
     }
+}
+
+/// As [`enter`], for who has had a [`glance`].
+pub(crate) fn enter_alone<K, V>(
+    inner: &Arc<Inner<K, V>>,
+    hash: u64,
+    key: K,
+    wants: Wants,
+    can_refresh: fn() -> bool,
+) -> Entered<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let (rules, generations) = (inner.rules(), inner.generations());
+    let lookup = Lookup::new(hash, &key);
     let now = inner.now();
     let judge = inner.judge(now);
     let mut shard = inner.shard(hash).lock();
-    let buried = shard.bury(inner.budget(), &judge, &lookup);
+    // Most that come here find nothing, and search once.
+    let is_held = shard.core.entries.hit(&lookup).is_some();
+    let buried = if is_held { shard.bury(inner.budget(), &judge, &lookup) } else { None };
     let core = &mut *shard.core;
-    let entry = core.entries.hit(&lookup);
+    let entry = if is_held && buried.is_none() { core.entries.peek(&lookup) } else { None };
     if let Some(entry) = entry {
         entry.touch(now);
     }
@@ -253,11 +327,10 @@ where
 {
     let mut shard = inner.shard(hash).lock();
     let core = &mut *shard.core;
-    let overtaken = core.flights.detach(hash, &key);
+    core.flights.detach(hash, &key);
     core.counts.loads += 1;
     let (mut flight, landing) = open(inner, &mut core.flights, hash, key, None);
     drop(shard);
-    drop(overtaken);
     flight.begin();
     inner.emit(CacheEvent::LoadStarted);
     (flight, landing)
@@ -290,7 +363,7 @@ where
     entered
 }
 
-const fn hit_event(source: Source) -> CacheEvent {
+pub(crate) const fn hit_event(source: Source) -> CacheEvent {
     match source {
         Source::Negative => CacheEvent::HitNegative,
         source if source.is_stale() => CacheEvent::HitStale { source },
@@ -314,8 +387,8 @@ where
 {
     let now = inner.now();
     let core = inner.shard(hash).read();
-    let slot = core.flights.find_landing(hash, landing)?;
-    core.entries.examine(&Lookup::new(hash, &slot.lead.key), |key, entry| {
+    let key = core.flights.key_of(hash, landing)?;
+    core.entries.examine(&Lookup::new(hash, key), |key, entry| {
         if entry.end(&inner.judge(now), key).is_some() {
             return None;
         }

@@ -36,31 +36,38 @@ impl std::fmt::Debug for dyn Waiting {
 /// Its address identifies a load, and is not given away again while a lineage remembers it.
 pub(crate) type Identified = Weak<dyn Waiting>;
 
+/// One load, and those that it runs inside of. Most run inside of none, and need no block of the allocator.
+#[derive(Debug, Clone)]
+pub(crate) enum Lineage {
+    First(Identified),
+    Within(Arc<Nested>),
+}
+
 #[derive(Debug)]
-pub(crate) struct Lineage {
+pub(crate) struct Nested {
     load: Identified,
-    parent: Option<Arc<Self>>,
+    parent: Lineage,
 }
 
 tokio::task_local! {
-    static CURRENT: Option<Arc<Lineage>>;
+    static CURRENT: Option<Lineage>;
 }
 
 /// Returns the lineage of a task that starts here, runs these loads and is waited for.
-pub(crate) fn extend(loads: impl IntoIterator<Item = Identified>) -> Option<Arc<Lineage>> {
-    loads.into_iter().fold(current(), |parent, load| Some(Arc::new(Lineage { load, parent })))
+pub(crate) fn extend(loads: impl IntoIterator<Item = Identified>) -> Option<Lineage> {
+    loads.into_iter().fold(current(), |parent, load| Some(Lineage::of(load, parent)))
 }
 
 /// Returns the lineage of a task that runs these loads and that nobody here waits for.
-pub(crate) fn found(loads: impl IntoIterator<Item = Identified>) -> Option<Arc<Lineage>> {
-    loads.into_iter().fold(None, |parent, load| Some(Arc::new(Lineage { load, parent })))
+pub(crate) fn found(loads: impl IntoIterator<Item = Identified>) -> Option<Lineage> {
+    loads.into_iter().fold(None, |parent, load| Some(Lineage::of(load, parent)))
 }
 
-pub(crate) fn scope<F: Future>(lineage: Option<Arc<Lineage>>, run: F) -> impl Future<Output = F::Output> {
+pub(crate) fn scope<F: Future>(lineage: Option<Lineage>, run: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(lineage, run)
 }
 
-pub(crate) fn scope_blocking<T>(lineage: Option<Arc<Lineage>>, run: impl FnOnce() -> T) -> T {
+pub(crate) fn scope_blocking<T>(lineage: Option<Lineage>, run: impl FnOnce() -> T) -> T {
     CURRENT.sync_scope(lineage, run)
 }
 
@@ -81,13 +88,13 @@ pub(crate) fn wait_for<T: Waiting + 'static>(target: &Arc<T>) -> Option<Wait> {
             load.waits().0.lock().push(Weak::clone(&weak));
         }
     }
-    let wait = Wait(Some((Arc::clone(&lineage), weak)));
+    let wait = Wait(Some((lineage.clone(), weak)));
     (!leads_back(target, &lineage)).then_some(wait)
 }
 
 /// A wait of a task for a load; over when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Wait(Option<(Arc<Lineage>, Identified)>);
+pub(crate) struct Wait(Option<(Lineage, Identified)>);
 
 impl Drop for Wait {
     fn drop(&mut self) {
@@ -104,8 +111,25 @@ impl Drop for Wait {
 }
 
 impl Lineage {
+    fn of(load: Identified, parent: Option<Self>) -> Self {
+        match parent {
+            Some(parent) => Self::Within(Arc::new(Nested { load, parent })),
+            None => Self::First(load),
+        }
+    }
+
     fn loads(&self) -> impl Iterator<Item = &Identified> {
-        std::iter::successors(Some(self), |lineage| lineage.parent.as_deref()).map(|lineage| &lineage.load)
+        std::iter::successors(Some(self), |lineage| lineage.parent()).map(|lineage| match lineage {
+            Self::First(load) => load,
+            Self::Within(nested) => &nested.load,
+        })
+    }
+
+    fn parent(&self) -> Option<&Self> {
+        match self {
+            Self::First(_) => None,
+            Self::Within(nested) => Some(&nested.parent),
+        }
     }
 
     fn contains(&self, load: usize) -> bool {
@@ -141,6 +165,6 @@ fn address(load: &Arc<dyn Waiting>) -> usize {
     Arc::as_ptr(load).addr()
 }
 
-fn current() -> Option<Arc<Lineage>> {
+fn current() -> Option<Lineage> {
     CURRENT.try_with(Option::clone).ok().flatten()
 }

@@ -34,7 +34,7 @@ pub(crate) use context::Storage;
 pub use fetched::{Fetched, Source};
 #[cfg(feature = "remote")]
 pub(crate) use finish::Flight;
-pub(crate) use flight::FlightTable;
+pub(crate) use flight::{FlightTable, hit_event};
 #[cfg(feature = "remote")]
 pub(crate) use landing::Failure;
 pub(crate) use task::panic_message;

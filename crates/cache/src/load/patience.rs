@@ -123,6 +123,23 @@ pub(super) struct Recipient {
     pub(super) wants: Wants,
 }
 
+impl Recipient {
+    /// Tells whether what was brought is of use to this caller, and was true when it came.
+    fn takes(self, has_value: bool, overtaken: u64) -> bool {
+        let untrue = overtaken != 0 && self.came >= overtaken;
+        let useless = !has_value && self.wants == Wants::Value;
+        !untrue && !useless
+    }
+
+    fn fetched<V: Clone>(self, value: Option<Held<V>>, remote_age: Option<Duration>) -> Fetched<Option<V>> {
+        let (source, age) = match (self.source, remote_age) {
+            (Source::Loaded, Some(age)) => (Source::Remote, age),
+            (source, age) => (source, age.unwrap_or_default()),
+        };
+        Fetched::new(value.map(Held::into_value), source, Some(age))
+    }
+}
+
 /// A caller's part of an outcome.
 pub(super) type Received<V, E> = Result<Fetched<Option<V>>, LoadError<E>>;
 
@@ -145,13 +162,7 @@ where
             Some(Err(LoadError::TimedOut { waited }))
         }
         Waited::Ended(Outcome::Brought { value, overtaken, remote_age }) => {
-            let untrue = *overtaken != 0 && who.came >= *overtaken;
-            let useless = value.is_none() && who.wants == Wants::Value;
-            let (source, age) = match (who.source, remote_age) {
-                (Source::Loaded, Some(age)) => (Source::Remote, *age),
-                (source, age) => (source, age.unwrap_or_default()),
-            };
-            (!untrue && !useless).then(|| Ok(Fetched::new(value.clone().map(Held::into_value), source, Some(age))))
+            who.takes(value.is_some(), *overtaken).then(|| Ok(who.fetched(value.clone(), *remote_age)))
         }
         Waited::Ended(Outcome::Failed { stale: Some(served), .. }) => fallback(served.clone()),
         Waited::Ended(Outcome::Failed { why: Failure::Error(error), stale: None }) => {
@@ -161,6 +172,21 @@ where
             Some(Err(LoadError::Panicked { message: Arc::clone(message) }))
         }
         Waited::Ended(Outcome::Aborted) => None,
+    }
+}
+
+/// Takes what is this caller's alone, without a copy.
+pub(super) fn receive_own<K, V, E>(inner: &Inner<K, V>, outcome: Outcome<V>, who: Recipient) -> Option<Received<V, E>>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    match outcome {
+        Outcome::Brought { value, overtaken, remote_age } => {
+            who.takes(value.is_some(), overtaken).then(|| Ok(who.fetched(value, remote_age)))
+        }
+        other => receive(inner, Waited::Ended(&other), who),
     }
 }
 

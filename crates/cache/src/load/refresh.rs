@@ -4,7 +4,6 @@ use std::future::Future;
 use std::hash::Hash;
 
 use tokio::runtime::Handle;
-use tracing::Instrument as _;
 
 use super::context::LoadContext;
 use super::fetch::start;
@@ -103,7 +102,11 @@ where
         let (flight, landing) = open_anew(inner, hash, key);
         let patience = call.patience(inner.rules()).without_soft();
         let lineage = lineage::extend([flight.identity()]);
-        start(&runtime, lineage::scope(lineage, task::run(flight, make())).in_current_span()).await;
+        let load = lineage::scope(lineage, task::run(flight, make()));
+        let outcome = start(&runtime, load, || landing.await_here()).await.flatten();
+        if let Some(outcome) = outcome {
+            return take(inner, Waited::Ended(&outcome));
+        }
         match (wait(inner, hash, &landing, patience).await, patience.hard) {
             // A stale value is no answer here.
             (Waited::Instead(_), Some((_, limit))) => take(inner, Waited::TimedOut(limit)),

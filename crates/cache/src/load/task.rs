@@ -11,10 +11,12 @@ use std::task::Poll;
 
 use super::context::LoadContext;
 use super::finish::Flight;
-use super::landing::Failure;
+use super::landing::{Failure, Outcome};
 
 /// Runs the loader to its end, whatever that is, and ends the flight with it.
-pub(super) async fn run<K, V, E, F, Fut>(flight: Flight<K, V>, loader: F)
+///
+/// Returns the outcome to the caller who began it, if that one is polling it and nobody else waits.
+pub(super) async fn run<K, V, E, F, Fut>(flight: Flight<K, V>, loader: F) -> Option<Outcome<V>>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -25,13 +27,14 @@ where
     #[cfg(feature = "remote")]
     if flight.inner().remote().is_some() {
         // Boxed: the future of a load that is nobody's turn stays small.
-        return Box::pin(crate::node::run(flight, loader)).await;
+        Box::pin(crate::node::run(flight, loader)).await;
+        return None;
     }
-    let context = LoadContext::new();
-    let for_loader = context.clone();
+    let context = flight.context();
     // The call of the loader is part of what may panic, not only its future.
-    let result = catch(async move { loader(for_loader).await }).await;
-    flight.finish(flatten(result), context.into_directives());
+    let result = catch(async move { loader(context).await }).await;
+    let directives = flight.directives();
+    flight.finish_at_hand(flatten(result), directives)
 }
 
 /// Runs a loader of many keys to its end, and ends all their flights with it.
@@ -96,11 +99,11 @@ where
     if flight.inner().remote().is_some() {
         return crate::node::run_blocking(flight, loader);
     }
-    let context = LoadContext::new();
-    let for_loader = context.clone();
+    let context = flight.context();
     // The loader is gone after a panic, so nobody sees it broken.
-    let result = catch_unwind(AssertUnwindSafe(|| loader(for_loader))).map_err(|panic| panic_message(&*panic));
-    flight.finish(flatten(result), context.into_directives());
+    let result = catch_unwind(AssertUnwindSafe(|| loader(context))).map_err(|panic| panic_message(&*panic));
+    let directives = flight.directives();
+    flight.finish(flatten(result), directives);
 }
 
 pub(crate) fn flatten<T, E: Send + Sync + 'static>(result: Result<Result<T, E>, Arc<str>>) -> Result<T, Failure> {

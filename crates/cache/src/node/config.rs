@@ -46,13 +46,7 @@ impl NodeConfig {
         if self.heartbeat.is_zero() {
             return Err(ConfigError::new("heartbeat", "0s", "more than zero"));
         }
-        if self.link.timeout.is_zero() {
-            return Err(ConfigError::new("timeout", "0s", "more than zero"));
-        }
-        if self.link.tombstone_ttl.is_zero() {
-            return Err(ConfigError::new("tombstone_ttl", "0s", "more than zero, since no value is kept for longer"));
-        }
-        Ok(())
+        self.link.validate()
     }
 }
 

@@ -100,7 +100,7 @@ impl<K, V: 'static> NodeSetup<K, V> {
         };
         let mut link_config = self.config.link.clone();
         link_config.compile = patterns::compile;
-        let mut link = RemoteLink::new(link_config);
+        let mut link = RemoteLink::new(link_config)?;
         if let Some(tier) = tier {
             link = link.tier(tier);
         }

@@ -38,12 +38,12 @@ where
     Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
 {
     let Some((flight, turn)) = ask(flight).await else { return };
-    let context = LoadContext::new();
-    let for_loader = context.clone();
-    let result = flatten(catch(async move { loader(for_loader).await }).await);
+    let context = flight.context();
+    let result = flatten(catch(async move { loader(context).await }).await);
+    let directives = flight.directives();
     match turn {
-        Some(turn) => turn.finish(flight, result, context.into_directives()).await,
-        None => drop_verdict(flight.finish(result, context.into_directives())),
+        Some(turn) => turn.finish(flight, result, directives).await,
+        None => drop_verdict(flight.finish(result, directives)),
     }
 }
 
@@ -82,12 +82,12 @@ where
     E: Send + Sync + 'static,
 {
     let Some((flight, turn)) = ask_blocking(flight) else { return };
-    let context = LoadContext::new();
-    let for_loader = context.clone();
-    let result = catch_unwind(AssertUnwindSafe(|| loader(for_loader))).map_err(|panic| panic_message(&*panic));
+    let context = flight.context();
+    let result = catch_unwind(AssertUnwindSafe(|| loader(context))).map_err(|panic| panic_message(&*panic));
+    let directives = flight.directives();
     match turn {
-        Some(turn) => turn.finish_elsewhere(flight, flatten(result), context.into_directives()),
-        None => drop_verdict(flight.finish(flatten(result), context.into_directives())),
+        Some(turn) => turn.finish_elsewhere(flight, flatten(result), directives),
+        None => drop_verdict(flight.finish(flatten(result), directives)),
     }
 }
 

@@ -162,7 +162,7 @@ where
         // The hottest last, so that they are the newest and the last to give way.
         for (key, value, mut options, fresh) in coming.into_iter().rev() {
             options.arrival = Some(inner.arrival_of(fresh));
-            self.inner.insert(key, value, &mut options);
+            self.inner.insert(key, value, Some(&mut options));
         }
         Ok(warm)
     }

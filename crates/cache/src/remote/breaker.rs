@@ -13,9 +13,9 @@ pub struct BreakerConfig {
     /// Failures in a row that open it; default 5, at least 1. Too few, and one lost packet costs a
     /// second without the remote; too many, and an outage holds up that many loads.
     pub failures: u32,
-    /// How long it stays open at first; default 1 s. It doubles with every failed probe.
+    /// How long it stays open at first; default 1 s, above zero. It doubles with every failed probe.
     pub open_for: Duration,
-    /// How long it stays open at most; default 30 s. Too long, and a remote that is back waits for its
+    /// How long it stays open at most; default 30 s, at least `open_for`. Too long, and a remote that is back waits for its
     /// queue.
     pub max_open_for: Duration,
     /// After how long a probe that was not reported is taken for lost; default 10 s, above the timeout

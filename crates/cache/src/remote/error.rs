@@ -1,6 +1,7 @@
 //! Why a remote tier or a backplane did not do what it was asked.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a remote tier, a lock or a backplane answers when it cannot.
@@ -41,6 +42,13 @@ pub enum RemoteError {
     /// The backend was closed.
     #[error("the remote is closed")]
     Closed,
+    /// The code of the tier or of the backplane panicked. Whether it did what it was asked is not known.
+    #[error("the remote's code panicked: {message}")]
+    #[non_exhaustive]
+    Panicked {
+        /// The text of the panic, where it had one.
+        message: Arc<str>,
+    },
 }
 
 impl RemoteError {
@@ -69,9 +77,13 @@ impl RemoteError {
         Self::BreakerOpen { retry_after }
     }
 
+    pub(crate) const fn panicked(message: Arc<str>) -> Self {
+        Self::Panicked { message }
+    }
+
     /// Tells whether the same call may succeed later as it is.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::Unreachable(_) | Self::BreakerOpen { .. })
+        matches!(self, Self::TimedOut { .. } | Self::Unreachable(_) | Self::BreakerOpen { .. } | Self::Panicked { .. })
     }
 
     /// Returns how long to wait before the next attempt, where that is known.

@@ -1,10 +1,11 @@
 //! The byte budget, and whose code runs where.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bedplate_cache::{Cache, EvictionPolicy, Fetched, Insertion, ManualClock, Source};
+use bedplate_cache::{Cache, CacheEvent, EvictionPolicy, Fetched, Insertion, ManualClock, Observer, Source};
 
 #[test]
 fn an_entry_of_the_greatest_weight_fits_whatever_the_number_of_shards() {
@@ -118,7 +119,7 @@ fn a_panicking_clone_leaves_the_cache_whole() {
     }
     let cache: Cache<u64, Fragile> = Cache::builder("fragile").weigher(|_: &u64, _: &Fragile| 8).build().unwrap();
     cache.insert(1, Fragile(Arc::new(AtomicU64::new(0))));
-    let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cache.get(&1)));
+    let broken = catch_unwind(AssertUnwindSafe(|| cache.get(&1)));
     assert!(broken.is_err());
     assert!(cache.get(&1).is_some());
     assert_eq!((cache.len(), cache.bytes()), (1, 96));
@@ -221,4 +222,46 @@ fn a_value_shared_by_the_cache_is_given_back_without_a_clone() {
     cache.insert(1, Never(7));
     let Insertion::Replaced { previous } = cache.insert(1, Never(8)) else { panic!("there was a value") };
     assert_eq!((previous.0, cache.remove(&1).map(|value| value.0)), (7, Some(8)));
+}
+
+/// Panics at the first event of a kind, once it is armed.
+#[derive(Debug)]
+struct Touchy {
+    at: fn(&CacheEvent) -> bool,
+    is_armed: AtomicBool,
+}
+
+impl Observer for Touchy {
+    fn on_event(&self, _: &str, event: &CacheEvent) {
+        assert!(!((self.at)(event) && self.is_armed.swap(false, Ordering::SeqCst)), "too much");
+    }
+}
+
+#[test]
+fn a_panic_of_the_users_code_leaves_the_budget_kept() {
+    const SHARDS: u64 = 4;
+    let at: [fn(&CacheEvent) -> bool; 2] =
+        [|event| matches!(event, CacheEvent::Inserted { .. }), |event| matches!(event, CacheEvent::Evicted { .. })];
+    for at in at {
+        let observer = Arc::new(Touchy { at, is_armed: AtomicBool::new(false) });
+        let cache: Cache<u64, u64> = Cache::builder("touchy")
+            .max_bytes(100_000)
+            .max_entry_bytes(50_000)
+            .shards(usize::try_from(SHARDS).unwrap())
+            .seed(1)
+            .weigher(|_: &u64, weight: &u64| *weight)
+            .observer(Arc::<Touchy>::clone(&observer))
+            .build()
+            .unwrap();
+        for key in 0..500 {
+            cache.insert(key, 100);
+        }
+        // Too much for the shard alone: others have to give way.
+        observer.is_armed.store(true, Ordering::SeqCst);
+        for heavy in 0..20 {
+            let inserted = catch_unwind(AssertUnwindSafe(|| cache.insert(1000 + heavy, 45_000)));
+            assert!(cache.bytes() <= 100_000, "{} bytes after the insert of {heavy}, {inserted:?}", cache.bytes());
+        }
+        assert!(!observer.is_armed.load(Ordering::SeqCst), "nothing has panicked");
+    }
 }

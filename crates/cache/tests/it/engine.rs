@@ -350,6 +350,15 @@ async fn expire_asks_the_entry_before_the_cache() {
     advance(secs(1)).await;
     assert_eq!((plain.maintain(), plain.len()), (1, 0), "kept for its own window");
 
+    // One without an end of its own keeps its window for the end that it is given.
+    plain.insert_with(1, 2, EntryOptions::new().without_expiry().stale_if_error(secs(60)));
+    advance(secs(1000)).await;
+    assert!(plain.expire(&1));
+    advance(secs(59)).await;
+    assert_eq!(origin.ask(&plain, Mood::Bad).await.unwrap(), (2, Source::StaleOnError));
+    advance(secs(1)).await;
+    assert_eq!((plain.maintain(), plain.len()), (1, 0), "kept for its own window");
+
     let (keeping, _) = with(|builder| builder.stale_if_error(secs(60)));
     keeping.insert_with(1, 1, EntryOptions::new().stale_if_error(Duration::ZERO));
     assert!(keeping.expire(&1));
@@ -375,4 +384,58 @@ async fn latencies_are_counted_by_their_own_clock() {
     cache.insert_with(2, 1, EntryOptions::new().without_expiry());
     let forever = cache.get_or_load(2, |_| async { Err(io::Error::other("not called")) }).await.unwrap();
     assert_eq!((forever.age(), forever.source()), (None, Source::Fresh));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_too_long_for_a_load_that_was_overtaken_is_given_what_overtook_it() {
+    let set =
+        |builder: CacheBuilder<u8, u64>| builder.stale_if_error(secs(60)).soft_timeout(secs(2)).hard_timeout(secs(5));
+    for joins in [false, true] {
+        let (cache, origin) = with(set);
+        let ask = || {
+            let (cache, origin) = (cache.clone(), origin.clone());
+            tokio::spawn(async move { origin.ask(&cache, Mood::Slow(100)).await })
+        };
+        let mut asking = ask();
+        settle().await;
+        if joins {
+            asking = ask();
+            settle().await;
+        }
+        cache.insert(1, 7);
+        let (began, received) = (Instant::now(), asking.await.unwrap());
+        assert_eq!(received.unwrap(), (7, Source::Fresh), "joins: {joins}");
+        assert_eq!(began.elapsed(), secs(2), "as soon as its patience ends");
+        let stats = cache.stats();
+        assert_eq!((stats.fallbacks, stats.timeouts), (1 + u64::from(joins), 0), "so is the one that leads");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_refresh_that_nobody_waited_for_is_given_its_value() {
+    let (cache, origin) = with(|builder| builder.stale_while_revalidate(secs(3)));
+    origin.ask(&cache, Mood::Good).await.unwrap();
+    advance(secs(12)).await;
+    assert_eq!(origin.ask(&cache, Mood::Slow(5)).await.unwrap(), (1, Source::StaleRevalidating));
+    settle().await;
+    advance(secs(2)).await;
+    assert_eq!(origin.ask(&cache, Mood::Good).await.unwrap(), (2, Source::Coalesced));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_context_that_outlives_its_load_has_no_say_any_more() {
+    let (cache, _) = with(|builder| builder);
+    let kept = Arc::new(std::sync::Mutex::new(None));
+    let keep = Arc::clone(&kept);
+    let fetched = cache.get_or_load(1, move |cx| async move {
+        cx.ttl(secs(100));
+        *keep.lock().unwrap() = Some(cx);
+        Ok::<_, io::Error>(1)
+    });
+    assert_eq!(fetched.await.unwrap().source(), Source::Loaded);
+    kept.lock().unwrap().take().unwrap().ttl(secs(1));
+    advance(secs(50)).await;
+    assert_eq!(cache.get(&1), Some(1));
+    advance(secs(50)).await;
+    assert_eq!(cache.get(&1), None);
 }

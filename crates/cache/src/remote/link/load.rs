@@ -40,7 +40,7 @@ impl RemoteLink {
         // under way then, and the answer is older than it.
         let words: Vec<Option<Stamp>> = asked.iter().map(|key| self.own_word(key)).collect();
         asked.push(Bytes::from_static(ALL_MARKER));
-        let mut found = self.call(tier.load_many(&asked)).await?;
+        let mut found = self.call(async { tier.load_many(&asked).await }).await?;
         if let Some(marker) = found.pop().flatten().and_then(|marker| marker_stamp(&marker)) {
             self.note_cleared(marker);
         }
@@ -118,7 +118,7 @@ impl RemoteLink {
             return Ok(markers);
         }
         let keys: Vec<Bytes> = unknown.iter().map(|tag| tag_key(tag)).collect();
-        let found = self.call(tier.load_many(&keys)).await?;
+        let found = self.call(async { tier.load_many(&keys).await }).await?;
         let wall = self.wall.millis();
         let mut state = self.state.lock();
         for ((tag, key), bytes) in unknown.into_iter().zip(&keys).zip(found) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::shell::{RemoteLink, Replay};
-use crate::remote::{Admission, Change, Pending, Step, StepId, StoreOutcome};
+use crate::remote::{Admission, Change, Pending, RemoteError, Step, StepId, StoreOutcome};
 
 impl RemoteLink {
     /// Replays what waits, until it is done or the remote fails.
@@ -90,7 +90,7 @@ impl RemoteLink {
                     self.finish(id);
                     true
                 }
-                Err(_) => false,
+                Err(error) => self.gives_up(id, &error),
             },
             Step::Publish { id, stamp, change } => {
                 let told = async {
@@ -98,15 +98,34 @@ impl RemoteLink {
                     self.publish(stamp, change).await
                 };
                 let told = told.await;
-                if let Err(error) = &told
-                    && error.is_transient()
-                {
-                    return false;
+                match told {
+                    Err(error) if error.is_transient() => self.gives_up(id, &error),
+                    _ => {
+                        self.finish(id);
+                        true
+                    }
                 }
-                self.finish(id);
-                true
             }
         }
+    }
+
+    /// Leaves a step for another time. One in which the remote's code panics again and again is passed over,
+    /// or nothing behind it would ever be heard; `true` then.
+    fn gives_up(&self, id: StepId, error: &RemoteError) -> bool {
+        if !matches!(error, RemoteError::Panicked { .. }) {
+            return false;
+        }
+        let mut state = self.state.lock();
+        let before = state.panicked.filter(|(step, _)| *step == id).map_or(0, |(_, panics)| panics);
+        if before + 1 < MOST_PANICS {
+            state.panicked = Some((id, before + 1));
+            return false;
+        }
+        state.panicked = None;
+        drop(state);
+        tracing::warn!(%error, "a queued word was passed over");
+        self.finish(id);
+        true
     }
 
     fn finish(&self, id: StepId) {
@@ -117,3 +136,6 @@ impl RemoteLink {
         self.state.lock().queue.done(id.published());
     }
 }
+
+/// How often in a row one step may panic.
+const MOST_PANICS: u32 = 3;

@@ -9,12 +9,14 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::load::catch;
 use crate::remote::stamp::StampClock;
 use crate::remote::{
     Admission, Backplane, BreakerConfig, BreakerState, Change, GapDetector, GapReason, NodeId, Notification, OpenError,
-    Opened, RecoveryConfig, RecoveryQueue, RemoteBreaker, RemoteError, RemoteTier, Stamp, SystemWallClock, WallClock,
+    Opened, RecoveryConfig, RecoveryQueue, RemoteBreaker, RemoteError, RemoteTier, Stamp, StepId, SystemWallClock,
+    WallClock,
 };
-use crate::{Clock, TokioClock};
+use crate::{Clock, ConfigError, TokioClock};
 
 /// How a link behaves.
 #[derive(Debug, Clone)]
@@ -23,17 +25,18 @@ pub struct LinkConfig {
     /// The node's name; random by default. Two nodes of one name take each other's notifications for
     /// their own.
     pub node: NodeId,
-    /// How long one call may take, the tier's own bound aside; default 1 s. Too small, and a slow remote
+    /// How long one call may take, the tier's own bound aside; default 1 s, more than zero. Too small, and a slow remote
     /// is no remote; too large, and a stuck one holds up a load that long, until the breaker opens.
     pub timeout: Duration,
-    /// How far another node's clock may be ahead; default 5 s. Too small refuses what honest nodes wrote,
+    /// How far another node's clock may be ahead; default 5 s, less than `tombstone_ttl`. Too small refuses what honest nodes wrote,
     /// too large lets a wrong clock win for that long.
     pub max_skew: Duration,
-    /// How long the markers of tags are believed without asking again; default 5 s. They also arrive by
+    /// How long the markers of tags are believed without asking again; default 5 s, at most `tombstone_ttl`;
+    /// zero asks each time. They also arrive by
     /// the backplane: this bounds how long a missed one hides.
     pub marker_ttl: Duration,
     /// How long tombstones and markers are kept in the tier, and any value at most, since a value that
-    /// outlived the word that it is old would be served again; default 24 h. Short loses values early, long
+    /// outlived the word that it is old would be served again; default 24 h, at least 1 ms. Short loses values early, long
     /// keeps a word per removed key for that time.
     pub tombstone_ttl: Duration,
     /// When the tier is left alone, and when the backplane is: each has a breaker of its own.
@@ -43,6 +46,60 @@ pub struct LinkConfig {
     /// Makes of a pattern what tells whether it matches a key; by default `*` stands for any bytes and `?`
     /// for one. A cache sets it to its own prefixes and globs.
     pub compile: fn(pattern: &str) -> CompiledPattern,
+}
+
+impl LinkConfig {
+    /// Checks every setting against the bounds that its documentation names.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for the first that is out of them.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let Self { node: _, timeout, max_skew, marker_ttl, tombstone_ttl, breaker, recovery, compile: _ } = self;
+        if timeout.is_zero() {
+            return Err(ConfigError::new("timeout", "0s", "more than zero"));
+        }
+        if *tombstone_ttl < Duration::from_millis(1) {
+            let expected = "at least 1ms, since no value is kept for longer";
+            return Err(refused("tombstone_ttl", *tombstone_ttl, expected));
+        }
+        if *max_skew >= *tombstone_ttl {
+            let expected =
+                format!("less than tombstone_ttl ({tombstone_ttl:?}), or a word would run out before it counts");
+            return Err(refused("max_skew", *max_skew, expected));
+        }
+        if *marker_ttl > *tombstone_ttl {
+            return Err(refused("marker_ttl", *marker_ttl, format!("at most tombstone_ttl ({tombstone_ttl:?})")));
+        }
+        let BreakerConfig { failures, open_for, max_open_for, probe_timeout } = breaker;
+        if *failures == 0 {
+            return Err(ConfigError::new("breaker.failures", 0, "at least 1"));
+        }
+        if open_for.is_zero() {
+            return Err(ConfigError::new("breaker.open_for", "0s", "more than zero"));
+        }
+        if max_open_for < open_for {
+            let expected = format!("at least breaker.open_for ({open_for:?})");
+            return Err(refused("breaker.max_open_for", *max_open_for, expected));
+        }
+        if probe_timeout <= timeout {
+            let expected = format!("more than timeout ({timeout:?}), or a probe under way would be taken for lost");
+            return Err(refused("breaker.probe_timeout", *probe_timeout, expected));
+        }
+        let RecoveryConfig { max_items, max_bytes } = recovery;
+        if *max_items == 0 {
+            return Err(ConfigError::new("recovery.max_items", 0, "at least 1"));
+        }
+        if *max_bytes < RecoveryConfig::LEAST_BYTES {
+            let expected = format!("at least {} bytes", RecoveryConfig::LEAST_BYTES);
+            return Err(ConfigError::new("recovery.max_bytes", max_bytes, expected));
+        }
+        Ok(())
+    }
+}
+
+fn refused(field: &'static str, value: Duration, expected: impl Into<String>) -> ConfigError {
+    ConfigError::new(field, format_args!("{value:?}"), expected)
 }
 
 impl Default for LinkConfig {
@@ -126,6 +183,9 @@ pub struct LinkStats {
     pub unreadable: u64,
     /// Calls that failed.
     pub failures: u64,
+    /// Those of them in which the code of the tier or of the backplane panicked.
+    #[serde(default)]
+    pub panics: u64,
     /// Calls that were not made, as the breaker was open.
     pub refused: u64,
     /// Writes that found something newer.
@@ -177,6 +237,8 @@ pub(super) struct State {
     pub(super) under_way: HashMap<Bytes, UnderWay>,
     /// Words that were prepared and neither sent nor queued yet.
     pub(super) promised: usize,
+    /// The step of the queue in which the remote's code has panicked, and how often in a row.
+    pub(super) panicked: Option<(StepId, u32)>,
     pub(super) stats: LinkStats,
 }
 
@@ -188,7 +250,12 @@ pub(super) struct UnderWay {
 
 impl RemoteLink {
     /// Makes a link without tier and backplane.
-    pub fn new(config: LinkConfig) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] as of [`LinkConfig::validate`].
+    pub fn new(config: LinkConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
         let state = State {
             stamps: StampClock::new(config.node, config.max_skew),
             breaker: RemoteBreaker::new(config.breaker),
@@ -200,9 +267,10 @@ impl RemoteLink {
             cleared: None,
             under_way: HashMap::new(),
             promised: 0,
+            panicked: None,
             stats: LinkStats::default(),
         };
-        Self {
+        Ok(Self {
             tier: None,
             backplane: None,
             config,
@@ -212,7 +280,7 @@ impl RemoteLink {
             sequence: tokio::sync::Mutex::new(0),
             replaying: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
-        }
+        })
     }
 
     /// Adds a tier.
@@ -288,9 +356,14 @@ impl RemoteLink {
             self.state.lock().stats.refused += 1;
             return Err(RemoteError::breaker_open(retry_after));
         }
-        let outcome = tokio::time::timeout(self.config.timeout, call).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(RemoteError::timed_out(self.config.timeout)));
+        // The code of a tier is anyone's: what panics in it fails the call, and not the task that made it.
+        let outcome = match tokio::time::timeout(self.config.timeout, catch(call)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(message)) => Err(RemoteError::panicked(message)),
+            Err(_) => Err(RemoteError::timed_out(self.config.timeout)),
+        };
         let mut state = self.state.lock();
+        state.stats.panics += u64::from(matches!(outcome, Err(RemoteError::Panicked { .. })));
         match &outcome {
             Err(error) if error.is_transient() => breaker(&mut state).failed(self.clock.now()),
             _ => breaker(&mut state).answered(),
@@ -306,7 +379,8 @@ impl RemoteLink {
         // a hole is what they should see.
         *sequence += 1;
         let notification = Notification::new(stamp, *sequence, change);
-        self.call_by(|state| &mut state.backplane_breaker, backplane.publish(&notification)).await
+        let call = async { backplane.publish(&notification).await };
+        self.call_by(|state| &mut state.backplane_breaker, call).await
     }
 }
 

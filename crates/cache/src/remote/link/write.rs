@@ -138,7 +138,7 @@ impl RemoteLink {
         let (Some(tier), Change::Pattern(pattern)) = (&self.tier, change) else { return Ok(()) };
         let fits = (self.config.compile)(pattern);
         let matches = |key: &[u8]| key.split_first().is_some_and(|(kind, key)| *kind == b'=' && fits(key));
-        self.call(tier.purge(&matches, stamp)).await.map(drop)
+        self.call(async { tier.purge(&matches, stamp).await }).await.map(drop)
     }
 
     pub(super) async fn store(&self, write: &PendingWrite) -> Result<StoreOutcome, RemoteError> {
@@ -155,7 +155,7 @@ impl RemoteLink {
         let ttl = write.until.map(|until| Duration::from_millis(until.saturating_sub(wall)));
         let trusted_until = self.state.lock().stamps.trusted_until(wall);
         let request = Write::new(&write.key, &write.envelope).ttl(ttl).trusted_until(trusted_until);
-        let outcome = self.call(tier.store(request)).await?;
+        let outcome = self.call(async { tier.store(request).await }).await?;
         if outcome == StoreOutcome::Outdated {
             self.state.lock().stats.outdated += 1;
         }

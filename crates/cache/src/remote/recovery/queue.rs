@@ -16,6 +16,11 @@ pub struct RecoveryConfig {
     pub max_bytes: usize,
 }
 
+impl RecoveryConfig {
+    /// Room for the word that all is suspect, whatever the setting.
+    pub(crate) const LEAST_BYTES: usize = 4096;
+}
+
 impl Default for RecoveryConfig {
     fn default() -> Self {
         Self { max_items: 10_000, max_bytes: 64 << 20 }
@@ -200,7 +205,9 @@ impl RecoveryQueue {
         self.bytes += pending.bytes();
         self.slots.insert(slot, id);
         self.items.insert(id, Item { pending, written: false });
-        while self.items.len() > self.config.max_items.max(1) || self.bytes > self.config.max_bytes.max(MIN_BYTES) {
+        while self.items.len() > self.config.max_items.max(1)
+            || self.bytes > self.config.max_bytes.max(RecoveryConfig::LEAST_BYTES)
+        {
             let Some(oldest) = self.items.keys().next().copied() else { break };
             self.remove(oldest);
             self.lost += 1;
@@ -239,9 +246,6 @@ impl RecoveryQueue {
         }
     }
 }
-
-/// Room for the word that all is suspect, whatever the setting.
-const MIN_BYTES: usize = 4096;
 
 #[cfg(test)]
 #[path = "tests.rs"]

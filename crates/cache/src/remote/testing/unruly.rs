@@ -31,6 +31,8 @@ pub enum Manner {
     Mute,
     /// Loads return bytes that nobody stored.
     Garbage,
+    /// Every call panics.
+    Panicking,
 }
 
 /// Wraps a tier, lock or backplane; clones share the manner.
@@ -63,6 +65,7 @@ impl<T> Unruly<T> {
         self.state.calls.load(Ordering::SeqCst)
     }
 
+    #[expect(clippy::panic, reason = "one of the ways to misbehave")]
     async fn act<R>(&self, call: impl Future<Output = Result<R, RemoteError>>) -> Result<R, RemoteError> {
         let count = self.state.calls.fetch_add(1, Ordering::SeqCst);
         let manner = *self.state.manner.lock();
@@ -76,6 +79,7 @@ impl<T> Unruly<T> {
                 call.await
             }
             Manner::Stuck => std::future::pending().await,
+            Manner::Panicking => panic!("the double is broken"),
             Manner::Mute => call.await.and_then(|_| Err(RemoteError::timed_out(Duration::ZERO))),
         }
     }

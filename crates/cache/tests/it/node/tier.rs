@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bedplate_cache::remote::testing::{Manner, Unruly};
-use bedplate_cache::remote::{FlightConfig, JsonCodec, MemoryTier};
-use bedplate_cache::{Cache, EntryOptions, Source, WriteMode};
+use bedplate_cache::remote::{
+    FlightConfig, JsonCodec, KeyMatcher, MemoryTier, RemoteError, RemoteTier, Stamp, StoreOutcome, Write,
+};
+use bedplate_cache::{Cache, EntryOptions, Invalidation, Source, WriteMode};
+use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::{World, flushed, impatient, settle};
+use super::{Node, World, flushed, impatient, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_load_asks_the_tier_before_the_loader_and_keeps_times_and_tags() {
@@ -397,4 +401,71 @@ async fn no_value_in_the_tier_outlives_the_word_that_would_make_it_old() {
     flushed(&one).await;
     sleep(Duration::from_secs(61)).await;
     assert_eq!(world.source(&two, "k", 2).await, (2, Source::Loaded));
+}
+
+/// Where another node's word arrives.
+type Heard = (Node, Invalidation<String>);
+
+/// A tier in which something happens between its answer and the return of that.
+#[derive(Debug)]
+struct Meanwhile {
+    inner: MemoryTier,
+    heard: Arc<Mutex<Option<Heard>>>,
+}
+
+#[async_trait::async_trait]
+impl RemoteTier for Meanwhile {
+    async fn load(&self, key: &[u8]) -> Result<Option<Bytes>, RemoteError> {
+        self.inner.load(key).await
+    }
+
+    async fn load_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, RemoteError> {
+        let found = self.inner.load_many(keys).await;
+        let meanwhile = self.heard.lock().take();
+        if let Some((node, invalidation)) = meanwhile {
+            // What another node has said.
+            node.apply(&invalidation);
+        }
+        found
+    }
+
+    async fn store(&self, write: Write<'_>) -> Result<StoreOutcome, RemoteError> {
+        self.inner.store(write).await
+    }
+
+    async fn remove(&self, key: &[u8]) -> Result<bool, RemoteError> {
+        self.inner.remove(key).await
+    }
+
+    async fn purge(&self, matches: KeyMatcher<'_>, before: Stamp) -> Result<u64, RemoteError> {
+        self.inner.purge(matches, before).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_value_of_the_tier_is_not_kept_if_it_was_made_untrue_on_its_way() {
+    let tag = Invalidation::Tag("t".into());
+    let glob = Invalidation::Glob(bedplate_cache::Glob::new("k*").unwrap());
+    for meanwhile in [None, Some(Invalidation::Key("k".to_owned())), Some(tag), Some(glob), Some(Invalidation::Clear)] {
+        let world = World::new();
+        let builder = |name| world.builder(name).stale_if_error(Duration::from_mins(10));
+        let one = builder("one").build().unwrap();
+        settle().await;
+        world.load(&one, "k", 1).await;
+        flushed(&one).await;
+        sleep(Duration::from_mins(2)).await;
+        let hook = Arc::new(Mutex::new(None));
+        let tier = Meanwhile { inner: world.raw.clone(), heard: Arc::clone(&hook) };
+        let two = builder("two").remote(tier, JsonCodec::new()).build().unwrap();
+        settle().await;
+        *hook.lock() = meanwhile.clone().map(|invalidation| (two.clone(), invalidation));
+        let failed = two.get_or_load("k".to_owned(), |_| async { Err(std::io::Error::other("down")) }).await;
+        two.maintain();
+        if meanwhile.is_some() {
+            assert!(failed.is_err(), "{meanwhile:?}: {failed:?}");
+            assert_eq!(two.len(), 0, "{meanwhile:?}");
+        } else {
+            assert_eq!(failed.unwrap().into_parts(), (1, Source::StaleOnError));
+        }
+    }
 }

@@ -59,7 +59,7 @@ fn the_futures_of_a_link_can_be_spawned() {
     fn spawnable<F: Future + Send + 'static>(future: F) {
         drop(future);
     }
-    let link = Arc::new(RemoteLink::new(LinkConfig::default()));
+    let link = Arc::new(RemoteLink::new(LinkConfig::default()).unwrap());
     let of = || Arc::clone(&link);
     let wire = Wire::<Bytes>::new(BytesCodec::new());
     let (one, two, three, four) = (of(), of(), of(), of());

@@ -41,7 +41,7 @@ impl World {
     fn node_with(&self, id: u64, mut config: LinkConfig) -> RemoteLink {
         config.node = NodeId::new(id);
         let (wall, clock) = (Arc::<ManualWallClock>::clone(&self.wall), Arc::<ManualClock>::clone(&self.clock));
-        RemoteLink::new(config).tier(self.tier.clone()).backplane(self.backplane.clone()).clocks(wall, clock)
+        RemoteLink::new(config).unwrap().tier(self.tier.clone()).backplane(self.backplane.clone()).clocks(wall, clock)
     }
 
     /// Lets time pass on both clocks.
@@ -284,7 +284,7 @@ async fn a_node_whose_clock_is_a_year_ahead_neither_wins_nor_is_believed() {
     let ahead = Arc::new(ManualWallClock::at(1_000_000 + 365 * 24 * 3_600_000));
     let mut config = LinkConfig::default();
     config.node = NodeId::new(1);
-    let mad = RemoteLink::new(config).tier(world.tier.clone()).backplane(world.backplane.clone());
+    let mad = RemoteLink::new(config).unwrap().tier(world.tier.clone()).backplane(world.backplane.clone());
     let mad = mad.clocks(ahead, Arc::<ManualClock>::clone(&world.clock));
     let mut at_two = two.subscribe().await.unwrap().unwrap();
     world.write(&mad, "k", "mad", &[]).await;
@@ -304,7 +304,10 @@ async fn a_clock_a_little_behind_does_not_lose_its_writes() {
     let behind = Arc::new(ManualWallClock::at(1_000_000 - 3_000));
     let mut config = LinkConfig::default();
     config.node = NodeId::new(2);
-    let two = RemoteLink::new(config).tier(world.tier.clone()).clocks(behind, Arc::<ManualClock>::clone(&world.clock));
+    let two = RemoteLink::new(config)
+        .unwrap()
+        .tier(world.tier.clone())
+        .clocks(behind, Arc::<ManualClock>::clone(&world.clock));
     world.write(&one, "k", "of one", &[]).await;
     assert!(world.read(&two, "k").await.is_some(), "it sees the stamp of the other");
     assert_eq!(world.write(&two, "k", "of two", &[]).await, Written::Stored);
@@ -358,7 +361,7 @@ async fn a_batch_answers_as_its_keys_would_in_two_calls() {
 #[tokio::test(start_paused = true)]
 async fn recovery_runs_by_itself_until_nothing_waits() {
     let world = World::new();
-    let one = Arc::new(RemoteLink::new(LinkConfig::default()).tier(world.tier.clone()));
+    let one = Arc::new(RemoteLink::new(LinkConfig::default()).unwrap().tier(world.tier.clone()));
     world.manner(Manner::Down);
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let link = Arc::clone(&one);
@@ -424,4 +427,81 @@ mod parking_lot_free {
             Some(self.0.load(Ordering::SeqCst)).filter(|value| *value > 0)
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tier_that_panics_fails_the_call_and_recovery_goes_on() {
+    let world = World::new();
+    let one = Arc::new(RemoteLink::new(LinkConfig::default()).unwrap().tier(world.tier.clone()));
+    let link = Arc::clone(&one);
+    let task = tokio::spawn(async move { link.recover(drop).await });
+    world.tier.set(Manner::Panicking);
+    for key in ["a", "b"] {
+        assert_eq!(world.write(&one, key, "v", &[]).await, Written::Queued);
+    }
+    assert_eq!(world.read(&one, "a").await, None);
+    // Time for a few replays, and not for as many as pass a word over.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!task.is_finished());
+    let stats = one.stats();
+    assert!(stats.panics >= 2 && stats.failures >= stats.panics, "{stats:?}");
+    world.tier.set(Manner::Well);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(!task.is_finished());
+    assert_eq!(one.stats().waiting, 0);
+    for key in ["a", "b"] {
+        assert_eq!(world.read(&one, key).await.as_deref(), Some(b"v".as_slice()), "{key}");
+    }
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_that_makes_the_tier_panic_does_not_hold_up_those_behind_it_for_ever() {
+    let world = World::new();
+    let (one, two) = (Arc::new(world.node(1)), world.node(2));
+    let mut at_two = two.subscribe().await.unwrap().unwrap();
+    world.tier.set(Manner::Panicking);
+    assert_eq!(world.write(&one, "poison", "v", &[]).await, Written::Queued);
+    let replayed = async {
+        let mut attempts = 0;
+        while one.stats().waiting > 0 {
+            // As long as the breaker of the link may be open.
+            world.pass(60);
+            one.replay().await;
+            attempts += 1;
+        }
+        attempts
+    };
+    assert_eq!(replayed.await, 3, "it is given another chance, and not for ever");
+    assert!(!hear(&two, &mut at_two).await.is_empty(), "the others are told all the same");
+}
+
+#[test]
+fn settings_of_a_link_that_cannot_be_are_named() {
+    type Set = fn(&mut LinkConfig);
+    let refused: [(&str, &str, Set); 11] = [
+        ("timeout", "0s", |config| config.timeout = Duration::ZERO),
+        ("tombstone_ttl", "1µs", |config| config.tombstone_ttl = Duration::from_micros(1)),
+        ("max_skew", "86400s", |config| config.max_skew = Duration::from_hours(24)),
+        ("marker_ttl", "90000s", |config| config.marker_ttl = Duration::from_hours(25)),
+        ("breaker.failures", "0", |config| config.breaker.failures = 0),
+        ("breaker.open_for", "0s", |config| config.breaker.open_for = Duration::ZERO),
+        ("breaker.max_open_for", "500ms", |config| config.breaker.max_open_for = Duration::from_millis(500)),
+        ("breaker.probe_timeout", "1s", |config| config.breaker.probe_timeout = Duration::from_secs(1)),
+        ("recovery.max_items", "0", |config| config.recovery.max_items = 0),
+        ("recovery.max_bytes", "4095", |config| config.recovery.max_bytes = 4095),
+        ("timeout", "0s", |config| (config.timeout, config.breaker.failures) = (Duration::ZERO, 0)),
+    ];
+    for (field, value, set) in refused {
+        let mut config = LinkConfig::default();
+        set(&mut config);
+        let error = RemoteLink::new(config).unwrap_err();
+        assert_eq!((error.field(), error.value()), (field, value), "{error}");
+        assert!(!error.expected().is_empty());
+    }
+    let mut least = LinkConfig::default();
+    (least.max_skew, least.marker_ttl) = (Duration::ZERO, Duration::ZERO);
+    (least.breaker.failures, least.recovery.max_items, least.recovery.max_bytes) = (1, 1, 4096);
+    least.breaker.max_open_for = least.breaker.open_for;
+    assert!(RemoteLink::new(least).is_ok());
 }

@@ -180,6 +180,7 @@ async fn a_redis_that_was_killed_and_came_back_gets_all_and_everybody_hears() {
         plane.channel = "outage".to_owned();
         std::sync::Arc::new(
             RemoteLink::new(config)
+                .unwrap()
                 .tier(RedisTier::new(&server.url(), tier).unwrap())
                 .backplane(RedisBackplane::new(&server.url(), plane).unwrap()),
         )
