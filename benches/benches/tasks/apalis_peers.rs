@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::Fail;
-use crate::gauge::{Gauge, ran};
+use crate::gauge::{Gauge, ran, told};
 
 async fn noop(stamp: u64) -> Result<(), BoxDynError> {
     ran(stamp);
@@ -41,7 +41,7 @@ impl Gauge for Memory {
         let storage = self.other.lock().take().ok_or("started twice")?;
         *self.worker.lock() = Some(tokio::spawn(async move {
             let worker = WorkerBuilder::new("bench").backend(storage).concurrency(20).build(noop);
-            drop(worker.run().await);
+            told("apalis", worker.run().await);
         }));
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Gauge for Sqlite {
         let storage = self.storage().poll_with_strategy(poll);
         *self.worker.lock() = Some(tokio::spawn(async move {
             let worker = WorkerBuilder::new("bench").backend(storage).concurrency(20).build(noop);
-            drop(worker.run().await);
+            told("apalis", worker.run().await);
         }));
         Ok(())
     }

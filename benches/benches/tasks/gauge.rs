@@ -37,6 +37,13 @@ pub(crate) fn ran(submitted: u64) {
     RAN.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Says why a peer's worker ended by itself, if it did.
+pub(crate) fn told<T, E: std::fmt::Display>(who: &str, end: Result<T, E>) {
+    if let Err(error) = end {
+        eprintln!("the worker of {who} ended: {error}");
+    }
+}
+
 /// Begins to count anew.
 pub(crate) fn reset() {
     RAN.store(0, Ordering::Relaxed);

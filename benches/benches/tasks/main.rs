@@ -75,7 +75,7 @@ async fn run() -> Result<(), Fail> {
             ("bullmq", || Box::pin(redis_peers::bullmq())),
             ("apalis", || Box::pin(redis_peers::apalis())),
         ];
-        compare("redis", subjects, Scale::server(smoke)).await?;
+        compare("redis", subjects, Scale::redis(smoke)).await?;
     }
     if wanted("postgres") && postgres_url().is_ok() {
         let subjects: Vec<Make> = vec![

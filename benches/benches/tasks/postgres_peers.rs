@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use crate::Fail;
-use crate::gauge::{Gauge, ran};
+use crate::gauge::{Gauge, ran, told};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Noop {
@@ -56,7 +56,7 @@ impl Gauge for Graphile {
 
     async fn start(&self) -> Result<(), Fail> {
         let worker = Arc::clone(&self.worker);
-        *self.running.lock() = Some(tokio::spawn(async move { drop(worker.run().await) }));
+        *self.running.lock() = Some(tokio::spawn(async move { told("graphile", worker.run().await) }));
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Gauge for Apalis {
         let storage = self.storage();
         *self.worker.lock() = Some(tokio::spawn(async move {
             let worker = WorkerBuilder::new("bench").backend(storage).concurrency(20).build(noop);
-            drop(worker.run().await);
+            told("apalis", worker.run().await);
         }));
         Ok(())
     }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::Fail;
-use crate::gauge::{Gauge, ran};
+use crate::gauge::{Gauge, ran, told};
 
 /// Where jobs are whose names nobody else uses.
 fn name(what: &str) -> String {
@@ -92,7 +92,7 @@ impl Gauge for Apalis {
         let storage = self.storage.clone();
         *self.worker.lock() = Some(tokio::spawn(async move {
             let worker = WorkerBuilder::new("bench").backend(storage).concurrency(20).build(noop);
-            drop(worker.run().await);
+            told("apalis", worker.run().await);
         }));
         Ok(())
     }
