@@ -119,6 +119,8 @@ pub fn current_span_context() -> Option<SpanContext> {
 
 /// What this crate adds to [`tracing::Span`]: parents and links in other processes.
 ///
+/// Where several telemetries stand over one registry, which is rare, this reaches one of them only.
+///
 /// # Examples
 /// ```
 /// use bedplate_observability::{Observability, SpanContext, SpanExt as _, SpanId, TraceFlags, TraceId};
