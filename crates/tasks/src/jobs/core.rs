@@ -136,6 +136,11 @@ impl Core {
         (core, acks)
     }
 
+    /// Who this worker is, and how much it has under way.
+    pub(crate) fn worker(&self) -> WorkerInfo {
+        WorkerInfo { running: u32::try_from(self.runs.lock().len()).unwrap_or(u32::MAX), ..self.worker.clone() }
+    }
+
     pub(crate) fn tell(&self, event: impl FnOnce() -> JobEvent) {
         if self.events.receiver_count() > 0 {
             // The last reader may just have gone.

@@ -82,7 +82,10 @@ impl Job for Probe {
         let start = seen.starts.fetch_add(1, Ordering::SeqCst) + 1;
         let _drop = CountsDrop(Arc::clone(&seen.dropped));
         match self.what {
-            Do::Give(number) => Ok(number.to_string()),
+            Do::Give(number) => {
+                cx.progress(&number);
+                Ok(number.to_string())
+            }
             Do::Fail(text) => Err(ProbeError(text)),
             Do::FailTimes(times) if cx.attempt().number <= times => Err(ProbeError("not yet".into())),
             Do::Panic => panic!("a bug"),
@@ -213,6 +216,9 @@ async fn progress_reaches_the_reader_while_the_job_runs() {
     }
     assert_eq!(progress.next().await, None);
     assert_eq!(handle.result().await.unwrap(), "reported");
+    let quick = jobs.submit(probe(Do::Give(7))).await.unwrap();
+    assert_eq!(quick.result().await.unwrap(), "7");
+    assert_eq!(quick.status().await.unwrap().progress, Some(7), "reported with its last breath");
 }
 
 #[tokio::test(start_paused = true)]

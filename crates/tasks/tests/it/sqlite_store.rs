@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bedplate_tasks::rusqlite::Connection;
 use bedplate_tasks::store::{
-    ClaimRequest, Durability, End, JobState, JobStore as _, NewJob, Retention, Settled, Settlement, SqliteStore, Start,
-    StoreControl as _, StoreError,
+    ClaimRequest, Durability, End, JobState, JobStore as _, NewJob, Retention, Settled, Settlement, Signal,
+    SqliteStore, Start, StoreControl as _, StoreError,
 };
 use bedplate_tasks::{Drain, Job, JobContext, Jobs, TaskId};
 use tempfile::TempDir;
@@ -385,5 +385,18 @@ async fn a_dropped_runtime_hands_in_what_has_ended() {
             assert!(began.elapsed() < Duration::from_secs(5), "{:?}", store.stats().await.unwrap());
             sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn two_changes_of_another_process_are_two_hints_however_close() {
+    let folder = folder();
+    let path = folder.path().join("jobs.db");
+    let (ours, other) = (open(&path).await, open(&path).await);
+    let mut signals = ours.signals();
+    for change in ["first", "second"] {
+        other.enqueue(vec![job()]).await.unwrap();
+        let heard = tokio::time::timeout(Duration::from_secs(5), signals.recv()).await;
+        assert_eq!(heard.expect(change).unwrap(), Signal::Changed);
     }
 }

@@ -7,7 +7,7 @@ use crate::job::{RunState, Stop};
 use crate::jobs::core::Core;
 use crate::jobs::event::JobEvent;
 use crate::jobs::stats::count;
-use crate::store::{Beat, JobProgress, Lease, LeaseState, WorkerInfo};
+use crate::store::{Beat, JobProgress, Lease, LeaseState};
 
 /// Gives signs of life, passes reports on, and tells the work what the store says.
 pub(crate) async fn beat(core: Arc<Core>) {
@@ -36,8 +36,7 @@ pub(crate) async fn beat(core: Arc<Core>) {
             continue;
         }
         let leases: Vec<Lease> = if due { runs.iter().map(|(run, _)| run.lease).collect() } else { Vec::new() };
-        let worker = WorkerInfo { running: u32::try_from(runs.len()).unwrap_or(u32::MAX), ..core.worker.clone() };
-        let message = Beat::new(worker, core.config.lease).leases(leases).progress(progress);
+        let message = Beat::new(core.worker(), core.config.lease).leases(leases).progress(progress);
         // No longer than a lease holds: the work is to hear in time that it is over.
         let answer = timeout((core.config.lease / 2).min(left), core.store.beat(&message)).await;
         match answer {

@@ -163,11 +163,16 @@ impl Guard {
         let ran = self.began.elapsed();
         self.core.counters.run.record(ran);
         let outcome = outcome(&settlement, &self.run);
-        if let AttemptEnd::Retried { kind, .. } | AttemptEnd::Failed { kind } = &outcome {
+        if let Settlement::Retry { failure, .. } | Settlement::Failed(failure) = &settlement {
             let span = Span::current();
             span.record("otel.status_code", "ERROR");
-            span.record("error.type", kind.as_str());
-            tracing::debug!(job.id = %self.run.job.id, job.kind = %self.run.job.kind, attempt = self.run.attempt, kind = kind.as_str(), "an attempt failed");
+            span.record("error.type", failure.kind.as_str());
+            let (job, attempt) = (&self.run.job, self.run.attempt);
+            if matches!(outcome, AttemptEnd::Failed { .. }) {
+                tracing::warn!(job.id = %job.id, job.kind = %job.kind, attempt, kind = failure.kind.as_str(), error = %failure.message, "a job failed for good");
+            } else {
+                tracing::debug!(job.id = %job.id, job.kind = %job.kind, attempt, kind = failure.kind.as_str(), error = %failure.message, "an attempt failed");
+            }
         }
         let end = End::new(self.run.lease, settlement);
         self.core.leave(self.number, Ack { run: Arc::clone(&self.run), end, outcome, ran });

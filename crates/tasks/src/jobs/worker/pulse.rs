@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use crate::jobs::core::Core;
 use crate::jobs::error::StartError;
-use crate::store::{Beat, Lease, WorkerInfo};
+use crate::store::{Beat, Lease};
 
 /// Ends the thread when it is dropped.
 #[derive(Debug)]
@@ -37,8 +37,7 @@ fn keep(core: &Weak<Core>, runtime: &Handle, over: &Receiver<()>) {
         }
         let leases: Vec<Lease> = core.runs.lock().values().map(|run| run.state.lease).collect();
         if !leases.is_empty() {
-            let worker = WorkerInfo { running: u32::try_from(leases.len()).unwrap_or(u32::MAX), ..core.worker.clone() };
-            let message = Beat::new(worker, core.config.lease).leases(leases);
+            let message = Beat::new(core.worker(), core.config.lease).leases(leases);
             // What the store says of the leases the loop hears, as soon as there is a thread for it.
             drop(core.store.beat(&message).now_or_never());
         }

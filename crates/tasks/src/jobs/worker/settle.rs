@@ -3,12 +3,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::jobs::core::{Ack, Core, chain, outage_delays};
 use crate::jobs::event::JobEvent;
 use crate::jobs::stats::count;
-use crate::store::{End, Failure, FailureKind, Settled, Settlement, StoreError};
+use crate::store::{Beat, End, Failure, FailureKind, JobProgress, Lease, Settled, Settlement, StoreError};
 
 /// At most so many ends go to the store together.
 const BATCH: usize = 512;
@@ -88,6 +88,7 @@ async fn last_ends(core: &Core, acks: &mut UnboundedReceiver<Ack>, batch: &mut V
 }
 
 async fn hand_over(core: &Core, batch: &mut Vec<Ack>) {
+    last_reports(core, batch).await;
     let ends: Vec<End> = batch.iter().map(|ack| ack.end.clone()).collect();
     let (answer, tries) = say(core, &ends).await;
     match answer {
@@ -108,6 +109,18 @@ async fn hand_over(core: &Core, batch: &mut Vec<Ack>) {
             }
         }
     }
+}
+
+/// Passes on what attempts reported last: of one that has ended, the store takes no report.
+async fn last_reports(core: &Core, batch: &[Ack]) {
+    let reports: Vec<(Lease, JobProgress)> =
+        batch.iter().filter_map(|ack| ack.run.take_report().map(|report| (ack.run.lease, report))).collect();
+    if reports.is_empty() {
+        return;
+    }
+    let message = Beat::new(core.worker(), core.config.lease).progress(reports);
+    // No end waits for a store that is away, only to be told how far the work was.
+    drop(timeout(core.config.lease / 4, core.store.beat(&message)).await);
 }
 
 /// Says it until the store has heard; returns how many times it took.

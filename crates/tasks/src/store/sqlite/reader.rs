@@ -32,6 +32,8 @@ impl Reader {
     pub(super) fn run(self, questions: &Receiver<Question>) {
         let mut version = self.version();
         let mut since_hint = HINT;
+        // Something changed of which no hint was given yet.
+        let mut owed = false;
         let mut looked = Instant::now();
         loop {
             let listens = Arc::strong_count(&self.waiting) > 1 || self.signals.receiver_count() > 0;
@@ -50,14 +52,14 @@ impl Reader {
             looked = Instant::now();
             since_hint = since_hint.saturating_add(1);
             let found = self.version();
-            if found == version {
-                continue;
+            if found != version {
+                version = found;
+                owed = true;
+                let Some(ready) = self.ready.upgrade() else { return };
+                ready.notify_waiters();
             }
-            version = found;
-            let Some(ready) = self.ready.upgrade() else { return };
-            ready.notify_waiters();
-            if since_hint >= HINT {
-                since_hint = 0;
+            if owed && since_hint >= HINT {
+                (owed, since_hint) = (false, 0);
                 // Nobody listens: that is fine.
                 drop(self.signals.send(Signal::Changed));
             }
