@@ -104,8 +104,8 @@ impl Traces {
         self
     }
 
-    /// Bounds the traces with open spans, 16 to 1,000,000, default 10,000. Beyond, an old one is decided on as it stands:
-    /// spans that never close do not take all memory. Traces of many threads are counted apart, a sixteenth of the bound
+    /// Bounds the traces with open spans, 16 to 1,000,000, default 10,000. Beyond, the oldest ones, one of 64, are decided
+    /// on as they stand: spans that never close do not take all memory. Traces of many threads are counted apart, a sixteenth of the bound
     /// for each before they are added up, so that twice as many may be open in the worst case.
     pub const fn max_active(mut self, traces: usize) -> Self {
         self.settings.max_active = traces;

@@ -4,7 +4,7 @@
 //! ends. Who needs both locks takes the lane's first.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -386,8 +386,8 @@ impl Engine {
         self.settings.max_active / Lanes::COUNT
     }
 
-    /// Where too many traces are open, decides on the oldest of the lane that has the most, so that spans which never
-    /// close do not take all room.
+    /// Where too many traces are open, decides on the oldest ones of the lane that has the most, so that spans which
+    /// never close do not take all room.
     fn look_for_room(&self, newest: TraceId) {
         let (mut all, mut most) = (0, 0);
         let mut crowded = None;
@@ -405,18 +405,37 @@ impl Engine {
             }
             return;
         }
-        let oldest = crowded.and_then(|lane| {
-            let lane = lane.lock();
-            lane.open.values().filter(|buffer| buffer.id != newest).min_by_key(|buffer| buffer.began).cloned()
-        });
-        if let Some(oldest) = oldest {
-            self.decide_early(&oldest, true);
+        let oldest = crowded.map(|lane| oldest(&lane.lock(), newest)).unwrap_or_default();
+        for buffer in oldest {
+            self.decide_early(&buffer, true);
         }
     }
 }
 
+/// One of 64 of a lane's open traces, those that began first: all are looked at to find them, which the next ones that
+/// begin are spared.
+fn oldest(lane: &Lane, newest: TraceId) -> Vec<Arc<TraceBuffer>> {
+    let most = (lane.open.len() / AT_ONCE).max(1);
+    // The youngest of them on top.
+    let mut oldest = BinaryHeap::with_capacity(most);
+    for buffer in lane.open.values().filter(|buffer| buffer.id != newest) {
+        let one = (buffer.began, buffer.id.to_u128());
+        if oldest.len() < most {
+            oldest.push(one);
+        } else if let Some(mut youngest) = oldest.peek_mut()
+            && one < *youngest
+        {
+            *youngest = one;
+        }
+    }
+    let ids = oldest.into_iter().filter_map(|(_, id)| TraceId::new(id));
+    ids.filter_map(|id| lane.open.get(&id).cloned()).collect()
+}
+
 /// As many parts as there may be threads that look at how slow something was in the same moment.
 const PARTS: u64 = 16;
+/// Where there is no room for a trace, it is made for one of so many that are open.
+const AT_ONCE: usize = 64;
 /// Nanoseconds between two looks for traces that wait.
 const SWEEP: u64 = 500_000_000;
 /// Operations of a part whose percentile is followed.

@@ -562,3 +562,24 @@ fn what_the_caller_samples_is_kept_also_before_its_root_ends() {
         assert_eq!(telemetry.shutdown(Duration::from_secs(5)).traces.kept, 1);
     });
 }
+
+/// To find the oldest all that are open are looked at: not again for each trace that begins.
+#[test]
+fn room_is_made_for_several_at_once() {
+    let telemetry = Observability::builder("it").traces(none().max_active(6_399)).build().unwrap();
+    let early = || telemetry.trace_stats().decided_early;
+    let stuck = tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        let mut stuck: Vec<_> = (0..6_399).map(|_| info_span!("stuck")).collect();
+        assert_eq!(early(), 0);
+        stuck.push(info_span!("stuck"));
+        // One of 64.
+        assert_eq!((early(), telemetry.trace_stats().active), (100, 6_300));
+        stuck.extend((0..99).map(|_| info_span!("stuck")));
+        assert_eq!((early(), telemetry.trace_stats().active), (100, 6_399));
+        stuck
+    });
+    let active = telemetry.active_traces().list();
+    let is_open =
+        |at: usize| active.iter().any(|trace| Some(trace.id) == stuck[at].context().map(|own| own.trace_id()));
+    assert!(!is_open(0) && !is_open(99) && is_open(100) && is_open(6_498), "the oldest have gone");
+}

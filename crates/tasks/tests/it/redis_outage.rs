@@ -271,3 +271,39 @@ fn a_blocked_runtime_does_not_hold_up_the_store() {
         begun.await.unwrap().unwrap();
     });
 }
+
+/// Callers go to the server together, and share what becomes of it: who stands behind many others does not wait for one
+/// timeout after another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_fails_all_who_wait_soon() {
+    const CALLERS: usize = 10_000;
+    let Some(server) = Server::start().await else { return };
+    let store = RedisStore::builder(server.url()).prefix(prefix()).response_timeout(300 * MS).connect().await.unwrap();
+    let signal = |what: &str| {
+        let sent = Command::new("kill").args([what, &server.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    };
+    signal("-STOP");
+    let jobs: Vec<NewJob> = (0..CALLERS).map(|_| NewJob::new("a.v1", b"1".to_vec())).collect();
+    let began = Instant::now();
+    let mut calls = JoinSet::new();
+    for job in jobs.clone() {
+        let store = store.clone();
+        calls.spawn(async move { store.enqueue(vec![job]).await });
+    }
+    while let Some(answer) = calls.join_next().await {
+        let error = answer.unwrap().unwrap_err();
+        assert!(error.is_transient(), "{error:?}");
+    }
+    let took = began.elapsed();
+    signal("-CONT");
+    assert!(took < 2_000 * MS, "all have heard after {took:?}");
+    // Whatever was sent and whatever was not: each is there once when it is said again.
+    for jobs in jobs.chunks(50) {
+        while let Err(error) = store.enqueue(jobs.to_vec()).await {
+            assert!(error.is_transient(), "{error:?}");
+            sleep(10 * MS).await;
+        }
+    }
+    assert_eq!(store.stats().await.unwrap().unfinished(), u64::try_from(CALLERS).unwrap());
+}

@@ -18,7 +18,10 @@ use crate::store::record::{Failure, FailureKind, JobProgress, JobState};
 /// Those of one queue and kind that may begin, in order.
 pub(super) type Lane = BTreeMap<Rank, TaskId>;
 /// By key, then by queue and kind: each of these may go to another worker.
-pub(super) type Held = HashMap<String, HashMap<(Cow<'static, str>, Cow<'static, str>), Lane>>;
+pub(super) type Held = HashMap<String, HashMap<HeldLane, Lane>>;
+
+/// A queue, a kind, and whether they wait for a window or only for a place: neither may stand behind the other.
+type HeldLane = (Cow<'static, str>, Cow<'static, str>, bool);
 
 #[derive(Debug)]
 pub(super) struct Board {
@@ -261,7 +264,8 @@ impl Board {
     fn hold(&mut self, id: TaskId, rank: Rank, key: &str, refusal: Refusal) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         entry.place = Place::Held(rank);
-        let lane = (entry.job.queue.clone(), entry.job.kind.clone());
+        let has_rate = entry.job.limit.as_ref().is_some_and(|limit| limit.rate.is_some());
+        let lane = (entry.job.queue.clone(), entry.job.kind.clone(), has_rate);
         self.held.entry(key.to_owned()).or_default().entry(lane).or_default().insert(rank, id);
         if let Refusal::Until(time) = refusal {
             self.opens.insert((time, key.to_owned()));

@@ -116,6 +116,12 @@ impl Columns {
         self.ids.len()
     }
 
+    /// About how much goes to the server.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = self.payloads.iter().flatten().chain(&self.specs).map(String::len);
+        texts.chain(self.raws.iter().flatten().map(Vec::len)).sum()
+    }
+
     /// Whether all begin as soon as somebody is free and share nothing with others.
     pub(super) const fn is_plain(&self) -> bool {
         !self.special

@@ -15,9 +15,16 @@ use crate::store::postgres::link::Link;
 /// At most so many calls in one transaction.
 const CALLS: usize = 256;
 /// A call with more jobs than this goes by itself.
-pub(super) const FEW: usize = 64;
+const FEW: usize = 64;
+/// And so does one of more bytes, or so many calls would be more than the server takes in one statement.
+const LIGHT: usize = 64 << 10;
 /// How many transactions are on their way: while the server works on one, the next gets together.
 const LANES: usize = 2;
+
+/// Whether a call is of plain jobs and small enough to go together with others.
+pub(super) fn is_small(jobs: &Columns) -> bool {
+    jobs.is_plain() && jobs.len() <= FEW && jobs.bytes() <= LIGHT
+}
 
 type Answer = Result<Vec<Enqueued>, StoreError>;
 
@@ -62,12 +69,33 @@ impl Intake {
 
 async fn lane(link: Link, inbox: Arc<Mutex<mpsc::UnboundedReceiver<Call>>>) {
     let mut calls = Vec::new();
-    while inbox.lock().await.recv_many(&mut calls, CALLS).await > 0 {
-        together(&link, &mut calls).await;
+    loop {
+        let behind = {
+            let mut inbox = inbox.lock().await;
+            if inbox.recv_many(&mut calls, CALLS).await == 0 {
+                return;
+            }
+            inbox.len()
+        };
+        if let Err(error) = together(&link, &mut calls).await {
+            turn_away(&inbox, behind, &error);
+        }
     }
 }
 
-async fn together(link: &Link, calls: &mut Vec<Call>) {
+/// Those who stood behind a call for which there was no server share its fate, as if each had gone by itself: else whoever
+/// is behind many others would wait for one time-out after another.
+fn turn_away(inbox: &Mutex<mpsc::UnboundedReceiver<Call>>, most: usize, why: &StoreError) {
+    // The other lane holds it while it waits for the next call, and then there is none.
+    let Ok(mut inbox) = inbox.try_lock() else { return };
+    for _ in 0..most {
+        let Ok(call) = inbox.try_recv() else { return };
+        drop(call.answer.send(Err(again(why))));
+    }
+}
+
+/// Fails where the server was not there for any of them.
+async fn together(link: &Link, calls: &mut Vec<Call>) -> Result<(), StoreError> {
     let answer = match &**calls {
         [one] => one.jobs.take_in(link).await,
         many => {
@@ -86,6 +114,7 @@ async fn together(link: &Link, calls: &mut Vec<Call>) {
                 // Whoever asked may not wait any more; what was done stays done.
                 drop(call.answer.send(Ok(own)));
             }
+            Ok(())
         }
         // One of them is not what the server can take: the others must not suffer for it.
         Err(error) if calls.len() > 1 && !error.is_transient() => {
@@ -93,11 +122,13 @@ async fn together(link: &Link, calls: &mut Vec<Call>) {
                 let answer = call.jobs.take_in(link).await;
                 drop(call.answer.send(answer));
             }
+            Ok(())
         }
         Err(error) => {
             for call in calls.drain(..) {
                 drop(call.answer.send(Err(again(&error))));
             }
+            if error.is_transient() { Err(error) } else { Ok(()) }
         }
     }
 }
@@ -108,5 +139,26 @@ fn again(error: &StoreError) -> StoreError {
         StoreError::Closed => StoreError::Closed,
         StoreError::Backend { transient, source, .. } => StoreError::backend(NAME, *transient, source.to_string()),
         other => StoreError::backend(NAME, other.is_transient(), other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::new_job::NewJob;
+
+    #[test]
+    fn many_jobs_and_heavy_ones_go_by_themselves() {
+        let columns = |count: usize, bytes: usize| {
+            let job = || NewJob::new("a.v1", vec![b'1'; bytes]);
+            Columns::new((0..count).map(|_| job()).collect()).unwrap()
+        };
+        assert!(is_small(&columns(1, 1)) && is_small(&columns(FEW, LIGHT / FEW / 2)));
+        assert!(!is_small(&columns(FEW + 1, 1)));
+        assert!(!is_small(&columns(2, LIGHT / 2)));
+        let unreadable = NewJob::new("a.v1", vec![0xff; LIGHT]);
+        assert!(!is_small(&Columns::new(vec![unreadable]).unwrap()));
+        let unique = NewJob::new("a.v1", b"1".to_vec()).unique(crate::store::Unique::key("one"));
+        assert!(!is_small(&Columns::new(vec![unique]).unwrap()));
     }
 }

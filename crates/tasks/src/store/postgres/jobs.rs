@@ -14,7 +14,7 @@ use crate::store::postgres::NAME;
 use crate::store::postgres::claim::{Asked, Claimed};
 use crate::store::postgres::enqueue::Columns;
 use crate::store::postgres::failure::failed;
-use crate::store::postgres::intake::FEW;
+use crate::store::postgres::intake::is_small;
 use crate::store::postgres::row::{RECORD, record};
 use crate::store::postgres::settle::{Ends, beat};
 use crate::store::postgres::store::PostgresStore;
@@ -35,7 +35,7 @@ impl JobStore for PostgresStore {
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
         validate::jobs(&jobs)?;
         let columns = Columns::new(jobs)?;
-        if columns.is_plain() && columns.len() <= FEW {
+        if is_small(&columns) {
             return self.shared.intake.take_in(columns).await;
         }
         let link = self.shared.link.clone();

@@ -40,7 +40,7 @@ pub(super) fn of_engine(error: bullmq::Error) -> StoreError {
     }
 }
 
-fn is_transient(error: &RedisError) -> bool {
+pub(super) fn is_transient(error: &RedisError) -> bool {
     let away =
         error.is_io_error() || error.is_timeout() || error.is_connection_dropped() || error.is_connection_refusal();
     // A server that is full, loads its file, or changes its role says so and will not always.

@@ -7,14 +7,16 @@ use redis::{RedisError, Script};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::store::error::StoreError;
-use crate::store::redis::failure::of_redis;
+use crate::store::redis::failure::{is_transient, of_redis};
 use crate::store::redis::io::Shared;
 use crate::store::redis::reply::bytes;
 
 /// At most so many calls in one script.
 const CALLS: usize = 256;
 /// A call with more jobs than this goes by itself.
-pub(super) const FEW: usize = 64;
+const FEW: usize = 64;
+/// And so does one of more bytes, or a script of so many calls would hold the server up, or be more than it takes.
+const LIGHT: usize = 64 << 10;
 /// How many scripts are on their way: while the server works on one, the next gets together.
 const LANES: usize = 2;
 
@@ -31,6 +33,16 @@ impl Alike {
     const fn count(&self) -> usize {
         self.jobs.len() / 2
     }
+
+    fn bytes(&self) -> usize {
+        self.head.iter().chain(&self.jobs).map(Vec::len).sum()
+    }
+}
+
+/// Whether a call is small enough to go together with others.
+pub(super) fn is_small(jobs: &[Alike]) -> bool {
+    let sum = |part: fn(&Alike) -> usize| jobs.iter().map(part).sum::<usize>();
+    sum(Alike::count) <= FEW && sum(Alike::bytes) <= LIGHT
 }
 
 type Answer = Result<Vec<u8>, RedisError>;
@@ -68,10 +80,22 @@ pub(super) async fn run(shared: Arc<Shared>, script: Arc<Script>, inbox: mpsc::U
 
 async fn lane(shared: &Shared, script: &Script, inbox: &Mutex<mpsc::UnboundedReceiver<Call>>) {
     let mut calls = Vec::new();
-    while inbox.lock().await.recv_many(&mut calls, CALLS).await > 0 {
+    loop {
+        let behind = {
+            let mut inbox = inbox.lock().await;
+            if inbox.recv_many(&mut calls, CALLS).await == 0 {
+                return;
+            }
+            inbox.len()
+        };
         let counts: Vec<usize> = calls.iter().map(|call| call.jobs.iter().map(Alike::count).sum()).collect();
         let jobs = calls.iter_mut().flat_map(|call| std::mem::take(&mut call.jobs));
         let answer = shared.run(script, &args_of(jobs)).await.map(bytes);
+        if let Err(error) = &answer
+            && is_transient(error)
+        {
+            turn_away(inbox, behind, error);
+        }
         let mut from = 0;
         for (call, count) in calls.drain(..).zip(counts) {
             let own = answer.clone().map(|all| all.get(from..from + count).unwrap_or_default().to_vec());
@@ -79,6 +103,17 @@ async fn lane(shared: &Shared, script: &Script, inbox: &Mutex<mpsc::UnboundedRec
             // Whoever asked may not wait any more; what was done stays done.
             drop(call.answer.send(own));
         }
+    }
+}
+
+/// Those who stood behind a call that the server did not answer share its fate, as if each had gone by itself: else whoever
+/// is behind many others would wait for one time-out after another.
+fn turn_away(inbox: &Mutex<mpsc::UnboundedReceiver<Call>>, most: usize, why: &RedisError) {
+    // The other lane holds it while it waits for the next call, and then there is none.
+    let Ok(mut inbox) = inbox.try_lock() else { return };
+    for _ in 0..most {
+        let Ok(call) = inbox.try_recv() else { return };
+        drop(call.answer.send(Err(why.clone())));
     }
 }
 
@@ -118,5 +153,16 @@ mod tests {
         let shown: Vec<_> = args.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
         assert_eq!(shown, ["a", "3", "1", "{}", "2", "{}", "3", "{}", "b", "1", "4", "{}", "a", "1", "5", "{}"]);
         assert!(args_of([]).is_empty());
+    }
+    #[test]
+    fn many_jobs_and_heavy_ones_go_by_themselves() {
+        let of = |count: usize, bytes: usize| Alike {
+            head: Vec::new(),
+            jobs: (0..count).flat_map(|_| [Vec::new(), vec![b'1'; bytes]]).collect(),
+        };
+        assert!(is_small(&[of(1, 1)]));
+        assert!(is_small(&[of(FEW / 2, LIGHT / FEW), of(FEW / 2, LIGHT / FEW)]));
+        assert!(!is_small(&[of(FEW / 2, 1), of(FEW / 2 + 1, 1)]));
+        assert!(!is_small(&[of(1, LIGHT), of(1, 1)]));
     }
 }

@@ -16,7 +16,7 @@ use crate::store::new_job::{Enqueued, NewJob};
 use crate::store::record::JobRecord;
 use crate::store::redis::builder::RedisStoreBuilder;
 use crate::store::redis::failure::{BadReply, NAME};
-use crate::store::redis::intake::{self, FEW, Intake, args_of};
+use crate::store::redis::intake::{self, Intake, args_of, is_small};
 use crate::store::redis::io::Io;
 use crate::store::redis::reply::{Row, bytes, list, text};
 use crate::store::redis::scripts::Scripts;
@@ -103,10 +103,10 @@ impl RedisStore {
     async fn enqueue_plain(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
         let ids: Vec<TaskId> = jobs.iter().map(|job| job.id).collect();
         let runs = runs(jobs, self.inner.age_after)?;
-        let answer = if ids.len() > FEW {
-            bytes(self.inner.io.run(&self.inner.scripts.intake, args_of(runs)).await?)
-        } else {
+        let answer = if is_small(&runs) {
             self.inner.intake.take_in(runs).await?
+        } else {
+            bytes(self.inner.io.run(&self.inner.scripts.intake, args_of(runs)).await?)
         };
         if answer.len() != ids.len() {
             return Err(BadReply("not an answer per job").into());

@@ -82,6 +82,28 @@ pub async fn a_key_starts_so_many_per_time(store: Subject) {
     starts_in_pairs(&store, &request(10), window).await;
 }
 
+/// Jobs of one key may be limited in different ways: who waits for a window is not behind who waits for a place.
+pub async fn a_window_is_not_waited_for_behind_a_place(store: Subject) {
+    if !store.capabilities().key_rate || !store.capabilities().key_concurrency {
+        return;
+    }
+    let paced = || job().limit(KeyLimit::rate("tenant-1", Rate::new(1, 700 * MS)));
+    let alone = || job().limit(KeyLimit::concurrency("tenant-1", 1));
+    let first = put(&store, paced()).await;
+    let lonely = put(&store, alone()).await;
+    let second = put(&store, paced()).await;
+    let mut running = take_what_there_is(&store, &request(10)).await;
+    assert_eq!(running.iter().map(|claim| claim.job.id).collect::<Vec<_>>(), [first]);
+    let began = Instant::now();
+    running.extend(store.claim(&request(10).wait(SOON)).await.unwrap());
+    assert_eq!(running.get(1).map(|claim| claim.job.id), Some(second), "it waits for the first one's end");
+    assert!(began.elapsed() < 3_000 * MS, "it slept beyond the window: {:?}", began.elapsed());
+    for claim in running {
+        complete(&store, &claim).await;
+    }
+    assert_eq!(take(&store).await.job.id, lonely);
+}
+
 /// One of a queue at a time.
 pub async fn a_queue_runs_so_many_at_a_time(store: Subject) {
     let mut queue = QueueClaim::new("default");
