@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bedplate_tasks::TaskId;
 use bedplate_tasks::store::{
-    ClaimRequest, End, FailureKind, JobState, JobStore as _, NewJob, QueueClaim, RedisStore, Settled, Settlement,
-    Start, StoreControl as _, StoreError,
+    ClaimRequest, End, Enqueued, FailureKind, JobState, JobStore as _, NewJob, QueueClaim, RedisStore, Settled,
+    Settlement, Start, StoreControl as _, StoreError,
 };
 use bullmq::options::RedisConnectionOptions;
 use bullmq::worker::ProcessorFn;
@@ -258,6 +258,39 @@ async fn garbage_in_keys_is_survived() {
         redis::cmd("SET").arg(format!("{prefix}~tasks:leases")).arg("broken").query_async(&mut redis).await.unwrap();
     let error = store.claim(&request("a.v1")).await.unwrap_err();
     assert!(matches!(error, StoreError::Backend { transient: false, .. }), "{error:?}");
+}
+
+/// Callers go to the server together, but a queue that the server chokes on is the trouble of its own callers alone, and
+/// what failed is not half there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_queue_harms_no_other_and_takes_jobs_once_it_is_mended() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let mut redis = commands(&url).await;
+    let events = format!("{prefix}:broken:events");
+    let _set: () = redis::cmd("SET").arg(&events).arg("no stream").query_async(&mut redis).await.unwrap();
+    let job = |queue: &'static str| NewJob::new("x", b"{}".to_vec()).queue(queue);
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..64 {
+        let (store, broken) = (store.clone(), number % 16 == 7);
+        let job = job(if broken { "broken" } else { "sound" });
+        calls.spawn(async move { (broken, job.clone(), store.enqueue(vec![job]).await) });
+    }
+    let mut failed = Vec::new();
+    while let Some(done) = calls.join_next().await {
+        let (broken, job, answer) = done.unwrap();
+        assert_eq!(answer.is_err(), broken, "{answer:?}");
+        failed.extend(broken.then_some(job));
+    }
+    assert_eq!(failed.len(), 4);
+    let _gone: i64 = redis::cmd("DEL").arg(&events).query_async(&mut redis).await.unwrap();
+    for job in failed {
+        let id = job.id;
+        assert_eq!(store.enqueue(vec![job]).await.unwrap(), [Enqueued::New(id)]);
+    }
+    let request = ClaimRequest::new("worker", ["x"], 10, TERM).queues(vec![QueueClaim::new("broken")]);
+    assert_eq!(store.claim(&request).await.unwrap().len(), 4);
 }
 
 /// Names with what the engine's keys are split at.

@@ -21,7 +21,7 @@ const LIGHT: usize = 64 << 10;
 const LANES: usize = 2;
 
 /// Jobs that differ in their ids and their data alone.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Alike {
     /// What the script takes before them.
     pub(super) head: Vec<Vec<u8>>,
@@ -89,8 +89,16 @@ async fn lane(shared: &Shared, script: &Script, inbox: &Mutex<mpsc::UnboundedRec
             inbox.len()
         };
         let counts: Vec<usize> = calls.iter().map(|call| call.jobs.iter().map(Alike::count).sum()).collect();
-        let jobs = calls.iter_mut().flat_map(|call| std::mem::take(&mut call.jobs));
+        let jobs = calls.iter().flat_map(|call| call.jobs.iter().cloned());
         let answer = shared.run(script, &args_of(jobs)).await.map(bytes);
+        if calls.len() > 1 && answer.as_ref().is_err_and(|error| !is_transient(error)) {
+            // One of them is not what the server can take: the others must not suffer for it.
+            for call in calls.drain(..) {
+                let own = shared.run(script, &args_of(call.jobs)).await.map(bytes);
+                drop(call.answer.send(own));
+            }
+            continue;
+        }
         if let Err(error) = &answer
             && is_transient(error)
         {

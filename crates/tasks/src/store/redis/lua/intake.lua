@@ -10,7 +10,7 @@ local time = call('TIME')
 local us = time[1] * 1000000 + time[2]
 local now = format('%.0f', math.floor(us / 1000))
 local begun = us
-local answers, seen = {}, {}
+local answers, seen, met = {}, {}, {}
 
 local function add(zset, list)
   for from = 1, #list, 2000 do call('ZADD', zset, unpack(list, from, math.min(from + 1999, #list))) end
@@ -23,11 +23,12 @@ while at <= #ARGV do
   local count = tonumber(ARGV[to + 1])
   local base = P .. ':' .. q .. ':'
   local events = base .. 'events'
-  local ranks, lives = {}, {}
+  local ranks, lives, places = {}, {}, {}
   at = to + 2
   for _ = 1, count do
     local id = ARGV[at]
-    if call('HSETNX', S .. 'at', id, q) == 1 then
+    if not met[id] and call('HEXISTS', S .. 'at', id) == 0 then
+      met[id] = true
       -- Strictly rising, so that jobs of one call keep their order.
       call('HSET', base .. id, 'data', ARGV[at + 1], 'timestamp', now, 'b:due', format('%.0f', us),
         unpack(ARGV, from, to))
@@ -36,6 +37,8 @@ while at <= #ARGV do
       ranks[#ranks + 1] = id
       lives[#lives + 1] = 0
       lives[#lives + 1] = id
+      places[#places + 1] = id
+      places[#places + 1] = q
       answers[#answers + 1] = 'n'
     else
       answers[#answers + 1] = 'd'
@@ -47,6 +50,10 @@ while at <= #ARGV do
     add(base .. 'prioritized', ranks)
     add(S .. 'lane:' .. q .. ':' .. kind, ranks)
     add(S .. 'live', lives)
+    -- Known only once it can begin: whoever says it again after an error finds it new.
+    for first = 1, #places, 2000 do
+      call('HSET', S .. 'at', unpack(places, first, math.min(first + 1999, #places)))
+    end
     if call('SADD', S .. 'lanes:' .. q, kind) == 1 then call('SADD', S .. 'queues', q) end
     seen[q] = (seen[q] or 0) + #ranks
   end
