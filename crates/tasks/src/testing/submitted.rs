@@ -1,6 +1,4 @@
-#![expect(clippy::panic, clippy::missing_panics_doc, reason = "panicking is how a check fails")]
-
-use std::fmt::Write as _;
+#![expect(clippy::panic, reason = "panicking is how a check fails")]
 
 use crate::id::TaskId;
 use crate::job::{Job, decode_payload, encode_json};
@@ -48,7 +46,7 @@ impl<J: Job> Check<J> {
             return None;
         }
         let (kind, number) = (J::KIND, self.0.len());
-        let list = list(self.0.iter());
+        let list = list(&self.0.iter().collect::<Vec<_>>());
         Some(format!("expected a job {kind} with {text}, {number} were submitted and none has it{list}"))
     }
 
@@ -61,7 +59,7 @@ impl<J: Job> Check<J> {
             return None;
         }
         let (kind, number, all) = (J::KIND, found.len(), self.0.len());
-        let list = list(found.into_iter());
+        let list = list(&found);
         Some(format!("expected no job {kind} with {text}, {number} of {all} have it{list}"))
     }
 }
@@ -71,22 +69,19 @@ const SHOWN: usize = 10;
 const LONGEST: usize = 200;
 
 /// The first few, a line each: id and arguments.
-fn list<'a, J: Job>(jobs: impl ExactSizeIterator<Item = &'a (TaskId, J)>) -> String {
+fn list<J: Job>(jobs: &[&(TaskId, J)]) -> String {
     let more = jobs.len().saturating_sub(SHOWN);
-    let mut text = String::new();
-    for (id, job) in jobs.take(SHOWN) {
+    let line = |(id, job): &&(TaskId, J)| {
         let json = encode_json(job).unwrap_or_default();
         let json = String::from_utf8_lossy(&json);
-        let cut = json.char_indices().nth(LONGEST).map(|(end, _)| end);
-        let shown = cut.and_then(|end| json.get(..end)).unwrap_or(&json);
-        let dots = if cut.is_some() { "…" } else { "" };
-        // Writing to a text cannot fail.
-        drop(write!(text, "\n  {id} {shown}{dots}"));
-    }
-    if more > 0 {
-        drop(write!(text, "\n  and {more} more"));
-    }
-    text
+        match json.char_indices().nth(LONGEST).and_then(|(end, _)| json.get(..end)) {
+            Some(cut) => format!("\n  {id} {cut}…"),
+            None => format!("\n  {id} {json}"),
+        }
+    };
+    let text: String = jobs.iter().take(SHOWN).map(line).collect();
+    let rest = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+    text + &rest
 }
 
 /// Panics unless a job of this kind was submitted, one for which the condition holds if there is one; for async tests.
