@@ -49,6 +49,9 @@ pub use state::{CancelReason, FailReason, TaskState};
 pub use stats::{ShutdownReport, TaskStats, WorkerStats};
 pub use task::Task;
 
+/// How long [`JobOptions::backoff`] waits between attempts, and how that is scattered.
+pub use bedplate_recovery::{Backoff, Jitter};
+
 /// The SQLite library whose transactions [`SqliteStore::enqueue_in`](store::SqliteStore::enqueue_in) takes.
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

@@ -10,7 +10,8 @@ use crate::store::{Retention, UniqueScope};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct JobOptions {
-    /// In which queue they wait; default `default`.
+    /// In which queue they wait; default `default`. A worker that registers the kind and names no queues serves this one,
+    /// one that [names some](crate::JobsBuilder::queue) must name it too.
     pub queue: Cow<'static, str>,
     /// How soon they get a worker; default normal.
     pub priority: Priority,

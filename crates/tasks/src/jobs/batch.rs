@@ -146,7 +146,7 @@ impl BatchHandle {
     pub async fn wait(&self) -> Result<BatchProgress, WaitError> {
         let mut progress = BatchProgress { total: self.ids.len(), ..BatchProgress::default() };
         for id in &self.ids {
-            match wait_for_end(&self.core, *id).await {
+            match wait_for_end(&self.core, *id, |_| Ok(())).await {
                 Ok(record) => progress.add(Some(record.state)),
                 Err(WaitError::Expired(_)) => progress.add(None),
                 Err(error) => return Err(error),

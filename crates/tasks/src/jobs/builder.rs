@@ -1,4 +1,5 @@
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,13 @@ use crate::store::{QueueClaim, Store, WorkerInfo};
 
 type Register = Box<dyn FnOnce(&States) -> Result<Arc<dyn Handler>, StartError> + Send>;
 
+/// A kind that was registered, and the queue that its options name.
+struct Kind {
+    name: &'static str,
+    queue: Cow<'static, str>,
+    register: Register,
+}
+
 /// Sets up a [`Jobs`].
 #[must_use = "a builder does nothing until `start`"]
 pub struct JobsBuilder {
@@ -31,7 +39,7 @@ pub struct JobsBuilder {
     propagate: Option<Arc<dyn Propagate>>,
     name: Option<Arc<str>>,
     states: States,
-    kinds: Vec<(&'static str, Register)>,
+    kinds: Vec<Kind>,
     queues: Vec<QueueOptions>,
     #[cfg(feature = "cron")]
     crons: Vec<Entry>,
@@ -97,11 +105,17 @@ impl JobsBuilder {
 
     /// Works on jobs of this kind; those of other kinds are left to other workers.
     pub fn register<J: Job>(mut self) -> Self {
-        self.kinds.push((J::KIND, Box::new(|states: &States| HandlerOf::<J>::with(states))));
+        let register = Box::new(|states: &States| HandlerOf::<J>::with(states));
+        self.kinds.push(Kind { name: J::KIND, queue: J::options().queue, register });
         self
     }
 
-    /// Works on this queue; on `default` alone if none is named.
+    /// Works on this queue, those named first before others where priorities are equal.
+    ///
+    /// As soon as one is named, those that are named are worked on and no others, `default` neither; a kind registered
+    /// here whose [`options`](Job::options) put it elsewhere is warned of when the runtime starts. If none is named, it
+    /// works on `default` and on the queues of the options of its kinds. A queue that
+    /// [`Submit::queue`](crate::Submit::queue) alone uses must be named.
     pub fn queue(mut self, queue: QueueOptions) -> Self {
         self.queues.push(queue);
         self
@@ -127,7 +141,8 @@ impl JobsBuilder {
 
     /// Submits a job at each tick of a schedule; its name tells it from others and must stay the same.
     ///
-    /// Any number of processes may have the same schedule: each tick is taken in once.
+    /// Any number of processes may have the same schedule: each tick is taken in once. Its kind is warned of when the
+    /// runtime starts if it works on jobs but was not told to [`register`](Self::register) that one: another process has to.
     #[cfg(feature = "cron")]
     pub fn cron<J: Job>(
         mut self,
@@ -156,7 +171,7 @@ impl JobsBuilder {
         let durable = self.store.capabilities().durable;
         let mut engine = if durable { Engine::thread()? } else { Engine::ambient(hands.runtime.clone()) };
         #[cfg(feature = "cron")]
-        let (crons, clock) = (self.schedules()?, Arc::clone(&self.wall_clock));
+        let (crons, clock) = (self.schedules(&hands)?, Arc::clone(&self.wall_clock));
         let (core, acks) = Core::new(self.parts());
         let core = Arc::new(core);
         if !durable {
@@ -215,41 +230,68 @@ impl JobsBuilder {
     fn hands(&mut self) -> Result<Hands, StartError> {
         self.validate()?;
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let queues = self.claims();
         let mut handlers = Handlers::new();
-        for (kind, register) in std::mem::take(&mut self.kinds) {
+        for Kind { name: kind, queue, register } in std::mem::take(&mut self.kinds) {
             if handlers.insert(kind, register(&self.states)?).is_some() {
                 return Err(StartError::Duplicate { kind });
             }
-        }
-        let queues = self.queues.iter().map(|queue| {
-            let mut claim = QueueClaim::new(queue.name.clone());
-            (claim.concurrency, claim.rate) = (queue.concurrency, queue.rate);
-            claim
-        });
-        let mut queues: Vec<QueueClaim> = queues.collect();
-        if queues.is_empty() {
-            queues.push(QueueClaim::new("default"));
+            if self.config.workers > 0 && !queues.iter().any(|served| served.queue == queue) {
+                tracing::warn!(
+                    job.kind = kind,
+                    queue = &*queue,
+                    "a kind is registered whose queue is not among those worked on here: its jobs wait for another process"
+                );
+            }
         }
         Ok(Hands { handlers, queues, runtime })
     }
 
+    /// The queues that were named; without any, `default` and those of the kinds.
+    fn claims(&self) -> Vec<QueueClaim> {
+        let named = self.queues.iter().map(|queue| {
+            let mut claim = QueueClaim::new(queue.name.clone());
+            (claim.concurrency, claim.rate) = (queue.concurrency, queue.rate);
+            claim
+        });
+        let mut claims: Vec<QueueClaim> = named.collect();
+        if claims.is_empty() {
+            claims.push(QueueClaim::new("default"));
+            for kind in &self.kinds {
+                if !claims.iter().any(|claim| claim.queue == kind.queue) {
+                    claims.push(QueueClaim::new(kind.queue.clone()));
+                }
+            }
+        }
+        claims
+    }
+
     #[cfg(feature = "cron")]
-    fn schedules(&mut self) -> Result<Vec<Entry>, StartError> {
+    fn schedules(&mut self, hands: &Hands) -> Result<Vec<Entry>, StartError> {
         let mut names = std::collections::HashSet::new();
         let crons = std::mem::take(&mut self.crons);
-        match crons.iter().find(|entry| !names.insert(entry.name().to_owned())) {
-            Some(twice) => Err(StartError::DuplicateSchedule { name: twice.name().to_owned() }),
-            None => Ok(crons),
+        if let Some(twice) = crons.iter().find(|entry| !names.insert(entry.name().to_owned())) {
+            return Err(StartError::DuplicateSchedule { name: twice.name().to_owned() });
         }
+        for entry in crons.iter().filter(|entry| !hands.handlers.contains_key(entry.kind())) {
+            if self.config.workers > 0 {
+                tracing::warn!(
+                    schedule = entry.name(),
+                    job.kind = entry.kind(),
+                    "a schedule submits a kind that is not registered here: its jobs wait for another process"
+                );
+            }
+        }
+        Ok(crons)
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
         self.config.validate()?;
+        for kind in &self.kinds {
+            name("job.queue", &kind.queue)?;
+        }
         for queue in &self.queues {
-            let name = queue.name.as_bytes();
-            if name.is_empty() || name.len() > 255 {
-                return Err(ConfigError::new("queue.name", &queue.name, "1 to 255 bytes"));
-            }
+            name("queue.name", &queue.name)?;
             if queue.concurrency == Some(0) {
                 return Err(ConfigError::new("queue.concurrency", 0, "at least 1"));
             }
@@ -265,6 +307,15 @@ impl JobsBuilder {
         let worker = WorkerInfo::new(name, host(), self.config.workers, wall_clock());
         Parts { store: self.store, codec: self.codec, propagate: self.propagate, config: self.config, worker }
     }
+}
+
+/// What the store would refuse in every claim, for all kinds.
+fn name(field: &'static str, queue: &str) -> Result<(), ConfigError> {
+    if queue.is_empty() || queue.len() > 255 || queue.chars().any(char::is_control) {
+        let shown: String = queue.chars().take(32).collect();
+        return Err(ConfigError::new(field, format_args!("{shown:?}"), "1 to 255 bytes without control characters"));
+    }
+    Ok(())
 }
 
 fn wall_clock() -> SystemTime {
@@ -287,7 +338,7 @@ impl fmt::Debug for JobsBuilder {
         f.debug_struct("JobsBuilder")
             .field("store", &self.store)
             .field("config", &self.config)
-            .field("kinds", &self.kinds.iter().map(|(kind, _)| kind).collect::<Vec<_>>())
+            .field("kinds", &self.kinds.iter().map(|kind| kind.name).collect::<Vec<_>>())
             .field("queues", &self.queues)
             .finish_non_exhaustive()
     }

@@ -87,7 +87,7 @@ impl JobsConfig {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct QueueOptions {
-    /// The queue's name, 1 to 255 bytes.
+    /// The queue's name, 1 to 255 bytes without control characters.
     pub name: Cow<'static, str>,
     /// How many of it run at a time over all processes; `None` for any number.
     pub concurrency: Option<u32>,

@@ -72,6 +72,16 @@ pub enum WaitError {
         #[source]
         source: serde_json::Error,
     },
+    /// The job is of another kind than the handle.
+    #[error("job {id} is of kind {kind:?}, expected {expected:?}")]
+    OtherKind {
+        /// The job.
+        id: TaskId,
+        /// Its kind.
+        kind: Cow<'static, str>,
+        /// The handle's.
+        expected: &'static str,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

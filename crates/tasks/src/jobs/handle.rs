@@ -13,7 +13,7 @@ use crate::id::TaskId;
 use crate::job::{Job, JobError, Outcome, outcome};
 use crate::jobs::core::Core;
 use crate::jobs::error::WaitError;
-use crate::store::{JobRecord, JobState, StoreError};
+use crate::store::{JobRecord, JobState, NewJob, StoreError};
 
 /// A job in the store, whichever process submitted or runs it: its state, its progress, its end.
 ///
@@ -60,11 +60,13 @@ impl<J: Job> JobHandle<J> {
     /// Returns what the job is at.
     ///
     /// # Errors
-    /// [`WaitError::Expired`] if the store does not know it any more, [`WaitError::Store`] if that fails.
+    /// [`WaitError::Expired`] if the store does not know it any more, [`WaitError::OtherKind`] if it is not of this kind,
+    /// [`WaitError::Store`] if the store fails.
     pub async fn status(&self) -> Result<JobStatus<J::Progress>, WaitError> {
         let answer = self.core.store.job(self.id).await;
         self.core.note(&answer);
         let record = answer?.ok_or(WaitError::Expired(self.id))?;
+        check_kind::<J>(&record)?;
         let progress = read_progress::<J>(&record);
         Ok(JobStatus { state: record.state, attempts: record.attempts, progress, record })
     }
@@ -75,12 +77,13 @@ impl<J: Job> JobHandle<J> {
     ///
     /// # Errors
     /// [`WaitError::Expired`] if the store does not know it any more, [`WaitError::Undecodable`] if its result is not
-    /// what the kind gives, [`WaitError::Store`] if the store fails for good.
+    /// what the kind gives, [`WaitError::OtherKind`] at once if the job is not of this kind, [`WaitError::Store`] if the
+    /// store fails for good.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn wait(&self) -> Result<Outcome<J::Output, J::Error>, WaitError> {
-        let record = wait_for_end(&self.core, self.id).await?;
+        let record = wait_for_end(&self.core, self.id, check_kind::<J>).await?;
         match outcome::<J>(&record) {
             Ok(outcome) => outcome.ok_or(WaitError::Expired(self.id)),
             Err(source) => Err(WaitError::Undecodable { id: self.id, source }),
@@ -119,7 +122,7 @@ impl<J: Job> JobHandle<J> {
     }
 
     /// Streams the job's reports, from the latest on; it ends with the job, or when the store does not know that any
-    /// more.
+    /// more, or knows it as one of another kind.
     ///
     /// Only the latest report is kept, so that a slow reader misses some. Reports that cannot be read are left out.
     pub fn progress(&self) -> impl Stream<Item = J::Progress> + Send + Unpin + use<J> {
@@ -131,6 +134,7 @@ impl<J: Job> JobHandle<J> {
                 let mut changed = std::pin::pin!(changed.notified());
                 changed.as_mut().enable();
                 let record = core.insist(|| core.store.job(id)).await.ok().flatten()?;
+                check_kind::<J>(&record).ok()?;
                 // Numbers begin anew with each attempt, and an attempt that was snoozed does not count.
                 if record.progress != seen
                     && let Some(progress) = read_progress::<J>(&record)
@@ -146,6 +150,15 @@ impl<J: Job> JobHandle<J> {
             }
         }))
     }
+}
+
+/// What a job of another kind gives may look like what this one gives.
+fn check_kind<J: Job>(record: &JobRecord) -> Result<(), WaitError> {
+    let NewJob { id, kind, .. } = &*record.job;
+    if kind == J::KIND {
+        return Ok(());
+    }
+    Err(WaitError::OtherKind { id: *id, kind: kind.clone(), expected: J::KIND })
 }
 
 /// The latest report.
@@ -172,13 +185,19 @@ fn look_again(core: &Core) -> Duration {
     if core.store.capabilities().push { Duration::from_secs(3) } else { core.config.poll }
 }
 
-pub(crate) async fn wait_for_end(core: &Core, id: TaskId) -> Result<JobRecord, WaitError> {
+/// Waits for a job that this does not object to.
+pub(crate) async fn wait_for_end(
+    core: &Core,
+    id: TaskId,
+    check: impl Fn(&JobRecord) -> Result<(), WaitError> + Send,
+) -> Result<JobRecord, WaitError> {
     loop {
         let watch = core.waiters.watch(id);
         let mut changed = std::pin::pin!(watch.changed.notified());
         changed.as_mut().enable();
         let record = core.insist(|| core.store.job(id)).await?;
         let record = record.ok_or(WaitError::Expired(id))?;
+        check(&record)?;
         if record.state.is_final() {
             return Ok(record);
         }

@@ -84,6 +84,9 @@ impl Jobs {
     }
 
     /// Returns a handle to a job of the store, whichever process submitted it.
+    ///
+    /// That it is of this kind is seen when the job is read: if not, waiting for it and asking for its status fail with
+    /// [`WaitError::OtherKind`]. Giving it up does not read it.
     pub fn handle<J: Job>(&self, id: TaskId) -> JobHandle<J> {
         JobHandle::new(Arc::clone(&self.core), id, false)
     }

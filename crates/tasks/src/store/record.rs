@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -80,8 +81,9 @@ impl FailureKind {
 }
 
 /// How an attempt failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{}: {message}", kind.as_str())]
+///
+/// Shown, it is what there is to say; in what way it failed comes before that unless it is an error of the work's own.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {
     /// In what way.
@@ -110,6 +112,29 @@ impl Failure {
         self
     }
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            FailureKind::Error => f.write_str(&self.message),
+            kind => write!(f, "{}: {}", kind.as_str(), self.message),
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Failure");
+        shown.field("kind", &self.kind).field("message", &self.message);
+        match self.error.as_deref().map(std::str::from_utf8) {
+            Some(Ok(json)) => shown.field("error", &Some(json)),
+            _ => shown.field("error", &self.error),
+        };
+        shown.finish()
+    }
+}
+
+impl std::error::Error for Failure {}
 
 /// The longest message of a failure, in bytes.
 const LONGEST_MESSAGE: usize = 4 * 1_024;
@@ -185,5 +210,21 @@ impl JobRecord {
             started_at: None,
             ended_at: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_once_how_it_failed_and_shows_json_as_text() {
+        let mut failure = Failure::new(FailureKind::Error, "NotFound").error(b"\"NotFound\"".to_vec());
+        assert_eq!(failure.to_string(), "NotFound");
+        let shown = r#"Failure { kind: Error, message: "NotFound", error: Some("\"NotFound\"") }"#;
+        assert_eq!(format!("{failure:?}"), shown);
+        failure.error = Some(vec![0xff]);
+        assert!(format!("{failure:?}").contains("error: Some([255])"));
+        assert_eq!(Failure::new(FailureKind::TimedOut, "did not end").to_string(), "timed_out: did not end");
     }
 }

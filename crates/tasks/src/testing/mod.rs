@@ -33,4 +33,6 @@
 pub mod contract;
 mod submitted;
 
+#[doc(hidden)]
+pub use submitted::Check;
 pub use submitted::submitted;

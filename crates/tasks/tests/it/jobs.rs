@@ -619,3 +619,43 @@ async fn events_tell_the_story_of_a_job() {
     }
     assert_eq!(names, ["submitted", "started 1", "retried 1", "started 2", "completed 2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_of_another_kind_says_so() {
+    /// Gives the same type as `Probe`, so that its outputs could be read as this one's.
+    #[derive(Serialize, Deserialize)]
+    struct Lookalike;
+    impl Job for Lookalike {
+        const KIND: &'static str = "lookalike.v1";
+        type Output = String;
+        type Error = String;
+        type Progress = u32;
+        type State = ();
+        async fn run(self, _: JobContext<Self>) -> Result<String, String> {
+            Ok(String::new())
+        }
+    }
+    let (jobs, _) = start();
+    let running = jobs.submit(probe(Do::Report)).await.unwrap();
+    assert_eq!(running.progress().next().await, Some(10));
+    assert_eq!(jobs.handle::<Lookalike>(running.id()).progress().count().await, 0);
+    let right = jobs.submit(probe(Do::Give(1))).await.unwrap();
+    right.result().await.unwrap();
+    let wrong = jobs.handle::<Lookalike>(right.id());
+    let expected = format!("job {} is of kind \"probe.v1\", expected \"lookalike.v1\"", right.id());
+    assert_eq!(wrong.status().await.unwrap_err().to_string(), expected);
+    assert!(matches!(wrong.wait().await, Err(WaitError::OtherKind { expected: Lookalike::KIND, .. })));
+    assert_eq!(wrong.result().await.unwrap_err().to_string(), expected);
+    let hangs = jobs.submit(probe(Do::Hang)).await.unwrap();
+    let wait = jobs.handle::<Lookalike>(hangs.id()).wait_timeout(MS).await;
+    assert!(matches!(wait, Err(WaitError::OtherKind { .. })), "it does not wait for the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_job_says_once_why() {
+    let (jobs, _) = start();
+    let error = jobs.submit(probe(Do::Fail("gone".into()))).await.unwrap().result().await.unwrap_err();
+    assert_eq!(error.to_string(), "job failed: probe failed: gone");
+    let error = jobs.submit(probe(Do::Panic)).max_attempts(1).await.unwrap().result().await.unwrap_err();
+    assert!(error.to_string().starts_with("job failed: panicked: "), "{error}");
+}

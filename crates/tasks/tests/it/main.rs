@@ -17,6 +17,7 @@ mod postgres_store;
 #[cfg(feature = "postgres")]
 mod postgres_support;
 mod queue;
+mod queues;
 #[cfg(feature = "redis")]
 mod redis_contract;
 #[cfg(feature = "redis")]

@@ -79,3 +79,31 @@ async fn a_failed_check_says_what_was_expected() {
     jobs.submit(Countdown { from: 0 }).await.unwrap();
     assert_submitted!(jobs, Countdown, |job| job.from == 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn conditions_may_use_what_is_around_them() {
+    let jobs = Jobs::builder(MemoryStore::default()).state(state()).register::<Countdown>().start_manual().unwrap();
+    let id = jobs.submit(Countdown { from: 4 }).await.unwrap().id();
+    let wanted = String::from("4");
+    assert_submitted!(jobs, Countdown, |job| job.from.to_string() == wanted);
+    refute_submitted!(jobs, Countdown, |job| job.from.to_string() == format!("{wanted}{id}"));
+}
+
+/// The text of the panic with which this ends.
+async fn panic_of(check: impl Future<Output = ()> + Send + 'static) -> String {
+    let panic = tokio::spawn(check).await.unwrap_err().into_panic();
+    *panic.downcast::<String>().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_check_shows_some_of_what_was_submitted() {
+    let jobs = Jobs::builder(MemoryStore::default()).state(state()).register::<Countdown>().start_manual().unwrap();
+    let handles = jobs.submit_many((0..12).map(|from| Countdown { from })).await.unwrap();
+    let line = |from: usize| format!("\n  {} {{\"from\":{from}}}", handles[from].id());
+    let lines: String = (0..10).map(line).collect();
+    let seen = jobs.clone();
+    let told = panic_of(async move { assert_submitted!(seen, Countdown, |job| job.from == 99) }).await;
+    assert!(told.ends_with(&format!("12 were submitted and none has it{lines}\n  and 2 more")), "{told}");
+    let told = panic_of(async move { refute_submitted!(jobs, Countdown, |job| job.from == 7) }).await;
+    assert!(told.ends_with(&format!("with |job| job.from == 7, 1 of 12 have it{}", line(7))), "{told}");
+}

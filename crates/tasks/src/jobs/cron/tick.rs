@@ -18,6 +18,7 @@ type Make = Box<dyn Fn(&Arc<Core>) -> Result<NewJob, EnqueueError> + Send + Sync
 /// A schedule and the jobs that it submits.
 pub(crate) struct Entry {
     name: String,
+    kind: &'static str,
     schedule: CronSchedule,
     make: Make,
 }
@@ -29,11 +30,15 @@ impl Entry {
         job: impl Fn() -> J + Send + Sync + 'static,
     ) -> Self {
         let make = Box::new(move |core: &Arc<Core>| Submit::new(core, job(), true).prepare_plain());
-        Self { name, schedule, make }
+        Self { name, kind: J::KIND, schedule, make }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) const fn kind(&self) -> &'static str {
+        self.kind
     }
 }
 
