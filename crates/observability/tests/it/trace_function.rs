@@ -329,7 +329,7 @@ fn wrong_uses_do_not_compile() {
 }
 
 fn log_in(line: &str) {
-    bedplate_observability::RequestContext::new().user_id("u-7").record_on(&tracing::Span::current());
+    RequestContext::new().user_id("u-7").record_on(&tracing::Span::current());
     tracing::info!("{line}");
 }
 
