@@ -32,6 +32,8 @@ pub struct ObservabilityBuilder {
     #[cfg(feature = "otlp")]
     otlp: Option<Otlp>,
     disabled: bool,
+    /// The variable of a collector's endpoint that was seen and is nobody's yet.
+    endpoint: Option<&'static str>,
     sources: HashMap<&'static str, Source>,
 }
 
@@ -49,6 +51,7 @@ impl ObservabilityBuilder {
             #[cfg(feature = "otlp")]
             otlp: None,
             disabled: false,
+            endpoint: None,
             sources: HashMap::from([("service.name", Source::Code)]),
         }
     }
@@ -115,9 +118,19 @@ impl ObservabilityBuilder {
     }
 
     /// Takes over what OpenTelemetry's environment variables say, over what was set before; what is set afterwards wins
-    /// over them. Read are `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER` and `_ARG`,
-    /// `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT`, `OTEL_SPAN_EVENT_COUNT_LIMIT`,
-    /// `OTEL_SPAN_LINK_COUNT_LIMIT`, the general forms of the first two, `OTEL_LOG_LEVEL` and `OTEL_SDK_DISABLED`.
+    /// over them. Read are these, and an empty one counts as none:
+    ///
+    /// - `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`;
+    /// - `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, as [`Traces::keep_all`] or [`Traces::baseline`];
+    /// - `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, else `OTEL_ATTRIBUTE_COUNT_LIMIT`;
+    /// - `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT`, else `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`;
+    /// - `OTEL_SPAN_EVENT_COUNT_LIMIT` and `OTEL_SPAN_LINK_COUNT_LIMIT`;
+    /// - `OTEL_LOG_LEVEL`, as [`Logs::filter`], where [`logs`](Self::logs) was called before;
+    /// - `OTEL_SDK_DISABLED`.
+    ///
+    /// It adds no exporter: `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER`, `OTEL_LOGS_EXPORTER`, `OTEL_METRICS_EXPORTER`
+    /// and `OTEL_METRIC_EXPORT_INTERVAL` are read by `otlp::Otlp::from_env` alone. Where an endpoint is set among them and
+    /// no exporter is configured, [`Observability::doctor`] finds fault with it, unless `none` turns its signals off.
     ///
     /// # Errors
     /// [`ConfigError`] names a variable that holds nonsense.
@@ -171,6 +184,7 @@ impl ObservabilityBuilder {
             self.logs = Some(logs.filter(level));
             self.sources.insert("logs.filter", from(environment::LOG_LEVEL));
         }
+        self.endpoint = found.endpoint.or(self.endpoint);
         if found.disabled {
             self.disabled = true;
             self.sources.insert("disabled", from(environment::DISABLED));
@@ -203,9 +217,18 @@ impl ObservabilityBuilder {
         let export = ExportQueue::start(exporters, self.traces.export_queue, &resource)?.map(Arc::new);
         let registry = Registry::default();
         let housekeeping = export.is_some() || self.anomalies.is_some();
+        #[cfg(feature = "otlp")]
+        let exported = export.is_some() || self.otlp.is_some();
+        #[cfg(not(feature = "otlp"))]
+        let exported = export.is_some();
+        let checks = Checks::default();
+        if let Some(name) = self.endpoint.filter(|_| on && !exported) {
+            let detail =
+                format!("{name} is set, but no exporter is configured: add .otlp(Otlp::from_env()?), {FEATURE}");
+            checks.add("otlp".to_owned(), Arc::new(move || Err(detail.clone())));
+        }
         #[cfg_attr(not(feature = "otlp"), expect(unused_mut, reason = "a feature changes it"))]
         let mut engine = Engine::new(self.traces.settings, export);
-        let checks = Checks::default();
         #[cfg(feature = "otlp")]
         let housekeeping = housekeeping || self.otlp.is_some();
         #[cfg(feature = "otlp")]
@@ -257,12 +280,28 @@ impl ObservabilityBuilder {
         self
     }
 
-    fn source(&self, name: &'static str) -> Source {
-        let whole = name.split('.').next().unwrap_or(name);
-        self.sources.get(name).or_else(|| self.sources.get(whole)).cloned().unwrap_or(Source::Default)
+    /// Where a setting comes from; a part of what was set as a whole counts as set where it is not what it is by default.
+    fn source(&self, name: &'static str, by_default: bool) -> Source {
+        if let Some(source) = self.sources.get(name) {
+            return source.clone();
+        }
+        let whole = name.split_once('.').and_then(|(whole, _)| self.sources.get(whole));
+        whole.filter(|_| !by_default).cloned().unwrap_or(Source::Default)
     }
 
     fn settings(&self) -> Vec<Setting> {
+        let mut defaults = Self::new("".into());
+        // By default there are none; those that there are, are compared with such without settings of their own.
+        defaults.logs = self.logs.as_ref().map(|_| Logs::json());
+        let all = self.values().into_iter().zip(defaults.values());
+        all.map(|((name, value), (_, default))| {
+            let source = self.source(name, name != "logs.form" && value == default);
+            Setting { name: name.to_owned(), value, source }
+        })
+        .collect()
+    }
+
+    fn values(&self) -> Vec<(&'static str, String)> {
         let traces = &self.traces;
         let (own, limits) = (&traces.settings, &traces.settings.limits);
         let none = || "none".to_owned();
@@ -270,7 +309,7 @@ impl ObservabilityBuilder {
         let resource: Vec<String> =
             self.resource.attributes.iter().map(|(name, own)| format!("{name}={own}")).collect();
         let exporters: Vec<&str> = traces.exporters.iter().map(|exporter| exporter.name()).collect();
-        let all = [
+        vec![
             ("service.name", self.service.to_string()),
             ("disabled", self.disabled.to_string()),
             ("resource", if resource.is_empty() { none() } else { resource.join(" ") }),
@@ -295,13 +334,13 @@ impl ObservabilityBuilder {
             #[cfg(feature = "otlp")]
             ("otlp", self.otlp.as_ref().map_or_else(none, Otlp::describe)),
             ("traces.exporters", if exporters.is_empty() { none() } else { exporters.join(" ") }),
-        ];
-        all.into_iter()
-            .map(|(name, value)| Setting { name: name.to_owned(), value, source: self.source(name) })
-            .collect()
+        ]
     }
 }
 
 fn from(variable: &str) -> Source {
     Source::Environment(variable.to_owned())
 }
+
+/// What is missing, in a finding.
+const FEATURE: &str = if cfg!(feature = "otlp") { "or another exporter" } else { "of the feature `otlp`" };

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Source {
-    /// Nobody set it.
+    /// Nobody set it; of the parts of [`Logs`](crate::Logs) and [`Traces`](crate::Traces), also what the program set to
+    /// the value it has by default.
     Default,
     /// The program set it.
     Code,
@@ -69,11 +70,15 @@ impl fmt::Display for Source {
 
 impl fmt::Display for Doctor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Between lines, so that who prints it ends the last.
+        let mut end = "";
         for Setting { name, value, source } in &self.settings {
-            writeln!(f, "{name:<28} {value:<40} ({source})")?;
+            write!(f, "{end}{name:<28} {value:<40} ({source})")?;
+            end = "\n";
         }
         for Finding { check, ok, detail } in &self.findings {
-            writeln!(f, "{} {check:<26} {detail}", if *ok { "ok  " } else { "FAIL" })?;
+            write!(f, "{end}{} {check:<26} {detail}", if *ok { "ok  " } else { "FAIL" })?;
+            end = "\n";
         }
         Ok(())
     }

@@ -12,6 +12,8 @@ pub(crate) struct Environment {
     pub(crate) limits: Vec<(&'static str, usize)>,
     pub(crate) log_level: Option<String>,
     pub(crate) disabled: bool,
+    /// The variable that names a collector, which is the exporter's to read.
+    pub(crate) endpoint: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,9 +57,23 @@ impl Environment {
             sampler: sampler(var(SAMPLER), var("OTEL_TRACES_SAMPLER_ARG"))?,
             limits,
             log_level: var(LOG_LEVEL).map(|value| level(&value)).transpose()?,
+            endpoint: endpoint(&var),
             disabled: var(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true")),
         })
     }
+}
+
+/// Finds a variable by which somebody asks for a collector, for a signal that is not turned off.
+fn endpoint(var: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
+    const OWN: [(&str, &str); 3] = [
+        ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+        ("OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"),
+        ("OTEL_METRICS_EXPORTER", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
+    ];
+    let mut wanted = OWN.into_iter().filter(|(exporter, _)| var(exporter).as_deref() != Some("none")).peekable();
+    wanted.peek()?;
+    let of_all = Some("OTEL_EXPORTER_OTLP_ENDPOINT").filter(|name| var(name).is_some());
+    of_all.or_else(|| wanted.map(|(_, own)| own).find(|name| var(name).is_some()))
 }
 
 fn sampler(name: Option<String>, share: Option<String>) -> Result<Option<Sampler>, ConfigError> {

@@ -77,6 +77,14 @@ pub mod __private {
     pub use crate::traced::{ByDebug, ByName, ByTrait, Guard, Of};
 }
 
-#[cfg(all(doctest, feature = "macros", feature = "otlp"))]
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "macros",
+    feature = "otlp",
+    feature = "reqwest",
+    feature = "testing",
+    feature = "tokio"
+))]
 #[doc = include_str!("../../../docs/src/guides/observability.md")]
 struct Guide;

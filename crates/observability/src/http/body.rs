@@ -6,7 +6,7 @@ use bytes::Buf as _;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::request::Request;
+use super::request::{Request, caught};
 
 pin_project! {
     /// The body of an answer; its end is the end of the request's span.
@@ -35,10 +35,7 @@ impl<B: Body> Body for ServerBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let polled = {
-            let _entered = this.request.as_ref().map(|request| request.span.enter());
-            this.inner.as_mut().poll_frame(context)
-        };
+        let polled = caught(this.request, || this.inner.as_mut().poll_frame(context));
         let frame = ready!(polled);
         match &frame {
             None => finish(this.request),

@@ -22,6 +22,9 @@ use crate::{ConfigError, CounterFamily, DURATION_BOUNDS, GaugeFamily, HistogramF
 /// the response's body. A 5xx, an error of the service, and a panic are errors, a 4xx is not. A client that went away
 /// leaves a span marked `cancelled`, counted by `http_server_cancelled_requests_total`.
 ///
+/// A panic of the service or of a body goes on, after an event at ERROR in the request's span, `panicked`, which has its
+/// text as `exception.message`.
+///
 /// # Examples
 /// ```
 /// use bedplate_observability::{Observability, http::ServerLayer};
@@ -57,7 +60,8 @@ pub(super) struct Settings {
 impl ServerLayer {
     /// Returns the layer for this telemetry, whose metrics it adds: `http_server_request_duration_seconds`,
     /// `http_server_active_requests` and `http_server_cancelled_requests_total`. It leaves out requests to `/health*`,
-    /// `/live*`, `/ready*` and `/metrics`, and trusts every caller.
+    /// `/live*`, `/ready*` and `/metrics` ([`exclude`](Self::exclude)), and trusts every caller: it continues its trace and
+    /// takes its request id and baggage. On a public address restrict that by [`trust`](Self::trust).
     ///
     /// # Errors
     /// [`ConfigError`] if one of the metrics' names is taken by another metric.

@@ -1,3 +1,5 @@
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +14,7 @@ use crate::context::is_id;
 use crate::propagation::{Baggage, SpanBaggage as _};
 use crate::{Gauge, SpanExt as _, TraceId, clock};
 
-/// A request under way. Dropped before it is done, the client went away or the service panicked.
+/// A request under way. Dropped before it is done, the client went away.
 pub(super) struct Request {
     pub(super) span: Span,
     pub(super) id: HeaderValue,
@@ -96,6 +98,17 @@ impl Request {
         self.done = true;
     }
 
+    /// The service or the body panicked. What nobody answers must be found in the log too.
+    fn panicked(&mut self, text: Option<&str>) {
+        tracing::error!(
+            target: "bedplate_observability::http",
+            parent: &self.span,
+            { error.type = "panic", exception.message = text },
+            "panicked"
+        );
+        self.failed("panic");
+    }
+
     fn fail(&self, kind: &str) {
         self.span.record("error.type", kind);
         self.span.record("otel.status_code", "ERROR");
@@ -106,9 +119,6 @@ impl Request {
 impl Drop for Request {
     fn drop(&mut self) {
         self.active.add(-1.0);
-        if !self.done && std::thread::panicking() {
-            self.failed("panic");
-        }
         if !self.done {
             self.span.record("cancelled", true);
             self.settings.cancelled.with(&[self.method, &self.route]).add(1);
@@ -125,6 +135,26 @@ impl Drop for Request {
         let took = clock::now().saturating_duration_since(self.began);
         self.settings.duration.with(&labels).record_in(took.as_secs_f64(), self.span.context().as_ref());
     }
+}
+
+/// Runs a part of a request within its span; a panic ends the request and goes on. Caught, it has a text, and is told from
+/// the panic of somebody else who drops the request.
+pub(super) fn caught<T>(request: &mut Option<Request>, work: impl FnOnce() -> T) -> T {
+    let Some(own) = request else { return work() };
+    // Nobody sees what the panic left half done: it goes on as if it had not been caught.
+    match catch_unwind(AssertUnwindSafe(|| own.span.in_scope(work))) {
+        Ok(done) => done,
+        Err(panic) => {
+            own.panicked(text_of(&*panic));
+            *request = None;
+            resume_unwind(panic)
+        }
+    }
+}
+
+/// What `panic!` was given, as the standard library's hook finds it.
+fn text_of(panic: &(dyn Any + Send)) -> Option<&str> {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
 fn span(parts: &Parts, method: &'static str, scheme: &str, route: &str) -> Span {

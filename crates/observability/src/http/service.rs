@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::body::ServerBody;
 use super::layer::Settings;
-use super::request::{REQUEST_ID, Request};
+use super::request::{REQUEST_ID, Request, caught};
 
 /// A service whose requests have spans; made by [`ServerLayer`](super::ServerLayer).
 #[derive(Clone)]
@@ -48,12 +48,10 @@ where
     fn call(&mut self, request: HttpRequest<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let head = parts.method == Method::HEAD;
-        let traced = (!self.settings.excludes(parts.uri.path())).then(|| Request::begin(&self.settings, &parts));
+        let mut traced = (!self.settings.excludes(parts.uri.path())).then(|| Request::begin(&self.settings, &parts));
         let request = HttpRequest::from_parts(parts, body);
         // What the service does before its first await belongs to the span as well.
-        let entered = traced.as_ref().map(|traced| traced.span.clone().entered());
-        let inner = self.inner.call(request);
-        drop(entered);
+        let inner = caught(&mut traced, || self.inner.call(request));
         ServerFuture { inner, request: traced, head }
     }
 }
@@ -67,10 +65,7 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let polled = {
-            let _entered = this.request.as_ref().map(|request| request.span.enter());
-            this.inner.poll(context)
-        };
+        let polled = caught(this.request, || this.inner.poll(context));
         let answer = ready!(polled);
         let request = this.request.take();
         match answer {

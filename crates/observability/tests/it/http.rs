@@ -1,13 +1,17 @@
 //! The server layer over a service, without a network.
 
 use std::convert::Infallible;
+use std::future::pending;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bedplate_observability::http::{ClientSpan, ServerLayer};
 use bedplate_observability::propagation::{Destination, Propagator, SpanBaggage as _, current_baggage};
-use bedplate_observability::{Observability, SpanExt as _, current_span_context};
+use bedplate_observability::{Logs, Observability, SpanExt as _, current_span_context};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -148,9 +152,9 @@ async fn excluded_paths_leave_nothing() {
 async fn a_client_that_went_away_is_cancelled_and_no_error() {
     let (telemetry, _guard) = telemetry();
     let layer = ServerLayer::new(&telemetry).unwrap();
-    let service = layer.layer(service_fn(|_: Request<Full<Bytes>>| std::future::pending::<Answer>()));
+    let service = layer.layer(service_fn(|_: Request<Full<Bytes>>| pending::<Answer>()));
     drop(service.oneshot(request("/x")));
-    let service = layer.layer(service_fn(|_: Request<Full<Bytes>>| std::future::pending::<Answer>()));
+    let service = layer.layer(service_fn(|_: Request<Full<Bytes>>| pending::<Answer>()));
     let mut waiting = Box::pin(service.oneshot(request("/x")));
     assert!(futures_poll(waiting.as_mut()).is_pending());
     drop(waiting);
@@ -275,4 +279,83 @@ async fn a_body_that_reached_its_content_length_is_no_cancelled_one() {
         drop(body);
         assert_eq!(telemetry.metrics().operations["GET"].cancelled, cancelled);
     }
+}
+
+/// A body whose first frame panics.
+#[derive(Debug)]
+struct Falls;
+
+impl http_body::Body for Falls {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        std::panic::resume_unwind(Box::new("in the body"))
+    }
+}
+
+#[tokio::test]
+async fn a_panic_writes_a_line_within_its_request_and_goes_on() {
+    let kept = crate::Kept::default();
+    let logs = Logs::json().writer(kept.clone());
+    let telemetry = Observability::builder("test").logs(logs).build().unwrap();
+    let _guard = tracing::dispatcher::set_default(&telemetry.dispatch());
+    let layer = ServerLayer::new(&telemetry).unwrap();
+    let from = |id: &str| {
+        let mut request = request("/x");
+        request.headers_mut().insert("x-request-id", id.parse().unwrap());
+        request
+    };
+    // Caught around the layer, as `CatchPanic` does: nothing is dropped while the thread unwinds.
+    let later = layer.layer(service_fn(async |request: Request<Full<Bytes>>| {
+        tokio::task::yield_now().await;
+        assert_ne!(request.uri().path(), "/x", "a planted panic");
+        Ok::<_, Infallible>(response(200))
+    }));
+    let fell = AssertUnwindSafe(later.oneshot(from("later"))).catch_unwind().await.unwrap_err();
+    assert!(fell.downcast_ref::<String>().unwrap().contains("a planted panic"));
+    let at_once = layer.layer(service_fn(|_: Request<Full<Bytes>>| -> std::future::Ready<Answer> {
+        std::panic::resume_unwind(Box::new("at once"))
+    }));
+    assert!(AssertUnwindSafe(at_once.oneshot(from("at-once"))).catch_unwind().await.is_err());
+    let body = layer.layer(service_fn(async |_: Request<Full<Bytes>>| Ok::<_, Infallible>(Response::new(Falls))));
+    let body = body.oneshot(from("body")).await.unwrap().into_body();
+    assert!(AssertUnwindSafe(body.collect()).catch_unwind().await.is_err());
+    let odd =
+        layer.layer(service_fn(async |_: Request<Full<Bytes>>| -> Answer { std::panic::resume_unwind(Box::new(7)) }));
+    assert!(AssertUnwindSafe(odd.oneshot(from("odd"))).catch_unwind().await.is_err());
+
+    assert!(telemetry.flush(Duration::from_secs(10)));
+    let lines = kept.lines();
+    let ids: Vec<&str> = lines.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["later", "at-once", "body", "odd"]);
+    for line in &lines {
+        assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &"panicked".into()), "{line}");
+        assert_eq!((&line["error.type"], &line["span"]), (&"panic".into(), &"GET".into()), "{line}");
+        assert_eq!(line["trace_id"].as_str().unwrap().len(), 32);
+    }
+    let texts: Vec<Option<&str>> = lines.iter().map(|line| line.get("exception.message")?.as_str()).collect();
+    assert!(texts[0].unwrap().contains("a planted panic"));
+    assert_eq!(texts[1..], [Some("at once"), Some("in the body"), None]);
+    let counted = telemetry.metrics().operations["GET"];
+    assert_eq!((counted.requests, counted.errors, counted.cancelled, counted.in_flight), (4, 4, 0, 0));
+    assert!(!metric(&telemetry, "http_server_cancelled_requests_total{"));
+}
+
+/// Drops a request that waits while its own thread unwinds: nothing of the request's panicked.
+#[tokio::test]
+async fn who_is_dropped_by_another_s_panic_is_cancelled() {
+    let (telemetry, _guard) = telemetry();
+    let waits = ServerLayer::new(&telemetry).unwrap().layer(service_fn(|_: Request<Full<Bytes>>| pending::<Answer>()));
+    let fell = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let mut waiting = std::pin::pin!(waits.oneshot(request("/x")));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        std::panic::resume_unwind(Box::new("elsewhere"))
+    }));
+    assert!(fell.is_err());
+    let counted = telemetry.metrics().operations["GET"];
+    assert_eq!((counted.errors, counted.cancelled), (0, 1));
 }

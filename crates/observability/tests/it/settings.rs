@@ -32,7 +32,7 @@ fn the_environment_is_applied_and_its_nonsense_named() {
     assert_eq!(setting("traces.attributes_per_span").value, "7");
     assert_eq!(setting("traces.events_per_span").source, from("OTEL_SPAN_EVENT_COUNT_LIMIT"));
     assert_eq!(setting("traces.links_per_span").source, Source::Default);
-    assert_eq!((setting("logs.filter").value.as_str(), setting("logs.queue").source), ("warn", Source::Code));
+    assert_eq!((setting("logs.filter").value.as_str(), setting("logs.queue").source), ("warn", Source::Default));
 
     for (name, value) in [
         ("OTEL_TRACES_SAMPLER", "sometimes"),
@@ -102,4 +102,64 @@ fn a_share_replaces_all() {
         Observability::builder("test").traces(Traces::new().keep_all()).with_vars(var).unwrap().build().unwrap();
     tracing::dispatcher::with_default(&telemetry.dispatch(), || drop(tracing::info_span!("a")));
     assert_eq!(telemetry.trace_stats().kept, 0);
+}
+
+#[test]
+fn the_doctor_tells_what_the_program_set_from_what_it_left() {
+    let logs = Logs::json().queue(100).writer(std::io::sink());
+    let telemetry = Observability::builder("test").logs(logs).traces(Traces::new().max_active(64)).build().unwrap();
+    let text = telemetry.doctor().to_string();
+    for (name, value, source) in [
+        ("service.name", "test", "code"),
+        ("logs.form", "json", "code"),
+        ("logs.filter", "info", "default"),
+        ("logs.queue", "100 lines", "code"),
+        ("operations", "200", "default"),
+        ("traces.max_active", "64", "code"),
+        ("traces.baseline", "0.01 of all", "default"),
+        ("traces.recorder_bytes", "33554432", "default"),
+        ("traces.exporters", "none", "default"),
+    ] {
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();
+        assert!(line.contains(value) && line.ends_with(&format!("({source})")), "{line}");
+    }
+    assert!(text.ends_with(')'), "{text:?}");
+    let without = Observability::builder("test").build().unwrap();
+    let form = without.settings().iter().find(|one| one.name == "logs.form").unwrap();
+    assert_eq!((form.value.as_str(), &form.source), ("none", &Source::Default));
+}
+
+#[test]
+fn an_endpoint_that_nothing_sends_to_is_a_finding() {
+    let general = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hunter2@127.0.0.1:4318");
+    let doctor = with(&[general]).unwrap().doctor();
+    let [finding] = doctor.findings.as_slice() else { panic!("{doctor}") };
+    assert!(!finding.ok && finding.check == "otlp" && finding.detail.contains(general.0), "{doctor}");
+    assert!(!doctor.is_healthy() && !doctor.to_string().contains("hunter2"), "{doctor}");
+
+    let off = ["OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER"].map(|name| (name, "none"));
+    let own = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:4318/v1/logs");
+    for (vars, findings) in [
+        (&[] as &[(&str, &str)], 0),
+        (&[(general.0, " ")], 0),
+        (&[own], 1),
+        (&[own, off[0]], 1),
+        (&[own, off[1]], 0),
+        (&[general, off[1]], 1),
+        (&[general, own, off[0], off[1], off[2]], 0),
+        (&[general, ("OTEL_SDK_DISABLED", "true")], 0),
+    ] {
+        assert_eq!(with(vars).unwrap().doctor().findings.len(), findings, "{vars:?}");
+    }
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn an_endpoint_that_an_exporter_reads_is_none() {
+    let var = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://127.0.0.1:1".to_owned());
+    let otlp = bedplate_observability::otlp::Otlp::from_vars(var).unwrap();
+    let telemetry = Observability::builder("test").with_vars(var).unwrap().otlp(otlp).build().unwrap();
+    let doctor = telemetry.doctor();
+    assert!(!doctor.findings.is_empty() && !doctor.to_string().contains("no exporter"), "{doctor}");
+    drop(telemetry.shutdown(Duration::from_millis(50)));
 }

@@ -327,3 +327,27 @@ fn an_assertion_that_does_not_hold_shows_what_was_there() {
 fn wrong_uses_do_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }
+
+fn log_in(line: &str) {
+    RequestContext::new().user_id("u-7").record_on(&tracing::Span::current());
+    tracing::info!("{line}");
+}
+
+#[trace_function]
+async fn without_its_field() {
+    log_in("without");
+}
+
+#[trace_function(attrs(user_id = tracing::field::Empty))]
+async fn with_its_field() {
+    log_in("with");
+}
+
+#[bedplate_observability::test]
+async fn an_id_is_recorded_only_where_its_field_is(t: TestTelemetry) {
+    without_its_field().await;
+    with_its_field().await;
+    assert!(t.log("without").once().get("user_id").is_none());
+    t.log("with").field("user_id", "u-7").once();
+    t.span("without_its_field").lacks("user_id").once();
+}

@@ -126,7 +126,7 @@ pub(crate) fn own(operations: &Operations, overflowed: Vec<Sample>) -> Vec<View>
         view(IN_FLIGHT, "Operations that go on.", Points::Gauge(counts(|one| one.in_flight))),
         view(
             LATENCY,
-            "What share of operations did not take longer, since the start.",
+            "Percentile of an operation's duration, in seconds, since the start of the process.",
             Points::Gauge(percentiles.collect()),
         ),
         view(REQUESTS, "Operations that ended.", Points::Counter(counts(|one| one.requests))),
