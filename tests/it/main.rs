@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cache_cluster;
+mod job_traces;
 mod metrics;
 mod modes;
 mod recovery;

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::TaskId;
@@ -45,9 +47,58 @@ pub(crate) struct RunState {
     pub(crate) attempt: u32,
     pub(crate) token: CancellationToken,
     reason: OnceLock<Stop>,
+    /// When its time is over, once it has begun and if it ever is, and what it is told then.
+    pub(crate) limit: OnceLock<(Instant, Stop)>,
     progress: Mutex<Reported>,
     blocking: Arc<Semaphore>,
+    pub(crate) threads: Arc<Threads>,
     runtime: Handle,
+}
+
+/// The threads on which an attempt's blocking work runs.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    busy: AtomicUsize,
+    freed: Notify,
+}
+
+impl Threads {
+    pub(crate) fn busy(&self) -> usize {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// Waits until all have come back.
+    pub(crate) async fn back(&self) {
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if self.busy() == 0 {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+/// Blocking work that has its thread; dropped when that comes back.
+struct OnThread {
+    threads: Arc<Threads>,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl OnThread {
+    fn enter(threads: &Arc<Threads>, slot: OwnedSemaphorePermit) -> Self {
+        threads.busy.fetch_add(1, Ordering::Release);
+        Self { threads: Arc::clone(threads), slot: Some(slot) }
+    }
+}
+
+impl Drop for OnThread {
+    fn drop(&mut self) {
+        drop(self.slot.take());
+        self.threads.busy.fetch_sub(1, Ordering::Release);
+        self.threads.freed.notify_waiters();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,8 +115,10 @@ impl RunState {
             attempt: claim.attempt,
             token: CancellationToken::new(),
             reason: OnceLock::new(),
+            limit: OnceLock::new(),
             progress: Mutex::default(),
             blocking,
+            threads: Arc::default(),
             runtime,
         }
     }
@@ -188,7 +241,9 @@ impl<J: Job> JobContext<J> {
     /// Returns [`Stopped`] if the job is to stop before a thread is free.
     ///
     /// # Cancel safety
-    /// Dropped while it waits for a thread, nothing has begun. Dropped later, the work goes on unseen.
+    /// Dropped while it waits for a thread, nothing has begun. Dropped later, the work goes on: the attempt of a job that
+    /// was told to stop ends when its threads have come back, or is called stuck after
+    /// [`stuck_after`](crate::JobsConfig::stuck_after).
     pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stopped> {
         let slot = {
             let wait = std::pin::pin!(Arc::clone(&self.run.blocking).acquire_owned());
@@ -198,9 +253,10 @@ impl<J: Job> JobContext<J> {
                 _ => return Err(Stopped { reason: self.run.stopped().cloned().unwrap_or(Stop::Shutdown) }),
             }
         };
+        let here = OnThread::enter(&self.run.threads, slot);
         let work = self.run.runtime.spawn_blocking(move || {
             let answer = work();
-            drop(slot);
+            drop(here);
             answer
         });
         match work.await {

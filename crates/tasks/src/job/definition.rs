@@ -105,9 +105,9 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sized + 'static {
 pub enum Decision {
     /// It is tried again after the kind's backoff, while attempts are left.
     Retry,
-    /// It is tried again after this time, while attempts are left.
+    /// It is tried again after this time, ten years at most, while attempts are left.
     RetryIn(Duration),
-    /// It is tried again after this time, and the attempt does not count.
+    /// It is tried again after this time, ten years at most, and the attempt does not count.
     Snooze(Duration),
     /// It failed for good.
     Discard,

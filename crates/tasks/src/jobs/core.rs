@@ -74,8 +74,10 @@ pub(crate) struct Run {
     pub(crate) state: Arc<RunState>,
     /// When its claim was asked for: from then on its lease counts.
     pub(crate) claimed: Instant,
-    /// When it was first seen to have been told to stop, and whether that it is stuck was told.
-    pub(crate) told: Option<(Instant, bool)>,
+    /// When it was first seen to have been told to stop.
+    pub(crate) told: Option<Instant>,
+    /// It blocks its thread for good: its lease is not prolonged any more, so that another worker gets the job.
+    pub(crate) stuck: bool,
 }
 
 #[cfg(feature = "testing")]
@@ -180,6 +182,28 @@ impl Core {
             // The runtime is gone; the job comes back by its lease.
             self.unsettled.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Gives up an attempt that was told to stop so long ago.
+    pub(crate) fn stuck(&self, number: u64, since: Duration) {
+        let job = match self.runs.lock().get_mut(&number) {
+            Some(run) if !run.stuck => {
+                run.stuck = true;
+                Arc::clone(&run.state.job)
+            }
+            _ => return,
+        };
+        count(&self.counters.stuck);
+        tracing::warn!(job.id = %job.id, job.kind = %job.kind, ?since, "a job was told to stop and blocks its thread");
+        self.tell(|| JobEvent::Stuck { job, since });
+    }
+
+    /// How much is under way: attempts, and blocking work that outlived its attempt.
+    pub(crate) fn under_way(&self) -> usize {
+        let runs = self.runs.lock();
+        let theirs: usize = runs.values().map(|run| run.state.threads.busy()).sum();
+        let all = usize::try_from(self.config.blocking_threads).unwrap_or(usize::MAX);
+        runs.len() + all.saturating_sub(self.blocking.available_permits()).saturating_sub(theirs)
     }
 
     pub(crate) fn running(&self) -> usize {

@@ -63,6 +63,9 @@ pub enum WaitError {
     /// The time to wait was over before the job.
     #[error("job {0} did not end in time")]
     Elapsed(TaskId),
+    /// The runtime of the handle was shut down before the job ended; a handle of another one can wait for it.
+    #[error("jobs are shut down, job {0} has not ended")]
+    Closed(TaskId),
     /// What the job gave is not what its kind gives.
     #[error("result of job {id} is not what its kind gives")]
     Undecodable {

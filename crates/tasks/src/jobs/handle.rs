@@ -77,8 +77,8 @@ impl<J: Job> JobHandle<J> {
     ///
     /// # Errors
     /// [`WaitError::Expired`] if the store does not know it any more, [`WaitError::Undecodable`] if its result is not
-    /// what the kind gives, [`WaitError::OtherKind`] at once if the job is not of this kind, [`WaitError::Store`] if the
-    /// store fails for good.
+    /// what the kind gives, [`WaitError::OtherKind`] at once if the job is not of this kind, [`WaitError::Closed`] if the
+    /// runtime is shut down before the job has ended, [`WaitError::Store`] if the store fails for good.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -121,7 +121,7 @@ impl<J: Job> JobHandle<J> {
         cancel(&self.core, self.id, reason).await
     }
 
-    /// Streams the job's reports, from the latest on; it ends with the job, or when the store does not know that any
+    /// Streams the job's reports, from the latest on; it ends with the job, with the runtime, or when the store does not know that any
     /// more, or knows it as one of another kind.
     ///
     /// Only the latest report is kept, so that a slow reader misses some. Reports that cannot be read are left out.
@@ -142,7 +142,7 @@ impl<J: Job> JobHandle<J> {
                     drop(watch);
                     return Some((progress, (Arc::clone(&core), id, record.progress)));
                 }
-                if record.state.is_final() {
+                if record.state.is_final() || core.stopped.is_cancelled() {
                     return None;
                 }
                 // A wake-up may be missed, then it is looked for again.
@@ -200,6 +200,10 @@ pub(crate) async fn wait_for_end(
         check(&record)?;
         if record.state.is_final() {
             return Ok(record);
+        }
+        // Who looks after that is woken no more.
+        if core.stopped.is_cancelled() {
+            return Err(WaitError::Closed(id));
         }
         drop(timeout(look_again(core), changed).await);
     }

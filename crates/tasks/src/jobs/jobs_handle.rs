@@ -208,7 +208,7 @@ impl Jobs {
             // What is dropped after its grace ends by itself; what blocks its thread does not.
             drop(timeout(drain.hard.min(core.config.grace.saturating_add(SLACK)), idle(core)).await);
         }
-        let abandoned = core.running();
+        let abandoned = core.under_way();
         drop(timeout(drain.hard.saturating_sub(hard.elapsed()).max(SLACK), settled(core)).await);
         core.stopped.cancel();
         core.beat_now.notify_one();

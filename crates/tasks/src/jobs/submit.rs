@@ -189,7 +189,7 @@ fn prepare<J: Job>(arguments: J) -> Result<NewJob, EnqueueError> {
 }
 
 /// Makes the span of sending, by the messaging conventions, and lets it go along.
-fn inject(core: &Core, job: &mut NewJob) {
+pub(crate) fn inject(core: &Core, job: &mut NewJob) {
     let Some(propagate) = &core.propagate else { return };
     let span = tracing::info_span!(
         "send",

@@ -85,9 +85,9 @@ impl JobQuery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Maintained {
-    /// Jobs taken from workers whose lease was over, to be started anew.
+    /// Jobs taken from workers whose lease was over, to be started anew; since the last call, whichever call found them.
     pub rescued: u64,
-    /// Jobs that failed because their last attempt's lease was over.
+    /// Jobs that failed because their last attempt's lease was over; as above.
     pub crashed: u64,
     /// Jobs that failed because their deadline was over before they began.
     pub overdue: u64,

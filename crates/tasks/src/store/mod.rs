@@ -28,6 +28,7 @@ pub use capabilities::Capabilities;
 pub use claim::{Beat, Claim, ClaimRequest, End, Lease, LeaseState, QueueClaim, Settled, Settlement};
 pub use contract::{JobStore, Store, StoreControl};
 pub use control::{JobQuery, Maintained, QueueDepth, StoreStats, WorkerInfo};
+pub(crate) use error::LONGEST_DELAY;
 pub use error::StoreError;
 pub use limits::{KeyLimit, Rate, Retention, Unique, UniqueScope};
 pub use memory::{MemoryConfig, MemoryStore};

@@ -8,7 +8,7 @@ use bedplate_tasks::store::{
     Beat, Capabilities, Claim, ClaimRequest, End, Enqueued, JobQuery, JobRecord, JobState, JobStore, LeaseState,
     Maintained, MemoryStore, NewJob, Settled, Settlement, Signal, StoreControl, StoreError, StoreStats, WorkerInfo,
 };
-use bedplate_tasks::{Drain, Job, JobContext, Jobs, Stop, TaskId};
+use bedplate_tasks::{Drain, Job, JobContext, JobEvent, Jobs, Stop, TaskId, WaitError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, sleep};
@@ -24,6 +24,8 @@ struct Faulty {
     swallows_beats: Arc<AtomicBool>,
     /// What is claimed arrives a second later.
     slow_claims: Arc<AtomicBool>,
+    /// The next ends are taken, and nobody hears of it.
+    loses_an_answer: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -60,7 +62,11 @@ impl JobStore for Faulty {
         if completes && self.drops_completions.load(Ordering::SeqCst) {
             return Err(StoreError::backend("faulty", true, "no connection"));
         }
-        self.inner.settle(ends).await
+        let answers = self.inner.settle(ends).await;
+        if self.loses_an_answer.swap(false, Ordering::SeqCst) {
+            return Err(StoreError::backend("faulty", true, "the connection was lost"));
+        }
+        answers
     }
 
     async fn job(&self, id: TaskId) -> Result<Option<JobRecord>, StoreError> {
@@ -163,4 +169,62 @@ async fn a_job_hears_that_its_lease_is_over_before_another_has_it() {
     let began = Instant::now();
     assert_eq!(stops.recv().await, Some(Stop::LeaseLost));
     assert!(began.elapsed() <= LEASE, "{:?}", began.elapsed());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(jobs.stats().await.unwrap().leases_lost, 1, "one lease is lost once, though its end is refused too");
+}
+
+/// What ended an attempt is counted and told, also if the answer of the store was lost on its way.
+#[tokio::test(start_paused = true)]
+async fn an_end_whose_answer_was_lost_is_counted() {
+    let store = Faulty::default();
+    let (told, _stops) = mpsc::unbounded_channel::<Stop>();
+    let jobs = Jobs::builder(store.clone()).state(told).register::<Probe>().start().unwrap();
+    let mut events = jobs.events();
+    store.loses_an_answer.store(true, Ordering::SeqCst);
+    jobs.submit(Probe { waits: false }).await.unwrap().await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let stats = jobs.stats().await.unwrap();
+    assert_eq!((stats.completed, stats.leases_lost, stats.settle_retries), (1, 0, 1));
+    let ended = std::iter::from_fn(|| events.try_recv().ok()).filter(|event| matches!(event, JobEvent::Ended { .. }));
+    assert_eq!(ended.count(), 1);
+}
+
+/// An outage is told once, and so is its end; the ends of jobs are kept meanwhile.
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_and_outlived() {
+    let store = Faulty::default();
+    store.drops_completions.store(true, Ordering::SeqCst);
+    let (told, _stops) = mpsc::unbounded_channel::<Stop>();
+    let jobs = Jobs::builder(store.clone()).state(told).register::<Probe>().start().unwrap();
+    let mut events = jobs.events();
+    let handle = jobs.submit(Probe { waits: false }).await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(handle.status().await.unwrap().state, JobState::Running);
+    store.drops_completions.store(false, Ordering::SeqCst);
+    let began = Instant::now();
+    handle.await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let stats = jobs.stats().await.unwrap();
+    assert!(stats.store_up && stats.settle_retries > 1 && stats.settle_lost == 0, "{stats:?}");
+    let events: Vec<JobEvent> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    assert!(
+        matches!(&events.iter().find(|event| matches!(event, JobEvent::StoreDown { .. })), Some(JobEvent::StoreDown { error }) if error.contains("no connection"))
+    );
+    assert!(events.iter().any(|event| matches!(event, JobEvent::StoreUp { .. })));
+    assert_eq!(stats.completed, 1);
+}
+
+/// Nobody looks after a job for a runtime that is shut down.
+#[tokio::test(start_paused = true)]
+async fn who_waits_beyond_a_shutdown_is_told() {
+    let store = MemoryStore::default();
+    let jobs = Jobs::builder(store.clone()).workers(0).start().unwrap();
+    let handle = jobs.submit(Probe { waits: true }).await.unwrap();
+    let (end, ()) = tokio::join!(handle.wait(), async {
+        sleep(MS).await;
+        jobs.shutdown(Drain::default()).await;
+    });
+    assert!(matches!(end, Err(WaitError::Closed(id)) if id == handle.id()), "{end:?}");
+    assert!(matches!(handle.wait().await, Err(WaitError::Closed(_))));
+    assert_eq!(handle.status().await.unwrap().state, JobState::Pending);
 }

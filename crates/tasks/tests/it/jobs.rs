@@ -302,6 +302,25 @@ async fn a_full_store_makes_submitters_wait_or_refuses() {
     }
 }
 
+/// Work whose time is over is told so and has its grace: what it completes then counts, what it breaks off does not.
+#[tokio::test(start_paused = true)]
+async fn work_out_of_time_is_told_and_has_its_grace() {
+    let (jobs, seen) = start();
+    assert_eq!(outcome(&jobs, Do::Stubborn(Duration::from_secs(4))).await, Outcome::Completed("finished".into()));
+    assert_eq!(seen.stops.lock().pop(), Some(Stop::TimedOut));
+    let (kind, ..) = failure(outcome(&jobs, Do::Stubborn(Duration::from_secs(6))).await);
+    assert_eq!(kind, FailureKind::TimedOut);
+    // Its clock begins with the calendar's.
+    let (jobs, _) = start();
+    #[expect(clippy::disallowed_methods, reason = "a deadline is a time of the calendar")]
+    let deadline = std::time::SystemTime::now() + Duration::from_secs(20);
+    let late = jobs.submit(probe(Do::Hang)).deadline(deadline).await.unwrap();
+    let (kind, ..) = failure(late.wait().await.unwrap());
+    assert_eq!(kind, FailureKind::DeadlineExceeded);
+    let record = late.status().await.unwrap();
+    assert_eq!((record.state, record.attempts), (JobState::Failed, 1), "it is not tried again");
+}
+
 #[tokio::test(start_paused = true)]
 async fn shutdown_lets_end_tells_and_gives_back() {
     let store = MemoryStore::default();

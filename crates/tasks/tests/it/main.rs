@@ -30,11 +30,14 @@ mod redis_node;
 mod redis_outage;
 #[cfg(feature = "redis")]
 mod redis_support;
+#[cfg(feature = "encryption")]
+mod sealed;
 mod shutdown;
 #[cfg(feature = "sqlite")]
 mod sqlite_contract;
 #[cfg(feature = "sqlite")]
 mod sqlite_store;
+mod stuck;
 mod support;
 mod surface;
 mod testing_help;

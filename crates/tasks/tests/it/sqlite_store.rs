@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bedplate_tasks::rusqlite::Connection;
 use bedplate_tasks::store::{
-    ClaimRequest, Durability, End, JobState, JobStore as _, NewJob, Retention, Settled, Settlement, Signal,
-    SqliteStore, Start, StoreControl as _, StoreError,
+    ClaimRequest, Durability, End, JobState, JobStore as _, KeyLimit, NewJob, Rate, Retention, Settled, Settlement,
+    Signal, SqliteStore, Start, StoreControl as _, StoreError,
 };
 use bedplate_tasks::{Drain, Job, JobContext, Jobs, TaskId};
 use tempfile::TempDir;
@@ -399,4 +399,25 @@ async fn two_changes_of_another_process_are_two_hints_however_close() {
         let heard = tokio::time::timeout(Duration::from_secs(5), signals.recv()).await;
         assert_eq!(heard.expect(change).unwrap(), Signal::Changed);
     }
+}
+
+/// What waits for the window of its key comes up one by one when that opens, not all at once, again and again.
+#[tokio::test]
+async fn a_window_does_not_wake_the_whole_backlog() {
+    let folder = folder();
+    let path = folder.path().join("jobs.db");
+    let store = open(&path).await;
+    let limited = || job().limit(KeyLimit::rate("host-1", Rate::new(2, 3_000 * MS)));
+    store.enqueue((0..2_500).map(|_| limited()).collect()).await.unwrap();
+    let request = request(10).wait(200 * MS);
+    assert_eq!(store.claim(&request).await.unwrap().len(), 2);
+    assert!(store.claim(&request).await.unwrap().is_empty());
+    let look = Connection::open(&path).unwrap();
+    let ready = || look.query_row("select count(*) from jobs where place = 0", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(ready(), 0, "all are out of the way");
+    sleep(3_000 * MS).await;
+    store.maintain().await.unwrap();
+    assert_eq!(ready(), 1);
+    assert_eq!(store.claim(&request).await.unwrap().len(), 2, "the next follows the first");
+    assert_eq!(ready(), 0);
 }

@@ -51,7 +51,7 @@ pub enum Missed {
         /// If it is no older than this.
         within: Duration,
     },
-    /// All are run, the oldest first.
+    /// All are run, the oldest first; one after another unless [`Overlap`] is `Allow`.
     RunAll {
         /// That are no older than this.
         within: Duration,

@@ -10,8 +10,8 @@ use crate::jobs::core::{Core, chain, outage_delays};
 use crate::jobs::cron::plan::Plan;
 use crate::jobs::cron::schedule::{CronSchedule, Missed, Overlap};
 use crate::jobs::error::EnqueueError;
-use crate::jobs::submit::{Submit, enqueue};
-use crate::store::{NewJob, Unique, UniqueScope};
+use crate::jobs::submit::{Submit, enqueue, inject, seal};
+use crate::store::{NewJob, OnDependencyFailure, StoreError, Unique, UniqueScope};
 
 type Make = Box<dyn Fn(&Arc<Core>) -> Result<NewJob, EnqueueError> + Send + Sync>;
 
@@ -40,6 +40,12 @@ impl Entry {
     pub(crate) const fn kind(&self) -> &'static str {
         self.kind
     }
+
+    /// Whether each missed tick has its job, one after another.
+    const fn makes_up(&self) -> bool {
+        matches!(self.schedule.missed_policy(), Missed::RunAll { .. })
+            && matches!(self.schedule.overlap_policy(), Overlap::Skip | Overlap::BufferOne)
+    }
 }
 
 /// The header that tells a job of a schedule for which tick it is, in seconds since 1970.
@@ -52,8 +58,12 @@ const TICK: &str = "bedplate-tick";
 pub(crate) async fn tick(core: Arc<Core>, entry: Entry, clock: Arc<dyn Fn() -> SystemTime + Send + Sync>) {
     let mut plan = Plan::new(entry.schedule.clone());
     loop {
-        for tick in plan.due(clock()) {
-            submit(&core, &entry, tick).await;
+        let ticks = plan.due(clock());
+        let last = ticks.last().copied();
+        let mut before = None;
+        for tick in ticks {
+            let place = Place { after: before.filter(|_| entry.makes_up()), last: Some(tick) == last };
+            before = submit(&core, &entry, tick, place).await;
         }
         core.pause(plan.pause(clock())).await;
         if core.stopping.is_cancelled() || core.stopped.is_cancelled() {
@@ -62,25 +72,32 @@ pub(crate) async fn tick(core: Arc<Core>, entry: Entry, clock: Arc<dyn Fn() -> S
     }
 }
 
-async fn submit(core: &Arc<Core>, entry: &Entry, tick: SystemTime) {
+/// Where a tick stands among those that come up at the same time.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The job that it is to wait for.
+    after: Option<TaskId>,
+    /// No other follows.
+    last: bool,
+}
+
+/// Returns the tick's job, if the store has it.
+async fn submit(core: &Arc<Core>, entry: &Entry, tick: SystemTime, place: Place) -> Option<TaskId> {
     // A panic of whatever makes the job costs this tick, not the schedule.
-    let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| prepare(core, entry, tick)));
+    let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| prepare(core, entry, tick, place)));
     let job = match prepared {
         Ok(Ok(job)) => job,
         Err(_) => {
             tracing::error!(schedule = entry.name, "what makes the job of a schedule panicked");
-            return;
+            return None;
         }
         Ok(Err(error)) => {
             tracing::error!(schedule = entry.name, error = %chain(&error), "the job of a schedule cannot be submitted");
-            return;
+            return None;
         }
     };
-    if entry.schedule.overlap_policy() == Overlap::CancelOther
-        && let Some(before) = tick.checked_sub(Duration::from_millis(1)).and_then(|time| entry.schedule.latest(time))
-    {
-        // One that was never there, or is over, is fine.
-        drop(core.store.cancel(id(&entry.name, before), "the next tick of its schedule came").await);
+    if entry.schedule.overlap_policy() == Overlap::CancelOther {
+        cancel_before(core, entry, tick).await;
     }
     let mut delays = outage_delays();
     loop {
@@ -90,6 +107,28 @@ async fn submit(core: &Arc<Core>, entry: &Entry, tick: SystemTime) {
             }
             Err(error) => {
                 tracing::error!(schedule = entry.name, error = %chain(&error), "the job of a schedule was not submitted");
+                return None;
+            }
+            Ok(answers) => return answers.first().map(|answer| answer.id()),
+        }
+    }
+}
+
+/// Cancels the job of the latest tick that had one; what came before it was cancelled by it.
+async fn cancel_before(core: &Core, entry: &Entry, tick: SystemTime) {
+    let mut before = tick;
+    for _ in 0..MOST_BACK {
+        let earlier = before.checked_sub(Duration::from_millis(1)).and_then(|time| entry.schedule.latest(time));
+        let Some(earlier) = earlier.filter(|time| tick.duration_since(*time).is_ok_and(|age| age <= REMEMBERED)) else {
+            return;
+        };
+        before = earlier;
+        let job = id(&entry.name, before);
+        match core.insist(|| core.store.cancel(job, "the next tick of its schedule came")).await {
+            // Its tick was missed.
+            Err(StoreError::Unknown(_)) => {}
+            Err(error) => {
+                tracing::error!(schedule = entry.name, error = %chain(&error), "the earlier job of a schedule was not cancelled");
                 return;
             }
             Ok(_) => return,
@@ -97,11 +136,23 @@ async fn submit(core: &Arc<Core>, entry: &Entry, tick: SystemTime) {
     }
 }
 
-fn prepare(core: &Arc<Core>, entry: &Entry, tick: SystemTime) -> Result<NewJob, EnqueueError> {
+/// How many missed ticks are looked through for a job.
+const MOST_BACK: usize = 1_000;
+
+/// How long the job of a tick is remembered at least after its end.
+const REMEMBERED: Duration = Duration::from_hours(48);
+
+fn prepare(core: &Arc<Core>, entry: &Entry, tick: SystemTime, place: Place) -> Result<NewJob, EnqueueError> {
     let mut job = (entry.make)(core)?;
     job.id = id(&entry.name, tick);
+    if let Some(before) = place.after {
+        job.depends_on.push(before);
+        job.on_dependency_failure = OnDependencyFailure::Run;
+    }
     let key = format!("cron:{}", entry.name);
     match entry.schedule.overlap_policy() {
+        // Those that are made up for wait for one another, and what comes next for the last of them.
+        Overlap::Skip | Overlap::BufferOne if entry.makes_up() && !place.last => {}
         Overlap::Skip => job.unique = Some(Unique::key(key)),
         Overlap::BufferOne => job.unique = Some(Unique::key(key).scope(UniqueScope::Pending)),
         Overlap::Allow | Overlap::CancelOther => {}
@@ -111,11 +162,12 @@ fn prepare(core: &Arc<Core>, entry: &Entry, tick: SystemTime) -> Result<NewJob, 
         Missed::Skip => Duration::ZERO,
         Missed::RunOnce { within } | Missed::RunAll { within, .. } => within,
     };
-    let remember = within.saturating_add(Duration::from_hours(48));
+    let remember = within.saturating_add(REMEMBERED);
     job.retention.ended = job.retention.ended.max(remember);
     job.retention.failed = job.retention.failed.max(remember);
     job.headers.insert(TICK.to_owned(), seconds(tick).to_string());
-    crate::jobs::submit::seal(core, &mut job)?;
+    inject(core, &mut job);
+    seal(core, &mut job)?;
     Ok(job)
 }
 

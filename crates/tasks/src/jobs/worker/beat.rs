@@ -27,11 +27,16 @@ pub(crate) async fn beat(core: Arc<Core>) {
         let began = Instant::now();
         let left = lease_left(&core, last_heard);
         let due = rung || left.is_zero() || last_all.is_none_or(|last| began.duration_since(last) >= every);
-        let runs: Vec<(Arc<RunState>, Instant)> =
-            core.runs.lock().values().map(|run| (Arc::clone(&run.state), run.claimed)).collect();
+        look_for_stuck(&core, began);
+        let runs: Vec<(Arc<RunState>, Instant)> = core
+            .runs
+            .lock()
+            .values()
+            .filter(|run| !run.stuck)
+            .map(|run| (Arc::clone(&run.state), run.claimed))
+            .collect();
         let progress: Vec<(Lease, JobProgress)> =
             runs.iter().filter_map(|(run, _)| run.take_report().map(|report| (run.lease, report))).collect();
-        look_for_stuck(&core, began);
         if !due && progress.is_empty() {
             continue;
         }
@@ -86,24 +91,30 @@ fn obey(core: &Core, run: &Arc<RunState>, state: LeaseState) {
     }
 }
 
-/// Finds work that was told to stop and neither does nor can be dropped, since it blocks its thread.
+/// Finds work that blocks its thread: it hears nothing, neither that its time is over nor that it is to stop.
 fn look_for_stuck(core: &Core, now: Instant) {
     let patience: Duration = core.config.grace + core.config.stuck_after;
     let mut stuck = Vec::new();
-    for run in core.runs.lock().values_mut() {
+    for (number, run) in core.runs.lock().iter_mut() {
         if run.state.stopped().is_none() {
-            continue;
+            // Work that does not block hears it from the timer beside it.
+            if let Some((at, why)) = run.state.limit.get()
+                && now.saturating_duration_since(*at) >= LATE
+            {
+                run.state.stop(why.clone());
+            } else {
+                continue;
+            }
         }
-        let (since, told) = run.told.get_or_insert((now, false));
-        let since = now.duration_since(*since);
-        if !*told && since >= patience {
-            *told = true;
-            stuck.push((Arc::clone(&run.state.job), since));
+        let since = now.duration_since(*run.told.get_or_insert(now));
+        if !run.stuck && since >= patience {
+            stuck.push((*number, since));
         }
     }
-    for (job, since) in stuck {
-        count(&core.counters.stuck);
-        tracing::warn!(job.id = %job.id, job.kind = %job.kind, ?since, "a job was told to stop and blocks its thread");
-        core.tell(|| JobEvent::Stuck { job, since });
+    for (number, since) in stuck {
+        core.stuck(number, since);
     }
 }
+
+/// How late the timer of an attempt may be.
+const LATE: Duration = Duration::from_secs(1);

@@ -1,20 +1,18 @@
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument as _, Span, field};
 
 use crate::job::{RunState, Stop};
 use crate::jobs::core::{Ack, Core, Run};
 use crate::jobs::event::{AttemptEnd, JobEvent};
 use crate::jobs::stats::count;
-use crate::jobs::worker::handler::Handler;
+use crate::jobs::worker::handler::{Attempted, Handler, Work};
 use crate::store::{End, Failure, FailureKind, Settlement};
 
 /// Runs one attempt to its end and hands that in.
@@ -60,63 +58,61 @@ fn span(core: &Core, run: &RunState) -> Span {
     span
 }
 
-type Work = Pin<Box<dyn Future<Output = Settlement> + Send>>;
-
-/// Lets the work go on until it ends, its time is over, or it was told to stop and its grace is over.
+/// Lets the work go on until it ends, or its time is over or it was told to stop and its grace is over.
 async fn drive(guard: &Guard, work: Work) -> Settlement {
-    let run = &guard.run;
-    let panicked = |panic: Box<dyn std::any::Any + Send>| {
-        guard.handler.retry(run, Failure::new(FailureKind::Panicked, panic_text(&*panic)))
+    let (run, handler) = (&guard.run, &guard.handler);
+    let ended = |done: std::thread::Result<Attempted>| match done {
+        Ok(Attempted::Ended(settlement)) => settlement,
+        Ok(Attempted::Stopped) => handler.stopped(run, run.stopped().unwrap_or(&Stop::Shutdown)),
+        Err(panic) => handler.retry(run, Failure::new(FailureKind::Panicked, panic_text(&*panic))),
     };
     let mut work = AssertUnwindSafe(work).catch_unwind();
-    let (limit, late) = limit(run);
-    let first = {
+    let limit = limit(run).map(|(limit, why)| run.limit.get_or_init(|| (Instant::now() + limit, why)));
+    {
         let stop = std::pin::pin!(run.token.cancelled());
         let time = std::pin::pin!(async {
             match limit {
-                Some(limit) => sleep(limit).await,
+                Some((at, _)) => sleep_until(*at).await,
                 None => std::future::pending().await,
             }
         });
-        match select(&mut work, select(stop, time)).await {
-            Either::Left((done, _)) => Either::Left(done),
-            Either::Right((end, _)) => Either::Right(matches!(end, Either::Right(_))),
+        match (select(&mut work, select(stop, time)).await, limit) {
+            (Either::Left((done, _)), _) => return ended(done),
+            (Either::Right((Either::Right(_), _)), Some((_, why))) => run.stop(why.clone()),
+            (Either::Right(_), _) => {}
         }
-    };
-    let over = match first {
-        Either::Left(done) => return done.unwrap_or_else(panicked),
-        Either::Right(over) => over,
-    };
-    if over {
-        run.stop(if late == FailureKind::TimedOut { Stop::TimedOut } else { Stop::DeadlineExceeded });
-    } else if let Ok(done) = timeout(guard.core.config.grace, &mut work).await {
-        return done.unwrap_or_else(panicked);
+    }
+    if let Ok(done) = timeout(guard.core.config.grace, &mut work).await {
+        return ended(done);
     }
     // What the work's destructors do must not take the worker down.
-    let dropped = std::panic::catch_unwind(AssertUnwindSafe(move || drop(work)));
-    match run.stopped() {
-        _ if dropped.is_err() => {
-            guard.handler.retry(run, Failure::new(FailureKind::Panicked, "panicked while it was stopped"))
-        }
-        Some(Stop::Cancelled(reason)) => Settlement::Cancelled(reason.clone()),
-        Some(Stop::Shutdown | Stop::LeaseLost) | None => Settlement::Returned,
-        Some(Stop::DeadlineExceeded) => {
-            Settlement::Failed(Failure::new(FailureKind::DeadlineExceeded, "the deadline was over before the work"))
-        }
-        Some(Stop::TimedOut) => {
-            let limit = run.job.timeout.unwrap_or_default();
-            guard.handler.retry(run, Failure::new(FailureKind::TimedOut, format!("did not end within {limit:?}")))
-        }
+    if std::panic::catch_unwind(AssertUnwindSafe(move || drop(work))).is_err() {
+        return handler.retry(run, Failure::new(FailureKind::Panicked, "panicked while it was stopped"));
+    }
+    let why = run.stopped().unwrap_or(&Stop::Shutdown);
+    if !matches!(why, Stop::Shutdown | Stop::LeaseLost) {
+        threads_back(guard).await;
+    }
+    handler.stopped(run, why)
+}
+
+/// Waits for blocking work that the attempt left on its threads: it must not run beside the next attempt, if that can be.
+async fn threads_back(guard: &Guard) {
+    let Guard { core, run, .. } = guard;
+    let back = std::pin::pin!(timeout(core.config.stuck_after, run.threads.back()));
+    let leaves = std::pin::pin!(core.stopping.cancelled());
+    if matches!(select(back, leaves).await, Either::Left((Err(_), _))) {
+        core.stuck(guard.number, core.config.grace + core.config.stuck_after);
     }
 }
 
 /// How long the attempt may take, and what it has then exceeded.
-fn limit(run: &RunState) -> (Option<Duration>, FailureKind) {
+fn limit(run: &RunState) -> Option<(Duration, Stop)> {
     let left = run.job.deadline.map(|deadline| deadline.duration_since(wall_clock()).unwrap_or_default());
     match (run.job.timeout, left) {
-        (Some(timeout), Some(left)) if left < timeout => (Some(left), FailureKind::DeadlineExceeded),
-        (Some(timeout), _) => (Some(timeout), FailureKind::TimedOut),
-        (None, left) => (left, FailureKind::DeadlineExceeded),
+        (Some(timeout), Some(left)) if left < timeout => Some((left, Stop::DeadlineExceeded)),
+        (Some(timeout), _) => Some((timeout, Stop::TimedOut)),
+        (None, left) => left.map(|left| (left, Stop::DeadlineExceeded)),
     }
 }
 
@@ -150,7 +146,7 @@ impl Guard {
         slot: OwnedSemaphorePermit,
     ) -> Self {
         let run = Arc::new(run);
-        let number = core.enter(Run { state: Arc::clone(&run), claimed, told: None });
+        let number = core.enter(Run { state: Arc::clone(&run), claimed, told: None, stuck: false });
         Self { core: Arc::clone(core), number, run, handler, began: Instant::now(), slot: Some(slot) }
     }
 

@@ -10,15 +10,41 @@ use bedplate_recovery::{Backoff, SeededRandom};
 
 use crate::job::{Codec, Decision, Job, JobContext, RunState, Stop, decode_payload, encode_json};
 use crate::jobs::error::StartError;
-use crate::store::{Failure, FailureKind, Settlement};
+use crate::store::{Failure, FailureKind, LONGEST_DELAY, Settlement};
+
+/// How the work of an attempt ended by itself.
+pub(crate) enum Attempted {
+    /// So.
+    Ended(Settlement),
+    /// Since it was told to.
+    Stopped,
+}
+
+/// The work of an attempt.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Attempted> + Send>>;
 
 /// The code of one kind, whatever its types.
 pub(crate) trait Handler: Send + Sync {
     /// Does the work of one attempt and says how its claim ends.
-    fn run(&self, codec: Arc<dyn Codec>, run: Arc<RunState>) -> Pin<Box<dyn Future<Output = Settlement> + Send>>;
+    fn run(&self, codec: Arc<dyn Codec>, run: Arc<RunState>) -> Work;
 
     /// How an attempt ends that failed in a way of which the work itself knows nothing.
     fn retry(&self, run: &RunState, failure: Failure) -> Settlement;
+
+    /// How an attempt ends that was told to stop and did not complete.
+    fn stopped(&self, run: &RunState, why: &Stop) -> Settlement {
+        match why {
+            Stop::Cancelled(reason) => Settlement::Cancelled(reason.clone()),
+            Stop::Shutdown | Stop::LeaseLost => Settlement::Returned,
+            Stop::DeadlineExceeded => {
+                Settlement::Failed(Failure::new(FailureKind::DeadlineExceeded, "the deadline was over before the work"))
+            }
+            Stop::TimedOut => {
+                let limit = run.job.timeout.unwrap_or_default();
+                self.retry(run, Failure::new(FailureKind::TimedOut, format!("did not end within {limit:?}")))
+            }
+        }
+    }
 }
 
 pub(crate) type Handlers = HashMap<&'static str, Arc<dyn Handler>>;
@@ -48,24 +74,22 @@ impl<J: Job> HandlerOf<J> {
 }
 
 impl<J: Job> Handler for HandlerOf<J> {
-    fn run(&self, codec: Arc<dyn Codec>, run: Arc<RunState>) -> Pin<Box<dyn Future<Output = Settlement> + Send>> {
+    fn run(&self, codec: Arc<dyn Codec>, run: Arc<RunState>) -> Work {
         let (state, backoff, max_output) = (self.state.clone(), self.backoff, self.max_output);
         Box::pin(async move {
             let job: J = match decode_payload(&*codec, &run.job) {
                 Ok(job) => job,
                 Err(message) => {
                     let failure = Failure::new(FailureKind::Undecodable, message);
-                    return Settlement::Retry { failure, after: Self::delay(&backoff, run.attempt) };
+                    return Attempted::Ended(Settlement::Retry { failure, after: Self::delay(&backoff, run.attempt) });
                 }
             };
             drop(codec);
             match job.run(JobContext::new(Arc::clone(&run), state)).await {
-                Ok(output) => completed(&output, max_output),
-                Err(error) => match run.stopped() {
-                    Some(Stop::Cancelled(reason)) => Settlement::Cancelled(reason.clone()),
-                    Some(Stop::Shutdown | Stop::LeaseLost) => Settlement::Returned,
-                    _ => Self::failed(&error, &run, &backoff),
-                },
+                Ok(output) => Attempted::Ended(completed(&output, max_output)),
+                // That it stopped when it was told to is not its failure.
+                Err(_) if run.stopped().is_some() => Attempted::Stopped,
+                Err(error) => Attempted::Ended(Self::failed(&error, &run, &backoff)),
             }
         })
     }
@@ -82,8 +106,8 @@ impl<J: Job> HandlerOf<J> {
         failure.error = encode_json(error).ok();
         match J::on_error(error, &run.attempt()) {
             Decision::Retry => Settlement::Retry { failure, after: Self::delay(backoff, run.attempt) },
-            Decision::RetryIn(after) => Settlement::Retry { failure, after },
-            Decision::Snooze(after) => Settlement::Snoozed(after),
+            Decision::RetryIn(after) => Settlement::Retry { failure, after: after.min(LONGEST_DELAY) },
+            Decision::Snooze(after) => Settlement::Snoozed(after.min(LONGEST_DELAY)),
             Decision::Discard => Settlement::Failed(failure),
             Decision::Cancel => Settlement::Cancelled(failure.message),
         }

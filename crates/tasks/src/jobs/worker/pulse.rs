@@ -35,7 +35,8 @@ fn keep(core: &Weak<Core>, runtime: &Handle, over: &Receiver<()>) {
         if core.stopped.is_cancelled() {
             return;
         }
-        let leases: Vec<Lease> = core.runs.lock().values().map(|run| run.state.lease).collect();
+        let leases: Vec<Lease> =
+            core.runs.lock().values().filter(|run| !run.stuck).map(|run| run.state.lease).collect();
         if !leases.is_empty() {
             let message = Beat::new(core.worker(), core.config.lease).leases(leases);
             // What the store says of the leases the loop hears, as soon as there is a thread for it.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::job::Stop;
 use crate::jobs::core::{Ack, Core, chain, outage_delays};
-use crate::jobs::event::JobEvent;
+use crate::jobs::event::{AttemptEnd, JobEvent};
 use crate::jobs::stats::count;
-use crate::store::{Beat, End, Failure, FailureKind, JobProgress, Lease, Settled, Settlement, StoreError};
+use crate::store::{Beat, End, Failure, FailureKind, JobProgress, JobState, Lease, Settled, Settlement, StoreError};
 
 /// At most so many ends go to the store together.
 const BATCH: usize = 512;
@@ -94,7 +95,7 @@ async fn hand_over(core: &Core, batch: &mut Vec<Ack>) {
     match answer {
         Ok(answers) => {
             for (ack, answer) in batch.drain(..).zip(answers) {
-                note(core, &ack, answer, tries);
+                heard(core, &ack, answer, tries).await;
             }
         }
         Err(error) if batch.len() > 1 && !error.is_transient() => {
@@ -145,7 +146,7 @@ async fn say(core: &Core, ends: &[End]) -> (Result<Vec<Settled>, StoreError>, u3
 async fn one(core: &Core, ack: Ack) {
     let (answer, tries) = say(core, std::slice::from_ref(&ack.end)).await;
     match answer.map(|answers| answers.first().copied()) {
-        Ok(answer) => note(core, &ack, answer.unwrap_or(Settled::LeaseLost), tries),
+        Ok(answer) => heard(core, &ack, answer.unwrap_or(Settled::LeaseLost), tries).await,
         Err(error) => refused(core, ack, &error).await,
     }
 }
@@ -161,7 +162,7 @@ async fn refused(core: &Core, mut ack: Ack, error: &StoreError) {
     ack.end.settlement = Settlement::Failed(failure);
     let (answer, tries) = say(core, std::slice::from_ref(&ack.end)).await;
     if let Ok(answers) = answer {
-        return note(core, &ack, answers.first().copied().unwrap_or(Settled::LeaseLost), tries);
+        return heard(core, &ack, answers.first().copied().unwrap_or(Settled::LeaseLost), tries).await;
     }
     core.unsettled.fetch_sub(1, Ordering::Relaxed);
     lost(core, &ack, &text);
@@ -173,7 +174,27 @@ fn lost(core: &Core, ack: &Ack, text: &str) {
     tracing::error!(job.id = %job.id, job.kind = %job.kind, error = %text, "the end of a job is lost, its lease will end");
 }
 
-fn note(core: &Core, ack: &Ack, answer: Settled, tries: u32) {
+/// An end that was said more than once may have been taken the first time: the job tells.
+async fn heard(core: &Core, ack: &Ack, answer: Settled, tries: u32) {
+    let again = tries > 1 && answer == Settled::LeaseLost;
+    let answer = if again && was_taken(core, ack).await { Settled::Accepted } else { answer };
+    note(core, ack, answer);
+}
+
+async fn was_taken(core: &Core, ack: &Ack) -> bool {
+    let state = match &ack.outcome {
+        AttemptEnd::Completed => JobState::Completed,
+        AttemptEnd::Failed { .. } => JobState::Failed,
+        AttemptEnd::Cancelled => JobState::Cancelled,
+        AttemptEnd::Retried { .. } | AttemptEnd::Snoozed { .. } | AttemptEnd::Returned => JobState::Pending,
+    };
+    let record = core.store.job(ack.run.job.id).await;
+    let counts = !matches!(ack.outcome, AttemptEnd::Snoozed { .. } | AttemptEnd::Returned);
+    let attempts = if counts { ack.run.attempt } else { ack.run.attempt.saturating_sub(1) };
+    matches!(record, Ok(Some(record)) if record.state == state && record.attempts == attempts)
+}
+
+fn note(core: &Core, ack: &Ack, answer: Settled) {
     core.unsettled.fetch_sub(1, Ordering::Relaxed);
     core.settled.notify_one();
     let (job, attempt) = (&ack.run.job, ack.run.attempt);
@@ -185,8 +206,8 @@ fn note(core: &Core, ack: &Ack, answer: Settled, tries: u32) {
                 JobEvent::Ended { job, attempt, ran: ack.ran, end }
             });
         }
-        // Said before and heard, though the answer did not come back; or truly lost. The store knows.
-        Settled::LeaseLost if tries > 1 => {}
+        // It was told when the work was.
+        Settled::LeaseLost if ack.run.stopped() == Some(&Stop::LeaseLost) => {}
         Settled::LeaseLost => {
             count(&core.counters.leases_lost);
             tracing::warn!(job.id = %job.id, job.kind = %job.kind, attempt, "the end of an attempt was refused, its lease was lost");

@@ -31,6 +31,8 @@ pub(super) struct Board {
     pub(super) held: Held,
     /// When keys may start more, of which some are held.
     opens: BTreeSet<(Age, String)>,
+    /// What was taken from dead workers since anybody was told.
+    pub(super) swept: Maintained,
     pub(super) leases: BTreeSet<(Age, TaskId)>,
     pub(super) ended: BTreeSet<(Age, TaskId)>,
     pub(super) uniques: HashMap<String, TaskId>,
@@ -56,6 +58,7 @@ impl Board {
             scheduled: BTreeSet::new(),
             held: HashMap::new(),
             opens: BTreeSet::new(),
+            swept: Maintained::default(),
             leases: BTreeSet::new(),
             ended: BTreeSet::new(),
             uniques: HashMap::new(),
@@ -203,7 +206,7 @@ impl Board {
     }
 
     pub(super) fn claim(&mut self, now: Age, request: &ClaimRequest) -> Vec<Claim> {
-        self.rescue(now, &mut Maintained::default());
+        self.rescue(now);
         self.promote(now);
         let mut claims = Vec::new();
         // Queues that have reached a limit give nothing more to this request.
@@ -352,7 +355,7 @@ impl Board {
     }
 
     pub(super) fn extend(&mut self, now: Age, lease: Lease, term: Duration) -> LeaseState {
-        self.rescue(now, &mut Maintained::default());
+        self.rescue(now);
         if self.holds(lease).is_none() {
             return LeaseState::Lost;
         }
@@ -379,7 +382,7 @@ impl Board {
     }
 
     pub(super) fn settle(&mut self, now: Age, lease: Lease, settlement: Settlement) -> Settled {
-        self.rescue(now, &mut Maintained::default());
+        self.rescue(now);
         let Some(entry) = self.holds(lease) else { return Settled::LeaseLost };
         let id = lease.job;
         let exhausted = entry.attempts >= entry.job.max_attempts;
@@ -488,7 +491,7 @@ impl Board {
     }
 
     pub(super) fn cancel(&mut self, now: Age, id: TaskId, reason: &str) -> Result<JobState, StoreError> {
-        self.rescue(now, &mut Maintained::default());
+        self.rescue(now);
         let entry = self.jobs.get_mut(&id).ok_or(StoreError::Unknown(id))?;
         match entry.state {
             JobState::Pending => self.cancel_all(now, vec![id], reason),
@@ -499,7 +502,7 @@ impl Board {
     }
 
     /// Takes back leases that are over.
-    pub(super) fn rescue(&mut self, now: Age, did: &mut Maintained) {
+    pub(super) fn rescue(&mut self, now: Age) {
         while let Some(&(until, id)) = self.leases.first()
             && until <= now
         {
@@ -509,10 +512,10 @@ impl Board {
             if entry.cancel.is_some() {
                 self.finish(now, id, JobState::Cancelled, |_| {});
             } else if entry.attempts >= entry.job.max_attempts {
-                did.crashed += 1;
+                self.swept.crashed += 1;
                 self.finish(now, id, JobState::Failed, |entry| entry.failure = Some(crashed));
             } else {
-                did.rescued += 1;
+                self.swept.rescued += 1;
                 // It keeps its place: it was due before all that came while it lay with the dead.
                 let due = entry.due;
                 self.again(now, id, due, |entry| entry.failure = Some(crashed));

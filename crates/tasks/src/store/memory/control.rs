@@ -12,8 +12,8 @@ use crate::store::record::{JobRecord, JobState};
 
 impl Board {
     pub(super) fn maintain(&mut self, now: Age) -> Maintained {
-        let mut did = Maintained::default();
-        self.rescue(now, &mut did);
+        self.rescue(now);
+        let mut did = std::mem::take(&mut self.swept);
         self.promote(now);
         let mut late: Vec<(Option<Age>, u64, TaskId)> = self
             .jobs
@@ -111,7 +111,7 @@ impl Board {
     }
 
     pub(super) fn stats(&mut self, now: Age) -> StoreStats {
-        self.rescue(now, &mut Maintained::default());
+        self.rescue(now);
         self.promote(now);
         let mut queues: BTreeMap<&str, QueueDepth> = BTreeMap::new();
         let mut stats = StoreStats::default();

@@ -21,13 +21,18 @@ pub(super) struct Apply<'a> {
     signals: RefCell<Vec<Signal>>,
     /// Whether a job may have become ready.
     ready: Cell<bool>,
+    rescued: Cell<Rescued>,
 }
+
+/// Jobs taken from dead workers: those that may be tried again, and those that failed.
+pub(super) type Rescued = (u64, u64);
 
 /// What a group of commands changed besides the tables.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) signals: Vec<Signal>,
     pub(super) ready: bool,
+    pub(super) rescued: Rescued,
 }
 
 impl<'a> Apply<'a> {
@@ -40,6 +45,7 @@ impl<'a> Apply<'a> {
             counts: RefCell::new([0; 5]),
             signals: RefCell::new(Vec::new()),
             ready: Cell::new(false),
+            rescued: Cell::new((0, 0)),
         }
     }
 
@@ -99,14 +105,21 @@ impl<'a> Apply<'a> {
         self.ready.set(true);
     }
 
-    /// What there is to undo if the command fails: pairs with [`undo`](Self::undo).
-    pub(super) fn mark(&self) -> ([i64; 5], usize) {
-        (*self.counts.borrow(), self.signals.borrow().len())
+    /// Counts a job taken from a dead worker.
+    pub(super) fn rescued(&self, failed: bool) {
+        let (again, lost) = self.rescued.get();
+        self.rescued.set(if failed { (again, lost + 1) } else { (again + 1, lost) });
     }
 
-    pub(super) fn undo(&self, mark: ([i64; 5], usize)) {
-        *self.counts.borrow_mut() = mark.0;
-        self.signals.borrow_mut().truncate(mark.1);
+    /// What there is to undo if the command fails: pairs with [`undo`](Self::undo).
+    pub(super) fn mark(&self) -> Mark {
+        Mark { counts: *self.counts.borrow(), signals: self.signals.borrow().len(), rescued: self.rescued.get() }
+    }
+
+    pub(super) fn undo(&self, mark: &Mark) {
+        *self.counts.borrow_mut() = mark.counts;
+        self.signals.borrow_mut().truncate(mark.signals);
+        self.rescued.set(mark.rescued);
     }
 
     /// Writes the counts; the last of the transaction.
@@ -115,6 +128,14 @@ impl<'a> Apply<'a> {
             let state = i64::try_from(state).unwrap_or(0);
             self.execute("update counts set number = number + ?1 where state = ?2", [*by, state])?;
         }
-        Ok(Changes { signals: self.signals.into_inner(), ready: self.ready.into_inner() })
+        let rescued = self.rescued.get();
+        Ok(Changes { signals: self.signals.into_inner(), ready: self.ready.into_inner(), rescued })
     }
+}
+
+/// How far a group was when a command began.
+pub(super) struct Mark {
+    counts: [i64; 5],
+    signals: usize,
+    rescued: Rescued,
 }

@@ -6,14 +6,14 @@ use rusqlite::params;
 
 use crate::store::claim::{Claim, ClaimRequest, Lease, QueueClaim};
 use crate::store::error::StoreError;
-use crate::store::limits::Rate;
+use crate::store::limits::{KeyLimit, Rate};
 use crate::store::new_job::NewJob;
 use crate::store::record::{Failure, FailureKind, JobState};
 use crate::store::sqlite::apply::Apply;
 use crate::store::sqlite::clock::{Millis, duration, millis};
-use crate::store::sqlite::finish::{Finish, by_seq, finish};
+use crate::store::sqlite::finish::{Finish, by_seq, finish, let_next};
 use crate::store::sqlite::row;
-use crate::store::sqlite::schema::{HELD, SCHEDULED};
+use crate::store::sqlite::schema::HELD;
 use crate::store::sqlite::sweep::{promote, rescue};
 
 /// What a claim gave, and when there may be more without anybody calling.
@@ -27,8 +27,9 @@ pub(super) fn claim(apply: &Apply<'_>, request: &ClaimRequest) -> Result<Claimed
     promote(apply)?;
     let mut claims = Vec::new();
     let mut queues = open_queues(apply, request)?;
+    let mut moved = 0;
     // Ends: each round gives a job out, moves one out of the way, or shuts a queue.
-    while claims.len() < request.most && !queues.is_empty() {
+    while claims.len() < request.most && !queues.is_empty() && moved < MOST_MOVED {
         let found = candidates(apply, request, &queues, request.most - claims.len())?;
         if found.is_empty() {
             break;
@@ -38,13 +39,22 @@ pub(super) fn claim(apply: &Apply<'_>, request: &ClaimRequest) -> Result<Claimed
             if let Some(claim) = give_out(apply, request, &candidate, room.queue)? {
                 room.left -= 1;
                 claims.push(claim);
+            } else {
+                moved += 1;
             }
         }
         queues.retain(|_, room| room.left > 0);
     }
-    let next = if claims.is_empty() { next_due(apply, request)? } else { None };
+    let next = match claims.is_empty() {
+        true if moved >= MOST_MOVED => Some(Duration::ZERO),
+        true => next_due(apply, request)?,
+        false => None,
+    };
     Ok(Claimed { claims, next })
 }
+
+/// How many jobs one claim moves out of the way at most: others want to write too, so that it is asked again.
+const MOST_MOVED: usize = 1_000;
 
 /// A queue that may give something, and how many jobs.
 struct Room<'a> {
@@ -148,7 +158,7 @@ fn must_wait(apply: &Apply<'_>, job: &NewJob, seq: i64) -> Result<bool, StoreErr
         let sql = "select count(*) from jobs where place = 4 and limit_key = ?1";
         let running: i64 = apply.one(sql, [&limit.key], |row| row.get(0))?.unwrap_or(0);
         if running >= i64::from(most) {
-            apply.execute("update jobs set place = ?1 where seq = ?2", [HELD, seq])?;
+            hold(apply, limit, seq)?;
             return Ok(true);
         }
     }
@@ -156,12 +166,20 @@ fn must_wait(apply: &Apply<'_>, job: &NewJob, seq: i64) -> Result<bool, StoreErr
         let name = format!("k:{}", limit.key);
         let (left, ends) = starts_left(apply, &name, rate)?;
         if left <= 0 {
-            apply.execute("update jobs set place = ?1, wake = ?2 where seq = ?3", [SCHEDULED, ends, seq])?;
+            hold(apply, limit, seq)?;
+            apply.execute("insert or ignore into opens (at, key) values (?1, ?2)", params![ends, limit.key])?;
             return Ok(true);
         }
         count_start(apply, &name, rate)?;
+        // One after another until the window is full: not all that wait at its beginning.
+        let_next(apply, &limit.key)?;
     }
     Ok(false)
+}
+
+fn hold(apply: &Apply<'_>, limit: &KeyLimit, seq: i64) -> Result<(), StoreError> {
+    let sql = "update jobs set place = ?1, paced = ?2 where seq = ?3";
+    apply.execute(sql, params![HELD, limit.rate.is_some(), seq]).map(drop)
 }
 
 /// How many starts the window has left, and when it ends.
@@ -182,7 +200,7 @@ fn count_start(apply: &Apply<'_>, name: &str, rate: Rate) -> Result<(), StoreErr
 
 fn next_due(apply: &Apply<'_>, request: &ClaimRequest) -> Result<Option<Duration>, StoreError> {
     let sql = "select min(t) from (select min(wake) as t from jobs where place = 1 \
-        union all select min(lease) from jobs where place = 4)";
+        union all select min(lease) from jobs where place = 4 union all select min(at) from opens)";
     let mut next: Option<Millis> = apply.one(sql, [], |row| row.get(0))?.flatten();
     for queue in &request.queues {
         let Some(rate) = queue.rate else { continue };

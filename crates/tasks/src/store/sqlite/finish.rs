@@ -121,20 +121,25 @@ pub(super) fn json(failure: &Failure) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(failure).map_err(|error| StoreError::backend(NAME, false, error))
 }
 
-/// Lets the first of each lane of the key try, since nobody knows which of them the next worker can take.
+/// Lets the first of each lane of the job's key try.
 pub(super) fn free_key(apply: &Apply<'_>, job: &Held) -> Result<(), StoreError> {
-    let Some(key) = &job.limit_key else { return Ok(()) };
-    let (mut queue, mut kind) = (String::new(), String::new());
+    job.limit_key.as_ref().map_or(Ok(()), |key| let_next(apply, key))
+}
+
+/// Lets the first of each lane of a key try, since nobody knows which of them the next worker can take. Those that wait
+/// for a window have lanes of their own: they are not to stand behind what waits for a place.
+pub(super) fn let_next(apply: &Apply<'_>, key: &str) -> Result<(), StoreError> {
+    let (mut paced, mut queue, mut kind) = (0, String::new(), String::new());
     loop {
-        let sql = "select queue, kind, seq from jobs where place = 2 and limit_key = ?1 and (queue, kind) > (?2, ?3) \
-            order by queue, kind, score, seq limit 1";
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?));
-        let Some((next_queue, next_kind, seq)) = apply.one(sql, params![key, queue, kind], read)? else {
-            return Ok(());
-        };
+        let sql = "select paced, queue, kind, seq from jobs where place = 2 and limit_key = ?1 \
+            and (paced, queue, kind) > (?2, ?3, ?4) order by paced, queue, kind, score, seq limit 1";
+        let read =
+            |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?));
+        let Some(next) = apply.one(sql, params![key, paced, queue, kind], read)? else { return Ok(()) };
+        let seq;
+        (paced, queue, kind, seq) = next;
         apply.execute("update jobs set place = ?1 where seq = ?2", [READY, seq])?;
         apply.made_ready();
-        (queue, kind) = (next_queue, next_kind);
     }
 }
 

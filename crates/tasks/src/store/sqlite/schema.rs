@@ -38,6 +38,7 @@ const TABLES: &str = "
         deadline integer,
         unique_within integer,
         limit_key text,
+        paced integer not null default 0,
         batch blob,
         keep_ended integer not null,
         keep_failed integer not null,
@@ -55,7 +56,7 @@ const TABLES: &str = "
     ) strict;
     create index jobs_ready on jobs (queue, kind, score, seq) where place = 0;
     create index jobs_scheduled on jobs (wake) where place = 1;
-    create index jobs_held on jobs (limit_key, queue, kind, score, seq) where place = 2;
+    create index jobs_held on jobs (limit_key, paced, queue, kind, score, seq) where place = 2;
     create index jobs_leases on jobs (lease) where place = 4;
     create index jobs_running_queue on jobs (queue) where place = 4;
     create index jobs_running_key on jobs (limit_key) where place = 4 and limit_key is not null;
@@ -65,6 +66,7 @@ const TABLES: &str = "
     create table uniques (key text primary key, job integer not null) strict, without rowid;
     create table needs (needed integer, dependent integer, primary key (needed, dependent)) strict, without rowid;
     create table windows (name text primary key, ends integer not null, starts integer not null) strict, without rowid;
+    create table opens (at integer not null, key text not null, primary key (at, key)) strict, without rowid;
     create table paused (queue text primary key) strict, without rowid;
     create table workers (id text primary key, info blob not null, seen integer not null, until integer not null)
         strict, without rowid;

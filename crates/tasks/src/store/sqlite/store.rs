@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::id::TaskId;
@@ -18,7 +18,7 @@ use crate::store::error::StoreError;
 use crate::store::new_job::{Enqueued, NewJob};
 use crate::store::record::{JobRecord, JobState};
 use crate::store::signal::Signal;
-use crate::store::sqlite::apply::Apply;
+use crate::store::sqlite::apply::{Apply, Rescued};
 use crate::store::sqlite::claim::Claimed;
 use crate::store::sqlite::clock::{Clock, from_system, millis};
 use crate::store::sqlite::config::SqliteBuilder;
@@ -56,6 +56,9 @@ struct Shared {
     /// Empty once the store is closed.
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     questions: Mutex<Option<SyncSender<Question>>>,
+    rescued: Arc<Mutex<Rescued>>,
+    /// One permit for each question that may wait.
+    room: Arc<Semaphore>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
     signals: broadcast::Sender<Signal>,
     ready: Arc<Notify>,
@@ -100,6 +103,7 @@ impl SqliteStore {
         let reads = connection::reader(&path)?;
         let (signals, ready, waiting) = (broadcast::Sender::new(SIGNALS), Arc::new(Notify::new()), Arc::new(()));
         let capacity = i64::try_from(capacity).unwrap_or(i64::MAX);
+        let rescued = Arc::default();
         let writer = Writer {
             connection: writes,
             clock: Clock::new(Arc::clone(&clock)),
@@ -108,6 +112,7 @@ impl SqliteStore {
             capacity,
             signals: signals.clone(),
             ready: Arc::clone(&ready),
+            rescued: Arc::clone(&rescued),
         };
         let listener: Weak<Notify> = Arc::downgrade(&ready);
         let reader =
@@ -124,6 +129,8 @@ impl SqliteStore {
             path,
             commands: Mutex::new(Some(commands)),
             questions: Mutex::new(Some(questions)),
+            rescued,
+            room: Arc::new(Semaphore::new(QUESTIONS)),
             ended: Mutex::new(Some(ended)),
             signals,
             ready,
@@ -216,12 +223,16 @@ impl SqliteStore {
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        // Many who ask at a time are no fault of the store: they wait their turn.
+        let room = Arc::clone(&self.shared.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (tell, answer) = oneshot::channel();
         {
             let questions = self.shared.questions.lock();
-            let ask: Question = Box::new(move |connection: &Connection| drop(tell.send(question(connection))));
-            let busy = || StoreError::backend(NAME, true, "too many questions wait");
-            questions.as_ref().ok_or(StoreError::Closed)?.try_send(ask).map_err(|_| busy())?;
+            let ask: Question = Box::new(move |connection: &Connection| {
+                drop(room);
+                drop(tell.send(question(connection)));
+            });
+            questions.as_ref().ok_or(StoreError::Closed)?.try_send(ask).map_err(|_| StoreError::Closed)?;
         }
         answer.await.map_err(|_| StoreError::Closed)?.map_err(|error| failed(&error))
     }
@@ -292,6 +303,10 @@ impl JobStore for SqliteStore {
             ready.as_mut().enable();
             let asked = Arc::clone(&request);
             let Claimed { claims, next } = self.write(false, move |apply| claim::claim(apply, &asked)).await?;
+            // There is more to move out of the way.
+            if next.is_some_and(|next| next.is_zero()) {
+                continue;
+            }
             if !claims.is_empty() || request.is_over(until) {
                 return Ok(claims);
             }
@@ -351,8 +366,6 @@ impl StoreControl for SqliteStore {
         let mut all = Maintained::default();
         loop {
             let (did, more) = self.write(false, sweep::maintain).await?;
-            all.rescued += did.rescued;
-            all.crashed += did.crashed;
             all.overdue += did.overdue;
             all.pruned += did.pruned;
             if !more {
@@ -360,6 +373,7 @@ impl StoreControl for SqliteStore {
             }
         }
         self.checkpoint().await;
+        (all.rescued, all.crashed) = std::mem::take(&mut *self.shared.rescued.lock());
         Ok(all)
     }
 

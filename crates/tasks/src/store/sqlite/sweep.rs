@@ -3,7 +3,7 @@ use crate::store::error::StoreError;
 use crate::store::record::{Failure, FailureKind, JobState};
 use crate::store::sqlite::apply::Apply;
 use crate::store::sqlite::claim::overdue;
-use crate::store::sqlite::finish::{Finish, by_seq, finish, json};
+use crate::store::sqlite::finish::{Finish, by_seq, finish, json, let_next};
 use crate::store::sqlite::row;
 use crate::store::sqlite::schema::READY;
 use crate::store::sqlite::settle::again;
@@ -17,24 +17,31 @@ pub(super) fn promote(apply: &Apply<'_>) -> Result<(), StoreError> {
     if apply.execute(sql, [READY, apply.now])? > 0 {
         apply.made_ready();
     }
+    while let Some((at, key)) =
+        apply.one("select at, key from opens where at <= ?1 order by at limit 1", [apply.now], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        })?
+    {
+        apply.execute("delete from opens where at = ?1 and key = ?2", rusqlite::params![at, key])?;
+        let_next(apply, &key)?;
+    }
     Ok(())
 }
 
-/// Takes back leases that are over; returns how many were taken, and how many of those jobs failed.
-pub(super) fn rescue(apply: &Apply<'_>) -> Result<(u64, u64), StoreError> {
-    let (mut rescued, mut crashed) = (0, 0);
+/// Takes back leases that are over.
+pub(super) fn rescue(apply: &Apply<'_>) -> Result<(), StoreError> {
     loop {
         let sql = "select seq from jobs where place = 4 and lease <= ?1 limit 1";
-        let Some(seq) = apply.one(sql, [apply.now], |row| row.get(0))? else { return Ok((rescued, crashed)) };
-        let Some(job) = by_seq(apply, seq)? else { return Ok((rescued, crashed)) };
+        let Some(seq) = apply.one(sql, [apply.now], |row| row.get(0))? else { return Ok(()) };
+        let Some(job) = by_seq(apply, seq)? else { return Ok(()) };
         let failure = Failure::new(FailureKind::Crashed, "the worker gave no sign of life within the lease");
         if let Some(reason) = &job.cancel {
             finish(apply, &job, &Finish::Cancelled(reason))?;
         } else if job.attempts >= job.max_attempts {
-            crashed += 1;
+            apply.rescued(true);
             finish(apply, &job, &Finish::Failed(&failure))?;
         } else {
-            rescued += 1;
+            apply.rescued(false);
             apply.execute("update jobs set failure = ?1 where seq = ?2", rusqlite::params![json(&failure)?, seq])?;
             // It keeps its place: it was due before all that came while it lay with the dead.
             again(apply, &job, job.due, "attempts = attempts")?;
@@ -44,9 +51,9 @@ pub(super) fn rescue(apply: &Apply<'_>) -> Result<(u64, u64), StoreError> {
 
 /// One part of a sweep, and whether there is more to do.
 pub(super) fn maintain(apply: &Apply<'_>) -> Result<(Maintained, bool), StoreError> {
-    let (rescued, crashed) = rescue(apply)?;
+    rescue(apply)?;
     promote(apply)?;
-    let mut did = Maintained { rescued, crashed, ..Maintained::default() };
+    let mut did = Maintained::default();
     let late: Vec<i64> = apply.all(
         "select seq from jobs where place < 4 and deadline is not null and deadline <= ?1 order by deadline, seq limit ?2",
         [apply.now, PART],

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::store::error::StoreError;
 use crate::store::signal::Signal;
-use crate::store::sqlite::apply::{Apply, Changes};
+use crate::store::sqlite::apply::{Apply, Changes, Rescued};
 use crate::store::sqlite::clock::{Clock, Millis};
 use crate::store::sqlite::config::Durability;
 use crate::store::sqlite::connection::{NAME, failed, is_busy, set_synchronous};
@@ -59,6 +60,8 @@ pub(super) struct Writer {
     pub(super) capacity: i64,
     pub(super) signals: broadcast::Sender<Signal>,
     pub(super) ready: Arc<Notify>,
+    /// What was taken from dead workers since anybody was told.
+    pub(super) rescued: Arc<Mutex<Rescued>>,
 }
 
 impl Writer {
@@ -84,6 +87,10 @@ impl Writer {
             });
             match committed {
                 Ok(changes) => {
+                    {
+                        let mut rescued = self.rescued.lock();
+                        *rescued = (rescued.0 + changes.rescued.0, rescued.1 + changes.rescued.1);
+                    }
                     for answer in answers {
                         answer(Ok(()));
                     }
@@ -138,7 +145,7 @@ impl Writer {
             answers.push(answer);
             if command_failed {
                 apply.execute("rollback to command", [])?;
-                apply.undo(mark);
+                apply.undo(&mark);
             }
             apply.execute("release command", [])?;
         }
@@ -193,6 +200,7 @@ mod tests {
             capacity: 10,
             signals: broadcast::Sender::new(1),
             ready: Arc::new(Notify::new()),
+            rescued: Arc::default(),
         };
         let (commands, inbox) = mpsc::channel(8);
         let other = Connection::open(&path).unwrap();

@@ -73,6 +73,28 @@ pub async fn an_end_after_the_lease_is_refused_before_any_sweep(store: Subject) 
     }
 }
 
+/// What was taken from dead workers is told by the sweep, once, whichever call found it.
+pub async fn every_rescue_is_told_once(store: Subject) {
+    put(&store, job()).await;
+    put(&store, job().max_attempts(1)).await;
+    assert_eq!(store.claim(&short(2)).await.unwrap().len(), 2);
+    sleep(SHORT + 100 * MS).await;
+    // Whoever looks for work or at the numbers may find them first.
+    store.stats().await.unwrap();
+    let mut claims = store.claim(&request(1)).await.unwrap();
+    let mut told = (0, 0);
+    eventually(&store, "it is given out again", async |store| {
+        let did = store.maintain().await.unwrap();
+        told = (told.0 + did.rescued, told.1 + did.crashed);
+        claims.extend(store.claim(&request(1)).await.unwrap());
+        !claims.is_empty()
+    })
+    .await;
+    let did = store.maintain().await.unwrap();
+    assert_eq!((told.0 + did.rescued, told.1 + did.crashed), (1, 1));
+    complete(&store, &claims[0]).await;
+}
+
 /// A job that lay with a dead worker was due before those that came meanwhile.
 pub async fn a_rescued_job_keeps_its_place(store: Subject) {
     let id = put(&store, job()).await;

@@ -104,6 +104,33 @@ pub async fn a_window_is_not_waited_for_behind_a_place(store: Subject) {
     assert_eq!(take(&store).await.job.id, lonely);
 }
 
+/// However many wait for the window of their key, others go past, and each window has its starts.
+pub async fn a_backlog_of_a_key_holds_nobody_up(store: Subject) {
+    let window = 700 * MS;
+    let limited = || job().limit(KeyLimit::rate("host-1", Rate::new(2, window)));
+    if !store.capabilities().key_rate {
+        return;
+    }
+    store.enqueue((0..3_000).map(|_| limited()).collect()).await.unwrap();
+    let free = put(&store, job()).await;
+    let began = Instant::now();
+    let (mut passed, mut starts) = (None, 0);
+    while began.elapsed() < window * 5 || passed.is_none() {
+        assert!(began.elapsed() < SOON * 2, "it waits behind what is limited");
+        for claim in store.claim(&request(10)).await.unwrap() {
+            if claim.job.id == free {
+                passed = Some(began.elapsed());
+            } else {
+                starts += 1;
+            }
+            complete(&store, &claim).await;
+        }
+    }
+    let windows = began.elapsed().div_duration_f64(window);
+    assert!(passed.is_some_and(|passed| passed < SOON), "it was given out after {passed:?}");
+    assert!(starts >= 6 && f64::from(starts) <= (windows + 1.0) * 2.0, "{starts} starts in {windows:.1} windows");
+}
+
 /// One of a queue at a time.
 pub async fn a_queue_runs_so_many_at_a_time(store: Subject) {
     let mut queue = QueueClaim::new("default");

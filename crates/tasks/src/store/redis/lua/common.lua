@@ -274,7 +274,7 @@ local function crash(j)
   return 'p'
 end
 
--- Takes back leases that are over; returns how many began anew, and how many failed.
+-- Takes back leases that are over, and notes for the sweep how many begin anew and how many failed; returns how many.
 local function rescue(most)
   local rescued, crashed = 0, 0
   for _, tid in ipairs(call('ZRANGEBYSCORE', S .. 'leases', '-inf', num(now), 'LIMIT', 0, most)) do
@@ -286,7 +286,9 @@ local function rescue(most)
       if became == 'p' then rescued = rescued + 1 elseif became == 'f' then crashed = crashed + 1 end
     end
   end
-  return rescued, crashed
+  if rescued > 0 then call('HINCRBY', S .. 'swept', 'again', rescued) end
+  if crashed > 0 then call('HINCRBY', S .. 'swept', 'failed', crashed) end
+  return rescued + crashed
 end
 
 local function overdue(j)

@@ -1,6 +1,6 @@
 -- ARGV: how many of each at most. Answer: rescued, crashed, overdue, pruned, and 1 if there is more to do.
 local most = tonumber(ARGV[1])
-local rescued, crashed = rescue(most)
+local taken, rescued = rescue(most), 0
 for _, q in ipairs(call('SMEMBERS', S .. 'queues')) do
   adopt_all(q, most)
   promote(q, most)
@@ -79,4 +79,7 @@ for _, worker in ipairs(call('ZRANGEBYSCORE', S .. 'seen', '-inf', num(now), 'LI
   call('HDEL', S .. 'workers', worker)
 end
 tell()
-return {rescued, crashed, late, #old, (#old == most or rescued + crashed >= most) and 1 or 0}
+local swept = call('HMGET', S .. 'swept', 'again', 'failed')
+call('DEL', S .. 'swept')
+return {rescued + (tonumber(swept[1]) or 0), tonumber(swept[2]) or 0, late, #old,
+  (#old == most or taken >= most) and 1 or 0}
