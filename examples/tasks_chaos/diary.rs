@@ -72,6 +72,17 @@ pub(crate) fn count(entries: &[Entry], what: char) -> HashMap<TaskId, usize> {
     counts
 }
 
+/// The highest attempt that each job's entries of one kind name.
+pub(crate) fn latest(entries: &[Entry], what: char) -> HashMap<TaskId, u32> {
+    let mut latest = HashMap::new();
+    for entry in entries.iter().filter(|entry| entry.what == what) {
+        let attempt = entry.note.parse().unwrap_or(0);
+        let known: &mut u32 = latest.entry(entry.job).or_default();
+        *known = attempt.max(*known);
+    }
+    latest
+}
+
 pub(crate) fn now_ms() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "several processes share the machine's clock")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use super::{Scene, in_state, to_u64};
 use crate::Fail;
 use crate::child::{LEASE, SWEEP};
-use crate::diary::{ACCEPTED, LOST, count, read};
+use crate::diary::{ACCEPTED, LOST, STARTED, count, latest, read};
 use crate::job::{Chaos, What};
 use crate::report::Report;
 
@@ -34,7 +34,10 @@ pub(super) async fn run(scene: &Scene) -> Result<Report, Fail> {
     let entries = read(&scene.diary)?;
     let records = scene.records().await?;
     let completed = in_state(&records, JobState::Completed);
-    let stale = count(&entries, ACCEPTED).values().filter(|times| **times > 1).count();
+    // Of a job that somebody else began since, only the latest attempt may end it, and once.
+    let (accepted, begun) = (latest(&entries, ACCEPTED), latest(&entries, STARTED));
+    let twice = count(&entries, ACCEPTED).values().filter(|times| **times > 1).count();
+    let stale = twice + accepted.iter().filter(|(job, attempt)| begun.get(job) > Some(attempt)).count();
     let told = entries.iter().filter(|entry| entry.what == LOST).count();
     report.figure("jobs", submitted);
     report.figure("frozen", frozen);

@@ -2,10 +2,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
-use futures_util::stream::unfold;
+use futures_util::stream::{iter, unfold};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use serde::Serialize;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::id::TaskId;
 use crate::job::Job;
@@ -120,6 +120,9 @@ impl BatchProgress {
     }
 }
 
+/// How many jobs of a set are looked at at a time.
+const TOGETHER: usize = 64;
+
 /// How often a set's progress is looked at while it changes.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -155,24 +158,31 @@ impl BatchHandle {
         Ok(progress)
     }
 
-    /// Streams how far the set has come whenever that changes, at most ten times a second; ends when all have ended, or
-    /// the store fails for good.
+    /// Streams how far the set has come whenever that changes, at most ten times a second, and for large sets less often;
+    /// ends when all have ended, the runtime is shut down, or the store fails for good.
     pub fn progress(&self) -> impl Stream<Item = BatchProgress> + Send + Unpin + use<> {
         let progress = BatchProgress { total: self.ids.len(), ..BatchProgress::default() };
         let begin = (Arc::clone(&self.core), self.ids.clone(), progress, None);
         Box::pin(unfold(begin, |(core, mut unfinished, mut progress, mut told)| async move {
             loop {
+                let began = Instant::now();
                 let mut left = Vec::new();
-                for id in unfinished {
-                    let record = core.insist(|| core.store.job(id)).await.ok()?;
-                    let state = record.map(|record| record.state);
-                    if state.is_none_or(JobState::is_final) {
-                        progress.add(state);
-                    } else {
-                        left.push(id);
+                {
+                    let core = &core;
+                    let look = |id| core.insist(move || core.store.job(id)).map(move |answer| (id, answer));
+                    let mut answers = iter(unfinished.iter().copied().map(look)).buffered(TOGETHER);
+                    while let Some((id, answer)) = answers.next().await {
+                        let state = answer.ok()?.map(|record| record.state);
+                        if state.is_none_or(JobState::is_final) {
+                            progress.add(state);
+                        } else {
+                            left.push(id);
+                        }
                     }
                 }
                 unfinished = left;
+                // Looking at many takes long, and is not to keep the store busy.
+                let pause = LOOK.max(began.elapsed() * 4);
                 if told != Some(progress) {
                     told = Some(progress);
                     return Some((progress, (core, unfinished, progress, told)));
@@ -180,7 +190,10 @@ impl BatchHandle {
                 if unfinished.is_empty() {
                     return None;
                 }
-                sleep(LOOK).await;
+                if core.stopped.is_cancelled() {
+                    return None;
+                }
+                sleep(pause).await;
             }
         }))
     }

@@ -11,6 +11,8 @@ use crate::store::new_job::{NewJob, Start};
 /// The longest name of a kind, a queue or a key, in bytes.
 const LONGEST_NAME: usize = 255;
 const NAME: &str = "1 to 255 bytes without control characters";
+/// The most attempts of one job.
+const MOST_ATTEMPTS: u32 = 1_000_000;
 /// The most jobs that one may wait for.
 const MOST_DEPENDENCIES: usize = 1_000;
 
@@ -22,8 +24,8 @@ pub(crate) fn jobs(jobs: &[NewJob]) -> Result<(), StoreError> {
 fn job(job: &NewJob) -> Result<(), StoreError> {
     name("kind", &job.kind)?;
     name("queue", &job.queue)?;
-    if job.max_attempts == 0 {
-        return Err(StoreError::invalid("max_attempts", 0, "at least 1"));
+    if job.max_attempts == 0 || job.max_attempts > MOST_ATTEMPTS {
+        return Err(StoreError::invalid("max_attempts", job.max_attempts, "1 to 1,000,000"));
     }
     if let Start::In(delay) = job.start
         && delay > LONGEST_DELAY

@@ -184,6 +184,8 @@ async fn what_a_lost_worker_of_the_engines_held_comes_back() {
     engine.get_next_job_nonblocking("token").await.unwrap().unwrap();
     store.maintain().await.unwrap();
     assert_eq!(state(&store, id).await, JobState::Running);
+    let cancel = store.cancel(id, "nobody hears it").await;
+    assert!(matches!(cancel, Err(StoreError::Unsupported { .. })), "{cancel:?}");
     let mut redis = commands(&url).await;
     let () = redis::cmd("DEL").arg(format!("{prefix}:default:{id}:lock")).query_async(&mut redis).await.unwrap();
     eventually("it comes back", async || {

@@ -8,7 +8,7 @@ use crate::store::contract::StoreControl;
 use crate::store::control::{JobQuery, Maintained, QueueDepth, StoreStats, WorkerInfo};
 use crate::store::error::StoreError;
 use crate::store::record::{JobRecord, JobState};
-use crate::store::redis::failure::BadReply;
+use crate::store::redis::failure::{BadReply, NAME};
 use crate::store::redis::reply::{Row, bytes, list, text};
 use crate::store::redis::store::RedisStore;
 use crate::store::redis::wire::{queue_name, queue_of, record_of, state_of};
@@ -23,6 +23,9 @@ impl StoreControl for RedisStore {
     async fn cancel(&self, id: TaskId, reason: &str) -> Result<JobState, StoreError> {
         let args = vec![id.to_string().into_bytes(), reason.as_bytes().to_vec()];
         let state = text(self.inner.io.run(&self.inner.scripts.cancel, args).await?);
+        if state == "n" {
+            return Err(StoreError::Unsupported { store: NAME, what: "tell a worker of BullMQ's to stop" });
+        }
         state_of(&state).ok_or(StoreError::Unknown(id))
     }
 

@@ -17,6 +17,7 @@ pub async fn bad_jobs_are_refused_by_name(store: Subject) {
         ("kind", changed(|job| job.kind = long.clone().into())),
         ("queue", changed(|job| job.queue = text("a\nb"))),
         ("max_attempts", job().max_attempts(0)),
+        ("max_attempts", job().max_attempts(1_000_001)),
         ("start", job().start(Start::In(Duration::MAX))),
         ("timeout", changed(|job| job.timeout = Some(Duration::ZERO))),
         ("unique.key", job().unique(Unique::key(""))),

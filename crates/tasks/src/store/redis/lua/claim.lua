@@ -80,8 +80,12 @@ local claims = {}
 local fence
 local now_text, until_text, term_text = num(now), num(now + term), num(term)
 local function next_token()
-  -- More numbers than may be needed, at once.
-  if not fence then fence = call('INCRBY', S .. 'fence', most) - most end
+  -- More numbers than may be needed, at once; by the clock, so that a server that forgot its latest claims, after a
+  -- failover or a loss of power, gives none of their numbers out again.
+  if not fence then
+    fence = math.max(tonumber(call('GET', S .. 'fence')) or 0, now_us)
+    call('SET', S .. 'fence', num(fence + most))
+  end
   fence = fence + 1
   return num(fence)
 end
