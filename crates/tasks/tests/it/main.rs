@@ -1,6 +1,7 @@
 //! The public API of `bedplate-tasks`, from outside.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod ageing;
 mod blocking;
 #[cfg(feature = "cron")]
 mod cron;

@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::{MS, SOON, Subject, complete, job, nothing, put, record, refused, request, take};
@@ -129,6 +130,56 @@ pub async fn a_backlog_of_a_key_holds_nobody_up(store: Subject) {
     let windows = began.elapsed().div_duration_f64(window);
     assert!(passed.is_some_and(|passed| passed < SOON), "it was given out after {passed:?}");
     assert!(starts >= 6 && f64::from(starts) <= (windows + 1.0) * 2.0, "{starts} starts in {windows:.1} windows");
+}
+
+/// Limits hold however many ask at the same time, and let through what they may.
+pub async fn limits_hold_whoever_asks(store: Subject) {
+    let can = store.capabilities();
+    if !can.key_concurrency || !can.queue_limits {
+        return;
+    }
+    let limited = |n: usize| job().limit(KeyLimit::concurrency(if n.is_multiple_of(2) { "even" } else { "odd" }, 2));
+    store.enqueue((0..60).map(limited).collect()).await.unwrap();
+    let mut queue = QueueClaim::new("default");
+    queue.concurrency = Some(3);
+    let began = Instant::now();
+    let running = Mutex::new((Vec::<String>::new(), 0, 0));
+    let work = async |n: usize| {
+        let mut request = request(4).queues(vec![queue.clone()]);
+        request.worker = format!("worker-{n}").into();
+        loop {
+            let claims = store.claim(&request).await.unwrap();
+            let keys = || claims.iter().filter_map(|claim| Some(claim.job.limit.as_ref()?.key.clone()));
+            {
+                let (now, most, done) = &mut *running.lock();
+                now.extend(keys());
+                for key in ["even", "odd"] {
+                    let of_key = now.iter().filter(|running| *running == key).count();
+                    assert!(of_key <= 2, "{of_key} of {key} at a time");
+                }
+                assert!(now.len() <= 3, "{now:?} at a time");
+                *most = now.len().max(*most);
+                if *done == 60 {
+                    return;
+                }
+            }
+            assert!(began.elapsed() < SOON * 6, "it got stuck");
+            sleep(2 * MS).await;
+            for claim in &claims {
+                {
+                    let (now, _, done) = &mut *running.lock();
+                    let key = claim.job.limit.as_ref().map(|limit| limit.key.clone());
+                    if let Some(at) = now.iter().position(|one| Some(one) == key.as_ref()) {
+                        now.swap_remove(at);
+                    }
+                    *done += 1;
+                }
+                complete(&store, claim).await;
+            }
+        }
+    };
+    futures_util::future::join4(work(1), work(2), work(3), work(4)).await;
+    assert_eq!(running.lock().1, 3, "as many as may run do");
 }
 
 /// One of a queue at a time.

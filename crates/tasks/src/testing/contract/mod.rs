@@ -151,7 +151,7 @@ macro_rules! store_contract {
             the_urgent_go_first_then_the_first, unknown_kinds_and_other_queues_are_left, no_more_than_asked_for,
             a_duplicate_gets_the_first_ones_id, scopes_of_unique_keys, a_unique_window_ends_and_outlives_the_job,
             an_idempotency_key_holds_whatever_becomes_of_the_job, a_replay_makes_no_second_one_of_a_key, duplicates_within_one_call,
-            a_key_runs_so_many_at_a_time, a_key_is_free_when_the_next_one_does_not_begin, a_key_starts_so_many_per_time, a_window_is_not_waited_for_behind_a_place, a_backlog_of_a_key_holds_nobody_up, a_queue_runs_so_many_at_a_time,
+            a_key_runs_so_many_at_a_time, a_key_is_free_when_the_next_one_does_not_begin, a_key_starts_so_many_per_time, a_window_is_not_waited_for_behind_a_place, a_backlog_of_a_key_holds_nobody_up, limits_hold_whoever_asks, a_queue_runs_so_many_at_a_time,
             a_queue_starts_so_many_per_time, a_waiting_claim_wakes_when_a_window_ends, a_queue_named_twice_gives_each_job_once, a_job_waits_for_all_that_it_depends_on, a_failure_cancels_what_depends, a_deadline_of_one_cancels_what_depends, a_dependency_on_a_duplicate_is_one_on_the_first,
             a_dependent_may_run_nevertheless, dependencies_that_are_over, a_replayed_dependent_is_given_out_once, an_unknown_dependency_is_refused_whole,
             cancel_ends_what_waits, cancel_asks_the_holder, cancel_races_completion, cancel_of_a_dead_holders_job,
