@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bedplate_tasks::TaskId;
 use bedplate_tasks::store::{
-    ClaimRequest, End, Enqueued, FailureKind, JobState, JobStore as _, NewJob, QueueClaim, RedisStore, Settled,
-    Settlement, Start, StoreControl as _, StoreError,
+    ClaimRequest, End, Enqueued, FailureKind, JobState, JobStore as _, KeyLimit, NewJob, QueueClaim, Rate, RedisStore,
+    Settled, Settlement, Start, StoreControl as _, StoreError,
 };
 use bullmq::options::RedisConnectionOptions;
 use bullmq::worker::ProcessorFn;
@@ -335,4 +335,29 @@ fn a_store_goes_anywhere() {
     fn anywhere<T: Send + Sync + Clone + std::fmt::Debug + 'static>() {}
     anywhere::<RedisStore>();
     anywhere::<bedplate_tasks::store::RedisStoreBuilder>();
+}
+
+/// What waits for the window of its key comes up one by one when that opens, not all at once, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_does_not_wake_the_whole_backlog() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let window = Duration::from_secs(2);
+    let limited = || NewJob::new("a.v1", b"1".to_vec()).limit(KeyLimit::rate("host-1", Rate::new(2, window)));
+    store.enqueue((0..3_000).map(|_| limited()).collect()).await.unwrap();
+    let request = request("a.v1").wait(Duration::from_millis(300));
+    let mut redis = commands(&url).await;
+    let mut ready = async || {
+        let set = format!("{prefix}:default:prioritized");
+        redis::cmd("ZCARD").arg(set).query_async::<u64>(&mut redis).await.unwrap()
+    };
+    assert_eq!(store.claim(&request).await.unwrap().len(), 2);
+    assert!(store.claim(&request).await.unwrap().is_empty());
+    assert_eq!(ready().await, 0, "all are out of the way");
+    sleep(window).await;
+    store.maintain().await.unwrap();
+    assert_eq!(ready().await, 1);
+    assert_eq!(store.claim(&request).await.unwrap().len(), 2, "the next follows the first");
+    assert_eq!(ready().await, 0);
 }

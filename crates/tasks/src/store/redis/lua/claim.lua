@@ -5,6 +5,7 @@ local count = tonumber(ARGV[5])
 local kinds = {}
 for i = 6 + count * 4, #ARGV do kinds[#kinds + 1] = ARGV[i] end
 rescue(100)
+open_windows(100)
 
 local next_due
 local function look_at(time)
@@ -53,23 +54,22 @@ local function head(l)
   return l.heads[l.at], tonumber(l.heads[l.at + 1])
 end
 
+local moved = 0
 local function busy(j)
   if j.lc and (tonumber(call('HGET', S .. 'runs', j.lk)) or 0) >= j.lc then
-    local name = hold_name(j)
-    call('SADD', S .. 'held:' .. j.lk, name)
-    call('ZADD', S .. 'held:' .. j.lk .. '\1' .. name, num(j.due - j.hs), j.jid)
-    call('ZADD', key(j.q, 'waiting-children'), num(now), j.jid)
-    call('HSET', j.key, 'b:pl', 'h')
-    return true
+    moved = moved + 1
+  elseif j.lr and (tonumber(call('GET', S .. 'key-rate:' .. j.lk)) or 0) >= j.lr then
+    moved = moved + 1
+    call('ZADD', S .. 'opens', num(now + math.max(call('PTTL', S .. 'key-rate:' .. j.lk), 1)), j.lk)
+  else
+    return false
   end
-  if j.lr and (tonumber(call('GET', S .. 'key-rate:' .. j.lk)) or 0) >= j.lr then
-    local left = math.max(call('PTTL', S .. 'key-rate:' .. j.lk), 1)
-    -- Its rank stays that of its own time.
-    call('ZADD', key(j.q, 'delayed'), num((now + left) * 0x1000), j.jid)
-    call('HSET', j.key, 'b:pl', 'd', 'delay', num(left))
-    mark_delayed(j.q)
-    return true
-  end
+  local name = hold_name(j)
+  call('SADD', S .. 'held:' .. j.lk, name)
+  call('ZADD', S .. 'held:' .. j.lk .. '\1' .. name, num(j.due - j.hs), j.jid)
+  call('ZADD', key(j.q, 'waiting-children'), num(now), j.jid)
+  call('HSET', j.key, 'b:pl', 'h')
+  return true
 end
 
 local function start(name, starts, per)
@@ -105,7 +105,11 @@ local function give_out(j, q)
   if q.rate then start('queue-rate:' .. q.name, q.rate, q.per) end
   if j.lk then
     call('HINCRBY', S .. 'runs', j.lk, 1)
-    if j.lr then start('key-rate:' .. j.lk, j.lr, j.lp) end
+    if j.lr then
+      start('key-rate:' .. j.lk, j.lr, j.lp)
+      flush()
+      let_try(j.lk)
+    end
   end
   claims[#claims + 1] = {j.tid, token, tostring(j.att), num(math.max(now_us - j.due, 0)), q.name, j.kind, j.data or '',
     j.books or '', j.raw or '', tostring(j.max)}
@@ -132,7 +136,8 @@ local function give_plain(q, jid)
   return true
 end
 
-while #claims < most do
+-- No more are moved out of the way at a time: others wait for the server too, and the worker asks again.
+while #claims < most and moved < 1000 do
   local best, first, rank
   for _, l in ipairs(lanes) do
     if not l.q.shut then
@@ -185,6 +190,9 @@ if #claims == 0 then
     if first[2] then look_at(math.floor(first[2] / 0x1000)) end
     if waits then call('SET', S .. 'idle:' .. name, 1, 'PX', 60000) end
   end
+  if moved >= 1000 then look_at(now) end
+  local opens = call('ZRANGE', S .. 'opens', 0, 0, 'WITHSCORES')
+  if opens[2] then look_at(tonumber(opens[2])) end
   local lease = call('ZRANGE', S .. 'leases', 0, 0, 'WITHSCORES')
   if lease[2] then look_at(tonumber(lease[2])) end
 end

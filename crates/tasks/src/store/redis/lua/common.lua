@@ -145,9 +145,11 @@ local function schedule(j, prev, fresh)
   woken[j.q] = true
 end
 
-local function hold_name(j) return j.q .. '\1' .. j.kind end
+-- Those that wait for a window have lanes of their own: they are not to stand behind what waits for a place.
+local function hold_name(j) return j.q .. '\1' .. j.kind .. (j.lr and '\1r' or '') end
 
--- One of a key has ended: the first of each lane may try, since nobody knows which of them the next worker can take.
+-- One of a key has ended, started, or could: the first of each lane may try, since nobody knows which of them the next
+-- worker can take.
 local function let_try(lk)
   local lanes = call('SMEMBERS', S .. 'held:' .. lk)
   for _, name in ipairs(lanes) do
@@ -160,6 +162,14 @@ local function let_try(lk)
       if j then make_ready(j, 'waiting-children') end
     end
     if call('EXISTS', held) == 0 then call('SREM', S .. 'held:' .. lk, name) end
+  end
+end
+
+-- Of the keys whose window is over: one may try, and each that starts lets the next one try, until the window is full.
+local function open_windows(most)
+  for _, lk in ipairs(call('ZRANGEBYSCORE', S .. 'opens', '-inf', num(now), 'LIMIT', 0, most)) do
+    call('ZREM', S .. 'opens', lk)
+    let_try(lk)
   end
 end
 

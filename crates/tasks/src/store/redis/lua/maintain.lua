@@ -1,6 +1,7 @@
 -- ARGV: how many of each at most. Answer: rescued, crashed, overdue, pruned, and 1 if there is more to do.
 local most = tonumber(ARGV[1])
 local taken, rescued = rescue(most), 0
+open_windows(most)
 for _, q in ipairs(call('SMEMBERS', S .. 'queues')) do
   adopt_all(q, most)
   promote(q, most)
