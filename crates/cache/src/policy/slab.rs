@@ -80,6 +80,12 @@ impl<T, A> Slab<T, A> {
     }
 
     /// Returns the node of a place with what lies aside of it.
+    #[inline]
+    pub(super) fn both(&self, at: Place) -> Option<(&T, &A)> {
+        Some((self.get(at)?, self.asides.get(at.index())?))
+    }
+
+    /// Returns the node of a place with what lies aside of it, to be changed.
     pub(super) fn both_mut(&mut self, at: Place) -> Option<(&mut T, &mut A)> {
         match self.rows.get_mut(at.index() / ROW)?.0.get_mut(at.index() % ROW)? {
             Cell::Taken(node) => Some((node, self.asides.get_mut(at.index())?)),

@@ -133,7 +133,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
     }
 
     fn view(&self, at: Place) -> Option<(&K, View<'_, V>)> {
-        let (node, links) = (self.nodes.get(at)?, self.nodes.aside(at)?);
+        let (node, links) = self.nodes.both(at)?;
         Some((&node.key, View { hot: &node.hot, cold: &links.cold }))
     }
 
@@ -161,31 +161,38 @@ impl<K: Eq, V> S3Fifo<K, V> {
         }
     }
 
+    /// Puts a node into a queue, with so many hits.
     #[inline]
-    fn link(&mut self, at: Place, which: Which) {
-        let head = self.queue(which).head;
-        let Some(node) = self.nodes.get(at) else { return };
-        node.hot.mark().put(which, 0);
-        let Some(links) = self.nodes.aside_mut(at) else { return };
-        links.prev = Place::NONE;
-        links.next = head;
-        let weight = links.cold.weight();
-        if let Some(second) = self.nodes.aside_mut(head) {
-            second.prev = at;
+    fn link(&mut self, at: Place, which: Which, hits: u8) {
+        let Some((node, links)) = self.nodes.both(at) else { return };
+        node.hot.mark().put(which, hits);
+        let head = self.enter(at, which, links.cold.weight());
+        if let Some(links) = self.nodes.aside_mut(at) {
+            (links.prev, links.next) = (Place::NONE, head);
         }
-        let queue = self.queue(which);
-        queue.head = at;
-        if head.is_none() {
-            queue.tail = at;
-        }
-        queue.weight += weight;
-        queue.len += 1;
     }
 
+    /// Makes a node the head of a queue, and returns the old one.
     #[inline]
-    fn unlink(&mut self, at: Place) {
-        let (Some(node), Some(links)) = (self.nodes.get(at), self.nodes.aside(at)) else { return };
+    fn enter(&mut self, at: Place, which: Which, weight: u64) -> Place {
+        let queue = self.queue(which);
+        let head = mem::replace(&mut queue.head, at);
+        queue.weight += weight;
+        queue.len += 1;
+        if head.is_none() {
+            queue.tail = at;
+        } else if let Some(second) = self.nodes.aside_mut(head) {
+            second.prev = at;
+        }
+        head
+    }
+
+    /// Takes a node out of its queue, and returns its hash.
+    #[inline]
+    fn unlink(&mut self, at: Place) -> Option<u64> {
+        let (node, links) = self.nodes.both(at)?;
         let (which, weight, prev, next) = (node.hot.mark().queue(), links.cold.weight(), links.prev, links.next);
+        let hash = links.hash;
         if let Some(links) = self.nodes.aside_mut(prev) {
             links.next = next;
         }
@@ -201,6 +208,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         }
         queue.weight -= weight;
         queue.len -= 1;
+        Some(hash)
     }
 
     /// Puts an entry in the place of another with the same key; that counts as an access.
@@ -230,8 +238,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
     /// Makes that nothing leads to a node any more.
     #[inline]
     fn leave(&mut self, at: Place) -> Option<()> {
-        let hash = self.nodes.aside(at)?.hash;
-        self.unlink(at);
+        let hash = self.unlink(at)?;
         if let Ok(found) = self.table.find_entry(hash, |other| *other == at) {
             found.remove();
         }
@@ -250,7 +257,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         while self.small.len > 1 && self.small.weight > self.small_target() {
             let oldest = self.small.tail;
             self.unlink(oldest);
-            self.link(oldest, Which::Main);
+            self.link(oldest, Which::Main, 0);
         }
     }
 
@@ -263,10 +270,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
                 return Some(at);
             }
             self.unlink(at);
-            self.link(at, Which::Main);
-            if let Some(node) = self.nodes.get(at) {
-                node.hot.mark().put(Which::Main, hits.saturating_sub(1));
-            }
+            self.link(at, Which::Main, hits.saturating_sub(1));
         }
         None
     }
@@ -286,7 +290,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
             if from_small {
                 if self.hits(oldest) >= TRIAL_HITS {
                     self.unlink(oldest);
-                    self.link(oldest, Which::Main);
+                    self.link(oldest, Which::Main, 0);
                     continue;
                 }
                 let hash = self.nodes.aside(oldest)?.hash;
@@ -394,11 +398,13 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
         };
         let Some(at) = self.nodes.vacant() else { return Some((key, entry)) };
         slot.insert(at);
-        let Entry { hot, cold } = entry;
-        self.nodes.fill(at, Node { key, hot }, Links { hash, prev: Place::NONE, next: Place::NONE, cold });
         self.ghosts.fit(self.table.len());
         let which = if self.ghosts.recall(hash) { Which::Main } else { Which::Small };
-        self.link(at, which);
+        // Written as it is linked, once.
+        let Entry { hot, cold } = entry;
+        hot.mark().put(which, 0);
+        let head = self.enter(at, which, cold.weight());
+        self.nodes.fill(at, Node { key, hot }, Links { hash, prev: Place::NONE, next: head, cold });
         self.newest = at;
         None
     }
