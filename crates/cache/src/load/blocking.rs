@@ -81,7 +81,8 @@ where
                     lineage::scope_blocking(lineage, || task::run_blocking(flight, loader));
                     // Whether it may have what came is decided where it is for all who wait. A failure
                     // is none of its concern: it has something to serve.
-                    let brought = landing.ended().filter(|outcome| matches!(outcome, Outcome::Brought { .. }));
+                    let brought = landing.as_ref().and_then(|landing| landing.ended());
+                    let brought = brought.filter(|outcome| matches!(outcome, Outcome::Brought { .. }));
                     let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
                     let received = brought.and_then(|outcome| receive(inner, Waited::Ended(outcome), who));
                     return received.unwrap_or_else(|| Ok(served.into()));

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::context::{Directives, Told};
+use super::context::{Directives, Told, Words};
 use super::flight::Served;
 use super::lineage::{Waiting, Waits};
 use crate::held::Held;
@@ -46,7 +45,7 @@ pub(crate) struct Landing<V> {
     outcome: OnceLock<Outcome<V>>,
     ended: Notify,
     waits: Waits,
-    directives: Mutex<Directives>,
+    words: Words,
     /// Whether the caller that began the load waits for it like others, and is not polling it.
     is_awaited: AtomicBool,
 }
@@ -57,7 +56,7 @@ impl<V> Landing<V> {
             outcome: OnceLock::new(),
             ended: Notify::new(),
             waits: Waits::default(),
-            directives: Mutex::default(),
+            words: Words::default(),
             is_awaited: AtomicBool::new(false),
         }
     }
@@ -70,6 +69,11 @@ impl<V> Landing<V> {
 
     pub(crate) fn is_awaited(&self) -> bool {
         self.is_awaited.load(Ordering::Relaxed)
+    }
+
+    /// Returns what the loader has said.
+    pub(crate) fn said(&self) -> Directives {
+        self.words.take()
     }
 
     /// Ends the load for all who wait; the first end counts.
@@ -100,8 +104,8 @@ impl<V> Landing<V> {
 }
 
 impl<V: Send + Sync> Told for Landing<V> {
-    fn directives(&self) -> &Mutex<Directives> {
-        &self.directives
+    fn words(&self) -> &Words {
+        &self.words
     }
 }
 
