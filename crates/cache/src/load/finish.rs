@@ -77,13 +77,6 @@ where
         self.landing_ref().cloned()
     }
 
-    /// Notes that nobody takes the outcome from who polls it.
-    pub(super) fn await_outcome(&self) {
-        if let Some(landing) = self.landing_ref() {
-            landing.await_here();
-        }
-    }
-
     /// Makes the context of its loader.
     pub(crate) fn context(&self) -> LoadContext {
         match self.landing() {
@@ -124,23 +117,18 @@ where
         is_true
     }
 
-    /// As [`finish`](Self::finish), for a load that the caller who began it may be polling: if so and
-    /// if nobody has joined it, the outcome is that caller's, and nobody is to be told.
-    pub(super) fn finish_at_hand(
-        mut self,
-        result: Result<Option<V>, Failure>,
-        directives: Directives,
-    ) -> Option<Outcome<V>> {
-        let (outcome, _) = self.conclude(result, directives)?;
-        // The slot is out of the table, so there are no new handles: this and the one of the caller are the
-        // last two.
-        let is_alone = |landing: &Arc<Landing<V>>| !landing.is_awaited() && Arc::strong_count(landing) <= 2;
-        if self.landing_ref().is_some_and(is_alone) {
+    /// As [`finish`](Self::finish), for the caller who began the load and has it in its hands yet: if nobody
+    /// has joined, nobody is to be told.
+    pub(super) fn finish_at_hand(mut self, result: Result<Option<V>, Failure>) -> Start<V> {
+        let directives = self.directives();
+        let Some((outcome, _)) = self.conclude(result, directives) else { return Start::Waits(self.landing()) };
+        // The slot is out of the table, so there are no new handles: who is alone now stays alone.
+        if self.landing_ref().is_some_and(|landing| Arc::strong_count(landing) == 1) {
             self.is_over = true;
-            return Some(outcome);
+            return Start::Ended(outcome);
         }
         self.land(outcome);
-        None
+        Start::Waits(self.landing())
     }
 
     /// Tells everyone who waits.
@@ -339,6 +327,14 @@ where
         }
         self.inner.emit(CacheEvent::LoadFinished { outcome, elapsed });
     }
+}
+
+/// How far a load came at once.
+pub(super) enum Start<V> {
+    /// To its end, of which nobody else is to know.
+    Ended(Outcome<V>),
+    /// To where its end is waited for, or has been told.
+    Waits(Option<Arc<Landing<V>>>),
 }
 
 /// What a load came to.

@@ -157,7 +157,7 @@ where
     /// Somebody loads it: wait.
     Join(Joined<K, V>),
     /// Nobody does: load.
-    Lead { flight: Flight<K, V>, landing: Arc<Landing<V>> },
+    Lead(Flight<K, V>),
 }
 
 pub(crate) struct Joined<K, V> {
@@ -258,7 +258,7 @@ where
             let served = serve(source);
             core.counts.hit(source);
             core.counts.refreshes += 1;
-            let (flight, _) = open(inner, &mut core.flights, hash, key, Some(wants));
+            let flight = open(inner, &mut core.flights, hash, key, Some(wants));
             core.counts.loads += 1;
             Entered::Hit { served, refresh: Some(flight) }
         }
@@ -294,8 +294,7 @@ where
 {
     core.counts.miss(missed);
     core.counts.loads += 1;
-    let (flight, landing) = open(inner, &mut core.flights, hash, key, Some(wants));
-    Entered::Lead { flight, landing }
+    Entered::Lead(open(inner, &mut core.flights, hash, key, Some(wants)))
 }
 
 /// Opens the load of a key.
@@ -305,22 +304,21 @@ fn open<K, V>(
     hash: u64,
     key: K,
     tier_may: Option<Wants>,
-) -> (Flight<K, V>, Arc<Landing<V>>)
+) -> Flight<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     // Read under the lock, so that a sweep which has seen this shard has seen every older load.
     let seq = inner.generations().current();
-    let landing = Arc::new(Landing::new());
-    let lead = Arc::new(Lead { key, landing: Arc::clone(&landing) });
+    let lead = Arc::new(Lead { key, landing: Arc::new(Landing::new()) });
     flights.add(Slot { hash, seq, lead: Arc::clone(&lead) });
-    (Flight::new(Arc::clone(inner), hash, seq, lead, tier_may), landing)
+    Flight::new(Arc::clone(inner), hash, seq, lead, tier_may)
 }
 
 /// Opens a load of a key whatever is held or under way: who waits for an older load is still served
 /// by it, but it is not stored.
-pub(crate) fn open_anew<K, V>(inner: &Arc<Inner<K, V>>, hash: u64, key: K) -> (Flight<K, V>, Arc<Landing<V>>)
+pub(crate) fn open_anew<K, V>(inner: &Arc<Inner<K, V>>, hash: u64, key: K) -> Flight<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -329,11 +327,11 @@ where
     let core = &mut *shard.core;
     core.flights.detach(hash, &key);
     core.counts.loads += 1;
-    let (mut flight, landing) = open(inner, &mut core.flights, hash, key, None);
+    let mut flight = open(inner, &mut core.flights, hash, key, None);
     drop(shard);
     flight.begin();
     inner.emit(CacheEvent::LoadStarted);
-    (flight, landing)
+    flight
 }
 
 /// Tells of what a call met, after the lock.
@@ -354,7 +352,7 @@ where
             inner.emit_quietly(CacheEvent::Miss { cause: missed });
             inner.emit(CacheEvent::Coalesced);
         }
-        Entered::Lead { flight, .. } => {
+        Entered::Lead(flight) => {
             inner.emit_quietly(CacheEvent::Miss { cause: missed });
             flight.begin();
             inner.emit(CacheEvent::LoadStarted);

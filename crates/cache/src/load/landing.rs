@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -46,8 +45,6 @@ pub(crate) struct Landing<V> {
     ended: Notify,
     waits: Waits,
     words: Words,
-    /// Whether the caller that began the load waits for it like others, and is not polling it.
-    is_awaited: AtomicBool,
 }
 
 impl<V> Landing<V> {
@@ -57,18 +54,7 @@ impl<V> Landing<V> {
             ended: Notify::new(),
             waits: Waits::default(),
             words: Words::default(),
-            is_awaited: AtomicBool::new(false),
         }
-    }
-
-    /// Notes that the outcome is waited for here, and no longer handed to who polls the load.
-    pub(crate) fn await_here(&self) {
-        // Before the load is given to another task, which orders the two.
-        self.is_awaited.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.is_awaited.load(Ordering::Relaxed)
     }
 
     /// Returns what the loader has said.
