@@ -174,7 +174,7 @@ where
     if background {
         drop(runtime.spawn(load.in_current_span()));
     } else {
-        task::start_task(runtime, load).await;
+        task::start_task(runtime, Box::pin(load)).await;
     }
 }
 

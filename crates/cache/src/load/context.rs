@@ -41,7 +41,11 @@ impl Words {
 
     /// Returns what was said until now.
     pub(crate) fn take(&self) -> Directives {
-        if self.any.load(Ordering::Acquire) { std::mem::take(&mut *self.directives.lock()) } else { Directives::default() }
+        if self.any.load(Ordering::Acquire) {
+            std::mem::take(&mut *self.directives.lock())
+        } else {
+            Directives::default()
+        }
     }
 }
 

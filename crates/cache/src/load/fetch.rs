@@ -197,9 +197,7 @@ where
                     let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
                     let received = match task::start(&runtime, flight, make()).await {
                         Start::Ended(outcome) => receive_own(inner, outcome, who),
-                        Start::Waits(Some(landing)) => {
-                            receive(inner, wait(inner, hash, &landing, patience).await, who)
-                        }
+                        Start::Waits(Some(landing)) => receive(inner, wait(inner, hash, &landing, patience).await, who),
                         Start::Waits(None) => None,
                     };
                     return received.unwrap_or(Err(LoadError::Aborted));

@@ -297,7 +297,7 @@ where
 
     /// Keeps a value that is stale already for the case that this load fails.
     #[cfg(feature = "remote")]
-    pub(crate) fn stash(&self, key: K, value: V, mut options: crate::options::EntryOptions) {
+    pub(crate) fn stash(&self, key: K, value: V, mut options: EntryOptions) {
         let inner = &*self.inner;
         let weight = inner.weigh(&key, Some(&value), &options.tags);
         if weight > inner.budget().max_entry() {

@@ -49,12 +49,7 @@ pub(crate) struct Landing<V> {
 
 impl<V> Landing<V> {
     pub(crate) fn new() -> Self {
-        Self {
-            outcome: OnceLock::new(),
-            ended: Notify::new(),
-            waits: Waits::default(),
-            words: Words::default(),
-        }
+        Self { outcome: OnceLock::new(), ended: Notify::new(), waits: Waits::default(), words: Words::default() }
     }
 
     /// Returns what the loader has said.

@@ -6,8 +6,8 @@ use std::hash::Hash;
 use tokio::runtime::Handle;
 
 use super::context::LoadContext;
-use super::finish::Start;
 use super::fetched::{Fetched, Source};
+use super::finish::Start;
 use super::flight::open_anew;
 use super::landing::Outcome;
 use super::patience::{Call, Received, Recipient, Waited, receive, wait};

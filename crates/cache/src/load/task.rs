@@ -16,6 +16,8 @@ use tracing::Instrument as _;
 use super::context::LoadContext;
 use super::finish::{Flight, Start};
 use super::landing::Failure;
+#[cfg(feature = "remote")]
+use super::landing::Landing;
 use super::lineage::{self, Lineage};
 
 /// Runs the loader up to where it first waits, and from there on in a task of its own.
@@ -23,7 +25,13 @@ use super::lineage::{self, Lineage};
 /// A loader that has its value at once, from memory or a lower tier, thus costs no task, and what it brings
 /// goes from hand to hand. Nothing is lost by it: a caller cannot be dropped in the middle of a poll, and
 /// whoever polls a future anew is who gets woken.
-pub(super) async fn start<K, V, E, F, Fut>(runtime: &Handle, flight: Flight<K, V>, loader: F) -> Start<V>
+///
+/// In a block of its own, and no `async fn`: the caller's future does not have room for it.
+pub(super) fn start<K, V, E, F, Fut>(
+    runtime: &Handle,
+    flight: Flight<K, V>,
+    loader: F,
+) -> impl Future<Output = Start<V>> + use<'_, K, V, E, F, Fut>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -33,25 +41,52 @@ where
 {
     let lineage = lineage::extend([flight.identity()]);
     #[cfg(feature = "remote")]
-    if flight.inner().remote().is_some() {
+    let started = if flight.inner().remote().is_some() {
         let landing = flight.landing();
-        start_task(runtime, lineage::scope(lineage, crate::node::run(flight, loader))).await;
-        return Start::Waits(landing);
-    }
-    // In a block of its own, so that the caller's future does not have room for it.
-    let mut load = Box::pin(load(lineage, &flight, loader));
-    match poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await {
-        Poll::Ready(result) => {
-            let lineage = load.as_mut().take_value().flatten();
-            lineage::scope_blocking(lineage, || flight.finish_at_hand(flatten(result)))
+        Started::Node(landing, Box::pin(lineage::scope(lineage, crate::node::run(flight, loader))))
+    } else {
+        let load = Box::pin(load(lineage, &flight, loader));
+        Started::Here(flight, load)
+    };
+    #[cfg(not(feature = "remote"))]
+    let started = {
+        let load = Box::pin(load(lineage, &flight, loader));
+        Started::Here(flight, load)
+    };
+    async move {
+        let (flight, mut load) = match started {
+            Started::Here(flight, load) => (flight, load),
+            #[cfg(feature = "remote")]
+            Started::Node(landing, load) => {
+                start_task(runtime, load).await;
+                return Start::Waits(landing);
+            }
+        };
+        match poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await {
+            Poll::Ready(result) => {
+                let lineage = load.as_mut().take_value().flatten();
+                lineage::scope_blocking(lineage, || flight.finish_at_hand(flatten(result)))
+            }
+            Poll::Pending => {
+                let landing = flight.landing();
+                // Polled here it was in the caller's span already.
+                drop(runtime.spawn(async move { go_on(flight, load.as_mut()).await }.in_current_span()));
+                Start::Waits(landing)
+            }
         }
-        Poll::Pending => {
-            let landing = flight.landing();
-            // Polled here it was in the caller's span already.
-            drop(runtime.spawn(async move { go_on(flight, load.as_mut()).await }.in_current_span()));
-            Start::Waits(landing)
-        }
     }
+}
+
+/// A load that is about to begin.
+enum Started<K, V, F>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Here(Flight<K, V>, Pin<Box<Load<F>>>),
+    /// One of many nodes, which ask a tier before the loader.
+    #[cfg(feature = "remote")]
+    Node(Option<Arc<Landing<V>>>, Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 /// Runs the loader to its end, whatever that is, and ends the flight with it.
@@ -106,8 +141,7 @@ where
 }
 
 /// Runs a load up to where it first waits, and from there on in a task of its own.
-pub(super) async fn start_task(runtime: &Handle, load: impl Future<Output = ()> + Send + 'static) {
-    let mut load = Box::pin(load);
+pub(super) async fn start_task(runtime: &Handle, mut load: Pin<Box<dyn Future<Output = ()> + Send>>) {
     if poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await.is_pending() {
         // Polled here it was in the caller's span already.
         drop(runtime.spawn(load.in_current_span()));
