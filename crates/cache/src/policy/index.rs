@@ -152,13 +152,13 @@ impl Index {
 impl Chunk {
     const EMPTY: Self = Self { tags: 0, places: [Place::NONE; SLOTS] };
 
-    /// Returns the slots that may have this tag: all that have it, and now and then one after those. The
-    /// first has it.
+    /// Returns the slots that have this tag.
     #[inline]
     const fn slots(&self, tag: u8) -> Slots {
-        // The highest bit of each byte that is zero; also of some above such a one.
         let differ = self.tags ^ (tag as u64).wrapping_mul(ONES);
-        Slots(differ.wrapping_sub(ONES) & !differ & (ONES << 7))
+        // The highest bit of each byte that is zero, and of no other: the usual shorter form also takes a byte
+        // above such a one that differs by one, and a slot that is vacant still names the place that it had.
+        Slots(!((differ & LOW) + LOW | differ) & (ONES << 7))
     }
 
     /// Adds a place, if there is room.
@@ -255,6 +255,7 @@ const SLOTS: usize = 6;
 const FULL_TWICE: usize = 9;
 const VACANT: u8 = 0;
 const ONES: u64 = 0x0101_0101_0101;
+const LOW: u64 = 0x7f7f_7f7f_7f7f;
 const PASSED: u32 = 48;
 const MOST_PASSED: u64 = 0xffff;
 
@@ -283,6 +284,16 @@ mod tests {
         assert!(!chunk.remove(tag(4), place(99)) && chunk.remove(tag(4), place(4)) && !chunk.remove(tag(4), place(4)));
         assert!(chunk.is_vacant(4) && chunk.add(1, place(99)));
         assert_eq!(chunk.places[4], place(99));
+    }
+
+    #[test]
+    fn a_vacant_slot_is_not_taken_for_what_it_held() {
+        let mut chunk = Chunk::EMPTY;
+        // A tag that differs by one from none at all, once below the slot in question and once in it.
+        assert!(chunk.add(1, Place::new(7)) && chunk.add(1, Place::new(8)) && chunk.remove(1, Place::new(8)));
+        let mut slots = chunk.slots(1);
+        assert_eq!([slots.next(&chunk), slots.next(&chunk)], [Some(Place::new(7)), None]);
+        assert!(!chunk.remove(1, Place::new(8)) && chunk.remove(1, Place::new(7)));
     }
 
     #[test]
