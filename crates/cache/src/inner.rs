@@ -249,7 +249,7 @@ where
 
     /// As [`entry`](Self::entry), of a value that follows the cache in everything.
     #[inline]
-    fn plain_entry(&self, hash: u64, held: Held<V>, weight: u64) -> (Entry<V>, Tick) {
+    pub(crate) fn plain_entry(&self, hash: u64, held: Held<V>, weight: u64) -> (Entry<V>, Tick) {
         let idle = self.config.time_to_idle;
         let (now, fresh, life) = self.life(hash, self.config.ttl, idle);
         (Entry::new(Some(held), weight, fresh, Idle::new(now, idle), life, None), now)

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use super::context::LoadContext;
-use super::fetch::{has_runtime, start};
+use super::fetch::has_runtime;
 use super::fetched::{Fetched, Source};
 use super::finish::Flight;
 use super::flight::{Entered, Joined, enter};
@@ -134,9 +134,9 @@ where
                     round.flights.extend(refresh);
                 }
                 Entered::Join(joined) => round.joins.push((hash, joined)),
-                Entered::Lead { flight, landing } => {
+                Entered::Lead(flight) => {
+                    round.leads.extend(flight.landing().map(|landing| (key, hash, landing)));
                     round.flights.push(flight);
-                    round.leads.push((key, hash, landing));
                 }
             }
         }
@@ -174,7 +174,7 @@ where
     if background {
         drop(runtime.spawn(load.in_current_span()));
     } else {
-        start(runtime, load, || ()).await;
+        task::start_task(runtime, Box::pin(load)).await;
     }
 }
 

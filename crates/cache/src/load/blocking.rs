@@ -81,20 +81,22 @@ where
                     lineage::scope_blocking(lineage, || task::run_blocking(flight, loader));
                     // Whether it may have what came is decided where it is for all who wait. A failure
                     // is none of its concern: it has something to serve.
-                    let brought = landing.ended().filter(|outcome| matches!(outcome, Outcome::Brought { .. }));
+                    let brought = landing.as_ref().and_then(|landing| landing.ended());
+                    let brought = brought.filter(|outcome| matches!(outcome, Outcome::Brought { .. }));
                     let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
                     let received = brought.and_then(|outcome| receive(inner, Waited::Ended(outcome), who));
                     return received.unwrap_or_else(|| Ok(served.into()));
                 }
-                Entered::Lead { flight, landing } => {
+                Entered::Lead(flight) => {
                     // There is one as long as this caller has led no load, and it leads one at most.
                     let Some(loader) = loader.take() else {
                         return Err(LoadError::Aborted);
                     };
-                    let lineage = lineage::extend([flight.identity()]);
+                    let (landing, lineage) = (flight.landing(), lineage::extend([flight.identity()]));
                     lineage::scope_blocking(lineage, || task::run_blocking(flight, loader));
                     let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
-                    let received = landing.ended().and_then(|outcome| receive(inner, Waited::Ended(outcome), who));
+                    let ended = landing.as_ref().and_then(|landing| landing.ended());
+                    let received = ended.and_then(|outcome| receive(inner, Waited::Ended(outcome), who));
                     return received.unwrap_or(Err(LoadError::Aborted));
                 }
                 Entered::Join(joined) => {

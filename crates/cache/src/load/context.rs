@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,51 +21,90 @@ pub struct LoadContext {
 
 /// Where a loader's words are kept: the landing of its load, so that they need no block of their own.
 pub(crate) trait Told: Send + Sync {
-    fn directives(&self) -> &Mutex<Directives>;
+    fn words(&self) -> &Words;
 }
 
-impl Told for Mutex<Directives> {
-    fn directives(&self) -> &Self {
+/// What a loader says, from any thread.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    /// Whether it has said anything: most say nothing, and are not asked under a lock.
+    any: AtomicBool,
+    directives: Mutex<Directives>,
+}
+
+impl Words {
+    fn say(&self, word: impl FnOnce(&mut Directives)) {
+        word(&mut self.directives.lock());
+        // After the word, for who asks without the lock.
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Returns what was said until now.
+    pub(crate) fn take(&self) -> Directives {
+        if self.any.load(Ordering::Acquire) {
+            std::mem::take(&mut *self.directives.lock())
+        } else {
+            Directives::default()
+        }
+    }
+}
+
+impl Told for Words {
+    fn words(&self) -> &Words {
         self
     }
 }
 
-/// What was said.
-#[derive(Debug, Clone)]
+/// What was said. Most loaders say nothing, and what they do not say is not carried from hand to hand.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Directives {
-    pub(crate) options: EntryOptions,
+    options: Option<Box<EntryOptions>>,
     pub(crate) storage: Storage,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Storage {
+    #[default]
     Store,
     HandOutOnly,
-}
-
-impl Default for Directives {
-    fn default() -> Self {
-        Self { options: EntryOptions::new(), storage: Storage::Store }
-    }
 }
 
 impl Directives {
     /// Of a value that no loader brought.
     #[cfg(feature = "remote")]
-    pub(crate) const fn storing(options: EntryOptions) -> Self {
-        Self { options, storage: Storage::Store }
+    pub(crate) fn storing(options: EntryOptions) -> Self {
+        Self { options: Some(Box::new(options)), storage: Storage::Store }
+    }
+
+    /// Returns how the value is to be stored, if anything was said of it.
+    pub(crate) fn said(&mut self) -> Option<&mut EntryOptions> {
+        self.options.as_deref_mut()
+    }
+
+    /// Returns how the value is to be stored, to say more.
+    pub(crate) fn options(&mut self) -> &mut EntryOptions {
+        self.options.get_or_insert_default()
+    }
+
+    #[cfg(feature = "remote")]
+    pub(crate) fn into_options(self) -> EntryOptions {
+        self.options.map_or_else(EntryOptions::new, |options| *options)
+    }
+
+    pub(crate) fn tags(&self) -> &[Tag] {
+        self.options.as_ref().map_or(&[], |options| &*options.tags)
     }
 
     /// How old the value is, if it comes from the remote tier.
     #[cfg(feature = "remote")]
     pub(crate) fn remote_age(&self) -> Option<Duration> {
-        self.options.arrival.and_then(|arrival| arrival.remote_age)
+        self.options.as_ref()?.arrival.and_then(|arrival| arrival.remote_age)
     }
 }
 
 impl LoadContext {
     pub(crate) fn new() -> Self {
-        Self::of(Arc::new(Mutex::new(Directives::default())))
+        Self::of(Arc::new(Words::default()))
     }
 
     /// Makes a context that writes there.
@@ -74,30 +114,34 @@ impl LoadContext {
 
     /// Returns what was said. A loader that has ended and keeps its context has no say any more.
     pub(crate) fn into_directives(self) -> Directives {
-        std::mem::take(&mut *self.told.directives().lock())
+        self.told.words().take()
+    }
+
+    fn say(&self, word: impl FnOnce(&mut Directives)) {
+        self.told.words().say(word);
     }
 
     /// Serves the value for this long after it was loaded, whatever the cache's time to live.
     pub fn ttl(&self, ttl: Duration) {
-        self.told.directives().lock().options.ttl = Ttl::After(ttl);
+        self.say(|said| said.options().ttl = Ttl::After(ttl));
     }
 
     /// Serves the value while it is refreshed, for this long after its time to live, whatever the
     /// cache's own; zero is not at all.
     pub fn stale_while_revalidate(&self, window: Duration) {
-        self.told.directives().lock().options.stale_while_revalidate = Some(window);
+        self.say(|said| said.options().stale_while_revalidate = Some(window));
     }
 
     /// Serves the value when a load fails or takes too long, for this long after its time to live,
     /// whatever the cache's own; zero is not at all.
     pub fn stale_if_error(&self, window: Duration) {
-        self.told.directives().lock().options.stale_if_error = Some(window);
+        self.say(|said| said.options().stale_if_error = Some(window));
     }
 
     /// Adds a tag, by which the value can be invalidated together with others.
     pub fn tag(&self, tag: impl Into<Tag>) {
         let tag = tag.into();
-        self.told.directives().lock().options.add_tag(tag);
+        self.say(|said| said.options().add_tag(tag));
     }
 
     /// Adds several tags.
@@ -109,18 +153,18 @@ impl LoadContext {
 
     /// Stores the value with these options, instead of with all that was said before.
     pub fn options(&self, options: EntryOptions) {
-        self.told.directives().lock().options = options;
+        self.say(|said| *said.options() = options);
     }
 
     /// Hands the value to those who wait for it and does not store it: right for an answer that is
     /// degraded, partial or meant for one caller.
     pub fn do_not_store(&self) {
-        self.told.directives().lock().storage = Storage::HandOutOnly;
+        self.say(|said| said.storage = Storage::HandOutOnly);
     }
 }
 
 impl fmt::Debug for LoadContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoadContext").field("directives", self.told.directives()).finish()
+        f.debug_struct("LoadContext").field("directives", &self.told.words().directives).finish()
     }
 }

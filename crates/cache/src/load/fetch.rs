@@ -1,14 +1,14 @@
 //! The asynchronous shell of the engine.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::hash::Hash;
-use std::task::Poll;
 
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use super::context::LoadContext;
 use super::fetched::{Fetched, Source};
+use super::finish::Start;
 use super::flight::{Entered, enter, enter_alone, glance};
 use super::patience::{Call, Received, Recipient, receive, receive_own, wait};
 use super::{lineage, task};
@@ -179,13 +179,12 @@ where
                         && let Some(make) = make.take()
                     {
                         let lineage = lineage::found([flight.identity()]);
-                        flight.await_outcome();
-                        let load = lineage::scope(lineage, task::run(flight, make()));
+                        let load = task::run(lineage, flight, make());
                         drop(runtime.spawn(load.in_current_span()));
                     }
                     return Ok(served.into());
                 }
-                Entered::Lead { flight, landing } => {
+                Entered::Lead(flight) => {
                     let Ok(runtime) = Handle::try_current() else {
                         return Err(LoadError::NoRuntime);
                     };
@@ -194,14 +193,12 @@ where
                         return Err(LoadError::Aborted);
                     };
                     let patience = patience.unwrap_or_else(|| call.patience(inner.rules()));
-                    let lineage = lineage::extend([flight.identity()]);
-                    let load = lineage::scope(lineage, task::run(flight, make()));
-                    let at_hand = start(&runtime, load, || landing.await_here()).await.flatten();
                     // The error is of this caller's own loader, so it is of this caller's type.
                     let who = Recipient { source: Source::Loaded, came: 0, wants: call.wants };
-                    let received = match at_hand {
-                        Some(outcome) => receive_own(inner, outcome, who),
-                        None => receive(inner, wait(inner, hash, &landing, patience).await, who),
+                    let received = match task::start(&runtime, flight, make()).await {
+                        Start::Ended(outcome) => receive_own(inner, outcome, who),
+                        Start::Waits(Some(landing)) => receive(inner, wait(inner, hash, &landing, patience).await, who),
+                        Start::Waits(None) => None,
                     };
                     return received.unwrap_or(Err(LoadError::Aborted));
                 }
@@ -225,30 +222,4 @@ where
 
 pub(super) fn has_runtime() -> bool {
     Handle::try_current().is_ok()
-}
-
-/// Runs a load up to where it first waits, and from there on in a task of its own.
-///
-/// A loader that has its value at once, from memory or a lower tier, thus costs no task. Nothing is
-/// lost by it: a caller cannot be dropped in the middle of a poll, and whoever polls a future anew
-/// is who gets woken.
-///
-/// Boxed at once, so that the caller's future does not have room for it.
-pub(super) fn start<T: Send + 'static>(
-    runtime: &Handle,
-    load: impl Future<Output = T> + Send + 'static,
-    before_it_waits: impl FnOnce(),
-) -> impl Future<Output = Option<T>> {
-    let mut load = Box::pin(load);
-    async move {
-        match poll_fn(|cx| Poll::Ready(load.as_mut().poll(cx))).await {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => {
-                before_it_waits();
-                // Polled here it was in the caller's span already.
-                drop(runtime.spawn(load.in_current_span()));
-                None
-            }
-        }
-    }
 }

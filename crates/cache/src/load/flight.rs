@@ -23,10 +23,10 @@ use crate::observer::{CacheEvent, MissCause};
 use crate::policy::{Lookup, Policy as _};
 use crate::shard::{Core, Glance};
 
-/// The key of a load.
-#[derive(Debug)]
-pub(crate) struct Lead<K> {
+/// The key of a load, with where its callers wait.
+pub(crate) struct Lead<K, V> {
     pub(super) key: K,
+    pub(super) landing: Arc<Landing<V>>,
 }
 
 #[derive(Debug)]
@@ -41,8 +41,7 @@ pub(super) struct Slot<K, V> {
     hash: u64,
     /// The generation in which the load began.
     seq: u64,
-    lead: Arc<Lead<K>>,
-    landing: Arc<Landing<V>>,
+    lead: Arc<Lead<K, V>>,
 }
 
 impl<K, V> fmt::Debug for Slot<K, V> {
@@ -98,7 +97,7 @@ impl<K: Eq, V> FlightTable<K, V> {
 
     /// Returns the key of a load, whether it may still store its value or not.
     fn key_of(&self, hash: u64, landing: &Arc<Landing<V>>) -> Option<&K> {
-        let is_it = |slot: &Slot<K, V>| Arc::ptr_eq(&slot.landing, landing);
+        let is_it = |slot: &Slot<K, V>| Arc::ptr_eq(&slot.lead.landing, landing);
         let slot = self.slots.find(hash, is_it).or_else(|| self.detached.iter().find(|slot| is_it(slot)))?;
         Some(&slot.lead.key)
     }
@@ -106,7 +105,7 @@ impl<K: Eq, V> FlightTable<K, V> {
     /// Tells whether exactly this load may still store its value.
     #[cfg(feature = "remote")]
     pub(super) fn has(&self, hash: u64, landing: &Arc<Landing<V>>) -> bool {
-        self.slots.find(hash, |slot| Arc::ptr_eq(&slot.landing, landing)).is_some()
+        self.slots.find(hash, |slot| Arc::ptr_eq(&slot.lead.landing, landing)).is_some()
     }
 
     fn add(&mut self, slot: Slot<K, V>) {
@@ -116,7 +115,7 @@ impl<K: Eq, V> FlightTable<K, V> {
     /// Takes exactly this load out at its end. Tells whether it may store its value: it was not detached
     /// before. Whoever asks holds its key, or the user's `Drop` would run here.
     pub(super) fn take(&mut self, hash: u64, landing: &Arc<Landing<V>>) -> bool {
-        if let Ok(slot) = self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.landing, landing)) {
+        if let Ok(slot) = self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.lead.landing, landing)) {
             slot.remove();
             return true;
         }
@@ -127,14 +126,14 @@ impl<K: Eq, V> FlightTable<K, V> {
     /// As [`take`](Self::take), for who does not hold the key any more.
     #[must_use = "the slot is to be dropped after the lock"]
     pub(super) fn take_slot(&mut self, hash: u64, landing: &Arc<Landing<V>>) -> Option<Slot<K, V>> {
-        match self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.landing, landing)) {
+        match self.slots.find_entry(hash, |slot| Arc::ptr_eq(&slot.lead.landing, landing)) {
             Ok(slot) => Some(slot.remove().0),
             Err(_) => self.take_detached(landing),
         }
     }
 
     fn take_detached(&mut self, landing: &Arc<Landing<V>>) -> Option<Slot<K, V>> {
-        let at = self.detached.iter().position(|slot| Arc::ptr_eq(&slot.landing, landing))?;
+        let at = self.detached.iter().position(|slot| Arc::ptr_eq(&slot.lead.landing, landing))?;
         Some(self.detached.swap_remove(at))
     }
 }
@@ -158,7 +157,7 @@ where
     /// Somebody loads it: wait.
     Join(Joined<K, V>),
     /// Nobody does: load.
-    Lead { flight: Flight<K, V>, landing: Arc<Landing<V>> },
+    Lead(Flight<K, V>),
 }
 
 pub(crate) struct Joined<K, V> {
@@ -259,7 +258,7 @@ where
             let served = serve(source);
             core.counts.hit(source);
             core.counts.refreshes += 1;
-            let (flight, _) = open(inner, &mut core.flights, hash, key, Some(wants));
+            let flight = open(inner, &mut core.flights, hash, key, Some(wants));
             core.counts.loads += 1;
             Entered::Hit { served, refresh: Some(flight) }
         }
@@ -267,7 +266,7 @@ where
             Some(slot) => {
                 core.counts.miss(missed);
                 core.counts.coalesced += 1;
-                let landing = Arc::clone(&slot.landing);
+                let landing = Arc::clone(&slot.lead.landing);
                 Entered::Join(Joined { landing, came: generations.current(), key })
             }
             None => lead(inner, core, hash, key, wants, missed),
@@ -295,8 +294,7 @@ where
 {
     core.counts.miss(missed);
     core.counts.loads += 1;
-    let (flight, landing) = open(inner, &mut core.flights, hash, key, Some(wants));
-    Entered::Lead { flight, landing }
+    Entered::Lead(open(inner, &mut core.flights, hash, key, Some(wants)))
 }
 
 /// Opens the load of a key.
@@ -306,21 +304,21 @@ fn open<K, V>(
     hash: u64,
     key: K,
     tier_may: Option<Wants>,
-) -> (Flight<K, V>, Arc<Landing<V>>)
+) -> Flight<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     // Read under the lock, so that a sweep which has seen this shard has seen every older load.
     let seq = inner.generations().current();
-    let (lead, landing) = (Arc::new(Lead { key }), Arc::new(Landing::new()));
-    flights.add(Slot { hash, seq, lead: Arc::clone(&lead), landing: Arc::clone(&landing) });
-    (Flight::new(Arc::clone(inner), hash, seq, lead, Arc::clone(&landing), tier_may), landing)
+    let lead = Arc::new(Lead { key, landing: Arc::new(Landing::new()) });
+    flights.add(Slot { hash, seq, lead: Arc::clone(&lead) });
+    Flight::new(Arc::clone(inner), hash, seq, lead, tier_may)
 }
 
 /// Opens a load of a key whatever is held or under way: who waits for an older load is still served
 /// by it, but it is not stored.
-pub(crate) fn open_anew<K, V>(inner: &Arc<Inner<K, V>>, hash: u64, key: K) -> (Flight<K, V>, Arc<Landing<V>>)
+pub(crate) fn open_anew<K, V>(inner: &Arc<Inner<K, V>>, hash: u64, key: K) -> Flight<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -329,11 +327,11 @@ where
     let core = &mut *shard.core;
     core.flights.detach(hash, &key);
     core.counts.loads += 1;
-    let (mut flight, landing) = open(inner, &mut core.flights, hash, key, None);
+    let mut flight = open(inner, &mut core.flights, hash, key, None);
     drop(shard);
     flight.begin();
     inner.emit(CacheEvent::LoadStarted);
-    (flight, landing)
+    flight
 }
 
 /// Tells of what a call met, after the lock.
@@ -354,7 +352,7 @@ where
             inner.emit_quietly(CacheEvent::Miss { cause: missed });
             inner.emit(CacheEvent::Coalesced);
         }
-        Entered::Lead { flight, .. } => {
+        Entered::Lead(flight) => {
             inner.emit_quietly(CacheEvent::Miss { cause: missed });
             flight.begin();
             inner.emit(CacheEvent::LoadStarted);

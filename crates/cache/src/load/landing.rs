@@ -2,14 +2,12 @@
 
 use std::any::Any;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::context::{Directives, Told};
+use super::context::{Directives, Told, Words};
 use super::flight::Served;
 use super::lineage::{Waiting, Waits};
 use crate::held::Held;
@@ -46,30 +44,17 @@ pub(crate) struct Landing<V> {
     outcome: OnceLock<Outcome<V>>,
     ended: Notify,
     waits: Waits,
-    directives: Mutex<Directives>,
-    /// Whether the caller that began the load waits for it like others, and is not polling it.
-    is_awaited: AtomicBool,
+    words: Words,
 }
 
 impl<V> Landing<V> {
     pub(crate) fn new() -> Self {
-        Self {
-            outcome: OnceLock::new(),
-            ended: Notify::new(),
-            waits: Waits::default(),
-            directives: Mutex::default(),
-            is_awaited: AtomicBool::new(false),
-        }
+        Self { outcome: OnceLock::new(), ended: Notify::new(), waits: Waits::default(), words: Words::default() }
     }
 
-    /// Notes that the outcome is waited for here, and no longer handed to who polls the load.
-    pub(crate) fn await_here(&self) {
-        // Before the load is given to another task, which orders the two.
-        self.is_awaited.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.is_awaited.load(Ordering::Relaxed)
+    /// Returns what the loader has said.
+    pub(crate) fn said(&self) -> Directives {
+        self.words.take()
     }
 
     /// Ends the load for all who wait; the first end counts.
@@ -100,8 +85,8 @@ impl<V> Landing<V> {
 }
 
 impl<V: Send + Sync> Told for Landing<V> {
-    fn directives(&self) -> &Mutex<Directives> {
-        &self.directives
+    fn words(&self) -> &Words {
+        &self.words
     }
 }
 

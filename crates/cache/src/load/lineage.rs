@@ -14,6 +14,7 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use tokio::task::futures::TaskLocalFuture;
 
 /// What a load waits for: the callers inside of it have joined these other loads.
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ pub(crate) fn found(loads: impl IntoIterator<Item = Identified>) -> Option<Linea
     loads.into_iter().fold(None, |parent, load| Some(Lineage::of(load, parent)))
 }
 
-pub(crate) fn scope<F: Future>(lineage: Option<Lineage>, run: F) -> impl Future<Output = F::Output> {
+pub(crate) fn scope<F: Future>(lineage: Option<Lineage>, run: F) -> TaskLocalFuture<Option<Lineage>, F> {
     CURRENT.scope(lineage, run)
 }
 

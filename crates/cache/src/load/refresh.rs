@@ -6,8 +6,8 @@ use std::hash::Hash;
 use tokio::runtime::Handle;
 
 use super::context::LoadContext;
-use super::fetch::start;
 use super::fetched::{Fetched, Source};
+use super::finish::Start;
 use super::flight::open_anew;
 use super::landing::Outcome;
 use super::patience::{Call, Received, Recipient, Waited, receive, wait};
@@ -99,14 +99,13 @@ where
             return Err(LoadError::Aborted);
         };
         let hash = inner.hash(&key);
-        let (flight, landing) = open_anew(inner, hash, key);
+        let flight = open_anew(inner, hash, key);
         let patience = call.patience(inner.rules()).without_soft();
-        let lineage = lineage::extend([flight.identity()]);
-        let load = lineage::scope(lineage, task::run(flight, make()));
-        let outcome = start(&runtime, load, || landing.await_here()).await.flatten();
-        if let Some(outcome) = outcome {
-            return take(inner, Waited::Ended(&outcome));
-        }
+        let landing = match task::start(&runtime, flight, make()).await {
+            Start::Ended(outcome) => return take(inner, Waited::Ended(&outcome)),
+            Start::Waits(Some(landing)) => landing,
+            Start::Waits(None) => return Err(LoadError::Aborted),
+        };
         match (wait(inner, hash, &landing, patience).await, patience.hard) {
             // A stale value is no answer here.
             (Waited::Instead(_), Some((_, limit))) => take(inner, Waited::TimedOut(limit)),
@@ -121,10 +120,12 @@ where
     {
         let inner = &self.inner;
         let hash = inner.hash(&key);
-        let (flight, landing) = open_anew(inner, hash, key);
+        let flight = open_anew(inner, hash, key);
+        let landing = flight.landing();
         let lineage = lineage::extend([flight.identity()]);
         lineage::scope_blocking(lineage, || task::run_blocking(flight, loader));
-        landing.ended().map_or(Err(LoadError::Aborted), |outcome| take(inner, Waited::Ended(outcome)))
+        let ended = landing.as_ref().and_then(|landing| landing.ended());
+        ended.map_or(Err(LoadError::Aborted), |outcome| take(inner, Waited::Ended(outcome)))
     }
 }
 

@@ -175,7 +175,7 @@ where
 {
     let (value, directives) = brought.into_parts();
     if let (Some(value), Some(key)) = (value, node.keys.parse(text.as_bytes())) {
-        flight.stash(key, value, directives.options);
+        flight.stash(key, value, directives.into_options());
     }
 }
 
@@ -252,13 +252,13 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    directives.options.arrival = Some(Arrival::stamped(stamp));
+    directives.options().arrival = Some(Arrival::stamped(stamp));
     // Without a tier every node loads for itself, and what one loaded says nothing against the others.
     let told = node.wire.is_some() && directives.storage == Storage::Store;
     let word = match (&result, flight.key()) {
         (Ok(value), Some(key)) if told => {
             // Prepared before those who wait are told, so that a load of theirs is not answered with less.
-            let prepare = || node.value_word(key, value.as_ref(), &directives.options, stamp);
+            let prepare = || node.value_word(key, value.as_ref(), directives.options(), stamp);
             catch_unwind(AssertUnwindSafe(prepare)).ok()
         }
         _ => None,

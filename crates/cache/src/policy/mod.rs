@@ -5,6 +5,7 @@
 //! change elsewhere. Keys come with their hash, computed once and outside of the lock.
 
 mod ghosts;
+mod index;
 mod keyed;
 mod lru;
 mod s3fifo;

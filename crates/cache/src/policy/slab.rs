@@ -45,6 +45,17 @@ impl Place {
     }
 }
 
+#[cfg(test)]
+impl Place {
+    pub(super) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
+}
+
 impl<T, A> Default for Slab<T, A> {
     fn default() -> Self {
         Self { rows: Vec::new(), asides: Vec::new(), free: Place::NONE }
@@ -80,6 +91,12 @@ impl<T, A> Slab<T, A> {
     }
 
     /// Returns the node of a place with what lies aside of it.
+    #[inline]
+    pub(super) fn both(&self, at: Place) -> Option<(&T, &A)> {
+        Some((self.get(at)?, self.asides.get(at.index())?))
+    }
+
+    /// Returns the node of a place with what lies aside of it, to be changed.
     pub(super) fn both_mut(&mut self, at: Place) -> Option<(&mut T, &mut A)> {
         match self.rows.get_mut(at.index() / ROW)?.0.get_mut(at.index() % ROW)? {
             Cell::Taken(node) => Some((node, self.asides.get_mut(at.index())?)),

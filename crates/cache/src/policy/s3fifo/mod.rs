@@ -12,10 +12,8 @@
 use std::borrow::Borrow;
 use std::{fmt, mem};
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as TableEntry;
-
 use super::ghosts::Ghosts;
+use super::index::Index;
 use super::keyed::Lookup;
 use super::slab::{Place, Slab};
 use super::{Policy, Victim};
@@ -23,7 +21,7 @@ use crate::entry::{Cold, Entry, Hot, Remains, View, ViewMut};
 use crate::expiry::{Deadline, Tick, Which};
 
 pub(crate) struct S3Fifo<K, V> {
-    table: HashTable<Place>,
+    index: Index,
     nodes: Slab<Node<K, V>, Links>,
     small: Queue,
     main: Queue,
@@ -90,7 +88,7 @@ impl<K, V> fmt::Debug for S3Fifo<K, V> {
 impl<K: Eq, V> S3Fifo<K, V> {
     pub(super) fn new(share: u64) -> Self {
         Self {
-            table: HashTable::new(),
+            index: Index::default(),
             nodes: Slab::default(),
             small: Queue::default(),
             main: Queue::default(),
@@ -121,19 +119,19 @@ impl<K: Eq, V> S3Fifo<K, V> {
     {
         // A stored hash would be on another line than the key: to compare it first costs more.
         let mut found = None;
-        let at = self.table.find(lookup.hash(), |&at| match self.nodes.get(at) {
+        let at = self.index.find(lookup.hash(), |at| match self.nodes.get(at) {
             Some(node) if node.key.borrow() == lookup.key() => {
                 found = Some(node);
                 true
             }
             _ => false,
         })?;
-        let (node, links) = (found?, self.nodes.aside(*at)?);
+        let (node, links) = (found?, self.nodes.aside(at)?);
         Some((&node.key, View { hot: &node.hot, cold: &links.cold }))
     }
 
     fn view(&self, at: Place) -> Option<(&K, View<'_, V>)> {
-        let (node, links) = (self.nodes.get(at)?, self.nodes.aside(at)?);
+        let (node, links) = self.nodes.both(at)?;
         Some((&node.key, View { hot: &node.hot, cold: &links.cold }))
     }
 
@@ -141,8 +139,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
     where
         K: Borrow<Q>,
     {
-        let is_it = |at: &Place| self.nodes.get(*at).is_some_and(|node| node.key.borrow() == lookup.key());
-        self.table.find(lookup.hash(), is_it).copied()
+        let is_it = |at| self.nodes.get(at).is_some_and(|node| node.key.borrow() == lookup.key());
+        self.index.find(lookup.hash(), is_it)
     }
 
     const fn weight(&self) -> u64 {
@@ -161,31 +159,38 @@ impl<K: Eq, V> S3Fifo<K, V> {
         }
     }
 
+    /// Puts a node into a queue, with so many hits.
     #[inline]
-    fn link(&mut self, at: Place, which: Which) {
-        let head = self.queue(which).head;
-        let Some(node) = self.nodes.get(at) else { return };
-        node.hot.mark().put(which, 0);
-        let Some(links) = self.nodes.aside_mut(at) else { return };
-        links.prev = Place::NONE;
-        links.next = head;
-        let weight = links.cold.weight();
-        if let Some(second) = self.nodes.aside_mut(head) {
-            second.prev = at;
+    fn link(&mut self, at: Place, which: Which, hits: u8) {
+        let Some((node, links)) = self.nodes.both(at) else { return };
+        node.hot.mark().put(which, hits);
+        let head = self.enter(at, which, links.cold.weight());
+        if let Some(links) = self.nodes.aside_mut(at) {
+            (links.prev, links.next) = (Place::NONE, head);
         }
-        let queue = self.queue(which);
-        queue.head = at;
-        if head.is_none() {
-            queue.tail = at;
-        }
-        queue.weight += weight;
-        queue.len += 1;
     }
 
+    /// Makes a node the head of a queue, and returns the old one.
     #[inline]
-    fn unlink(&mut self, at: Place) {
-        let (Some(node), Some(links)) = (self.nodes.get(at), self.nodes.aside(at)) else { return };
+    fn enter(&mut self, at: Place, which: Which, weight: u64) -> Place {
+        let queue = self.queue(which);
+        let head = mem::replace(&mut queue.head, at);
+        queue.weight += weight;
+        queue.len += 1;
+        if head.is_none() {
+            queue.tail = at;
+        } else if let Some(second) = self.nodes.aside_mut(head) {
+            second.prev = at;
+        }
+        head
+    }
+
+    /// Takes a node out of its queue, and returns its hash.
+    #[inline]
+    fn unlink(&mut self, at: Place) -> Option<u64> {
+        let (node, links) = self.nodes.both(at)?;
         let (which, weight, prev, next) = (node.hot.mark().queue(), links.cold.weight(), links.prev, links.next);
+        let hash = links.hash;
         if let Some(links) = self.nodes.aside_mut(prev) {
             links.next = next;
         }
@@ -201,6 +206,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         }
         queue.weight -= weight;
         queue.len -= 1;
+        Some(hash)
     }
 
     /// Puts an entry in the place of another with the same key; that counts as an access.
@@ -230,11 +236,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
     /// Makes that nothing leads to a node any more.
     #[inline]
     fn leave(&mut self, at: Place) -> Option<()> {
-        let hash = self.nodes.aside(at)?.hash;
-        self.unlink(at);
-        if let Ok(found) = self.table.find_entry(hash, |other| *other == at) {
-            found.remove();
-        }
+        let hash = self.unlink(at)?;
+        self.index.remove(hash, at);
         if self.newest == at {
             self.newest = Place::NONE;
         }
@@ -250,7 +253,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
         while self.small.len > 1 && self.small.weight > self.small_target() {
             let oldest = self.small.tail;
             self.unlink(oldest);
-            self.link(oldest, Which::Main);
+            self.link(oldest, Which::Main, 0);
         }
     }
 
@@ -263,10 +266,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
                 return Some(at);
             }
             self.unlink(at);
-            self.link(at, Which::Main);
-            if let Some(node) = self.nodes.get(at) {
-                node.hot.mark().put(Which::Main, hits.saturating_sub(1));
-            }
+            self.link(at, Which::Main, hits.saturating_sub(1));
         }
         None
     }
@@ -286,7 +286,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
             if from_small {
                 if self.hits(oldest) >= TRIAL_HITS {
                     self.unlink(oldest);
-                    self.link(oldest, Which::Main);
+                    self.link(oldest, Which::Main, 0);
                     continue;
                 }
                 let hash = self.nodes.aside(oldest)?.hash;
@@ -383,22 +383,20 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     #[inline]
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
         self.note_end(earliest_end(&entry.hot));
-        let nodes = &self.nodes;
-        let is_it = |at: &Place| nodes.get(*at).is_some_and(|node| node.key == key);
-        let slot = match self.table.entry(hash, is_it, |at| nodes.aside(*at).map_or(0, |links| links.hash)) {
-            TableEntry::Vacant(slot) => slot,
-            TableEntry::Occupied(found) => {
-                let at = *found.get();
-                return self.replace(at, key, entry);
-            }
-        };
+        let is_it = |at| self.nodes.get(at).is_some_and(|node| node.key == key);
+        if let Some(at) = self.index.find(hash, is_it) {
+            return self.replace(at, key, entry);
+        }
         let Some(at) = self.nodes.vacant() else { return Some((key, entry)) };
-        slot.insert(at);
-        let Entry { hot, cold } = entry;
-        self.nodes.fill(at, Node { key, hot }, Links { hash, prev: Place::NONE, next: Place::NONE, cold });
-        self.ghosts.fit(self.table.len());
+        let nodes = &self.nodes;
+        self.index.insert(hash, at, |at| nodes.aside(at).map_or(0, |links| links.hash));
+        self.ghosts.fit(self.index.len());
         let which = if self.ghosts.recall(hash) { Which::Main } else { Which::Small };
-        self.link(at, which);
+        // Written as it is linked, once.
+        let Entry { hot, cold } = entry;
+        hot.mark().put(which, 0);
+        let head = self.enter(at, which, cold.weight());
+        self.nodes.fill(at, Node { key, hot }, Links { hash, prev: Place::NONE, next: head, cold });
         self.newest = at;
         None
     }
@@ -462,7 +460,7 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     }
 
     fn len(&self) -> usize {
-        self.table.len()
+        self.index.len()
     }
 }
 
