@@ -81,6 +81,7 @@ async fn run() -> Result<(), Fail> {
         let subjects: Vec<Make> = vec![
             ("bedplate", || Box::pin(ours::postgres())),
             ("graphile", || Box::pin(postgres_peers::graphile())),
+            ("graphile (20)", || Box::pin(postgres_peers::graphile_20())),
             ("apalis", || Box::pin(postgres_peers::apalis())),
         ];
         compare("postgres", subjects, Scale::disk(smoke)).await?;
