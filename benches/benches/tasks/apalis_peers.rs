@@ -5,6 +5,7 @@ use apalis::prelude::*;
 use apalis_core::backend::memory::{MemorySink, MemoryStorageError};
 use apalis_sqlite::{Config, SqlitePool, SqliteStorage};
 use async_trait::async_trait;
+use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::{SinkExt as _, StreamExt as _, stream};
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -23,6 +24,8 @@ struct Memory {
     storage: tokio::sync::Mutex<MemoryStorage<u64>>,
     other: Mutex<Option<MemoryStorage<u64>>>,
     worker: Mutex<Option<JoinHandle<()>>>,
+    /// The worker's storage asks its own sink whether it is ready, and ends if nobody could receive.
+    _unused: UnboundedReceiver<Task<u64>>,
 }
 
 #[async_trait]
@@ -59,13 +62,15 @@ pub(crate) fn memory() -> Box<dyn Gauge> {
     let sink = MemorySink::new(Arc::new(futures_util::lock::Mutex::new(Box::new(sink) as Box<_>)));
     let storage = MemoryStorage::new_with(sink, stream::empty().boxed());
     // A sink of its own: a worker that shares the submitter's waits for its lock and misses the wake-up.
-    let unused = futures_channel::mpsc::unbounded().0.sink_map_err(MemoryStorageError::from);
-    let unused = MemorySink::new(Arc::new(futures_util::lock::Mutex::new(Box::new(unused) as Box<_>)));
-    let other = MemoryStorage::new_with(unused, receiver.boxed());
+    let (own, unused) = futures_channel::mpsc::unbounded();
+    let own = own.sink_map_err(MemoryStorageError::from);
+    let own = MemorySink::new(Arc::new(futures_util::lock::Mutex::new(Box::new(own) as Box<_>)));
+    let other = MemoryStorage::new_with(own, receiver.boxed());
     Box::new(Memory {
         storage: tokio::sync::Mutex::new(storage),
         other: Mutex::new(Some(other)),
         worker: Mutex::default(),
+        _unused: unused,
     })
 }
 

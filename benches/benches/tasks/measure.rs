@@ -43,6 +43,11 @@ impl Scale {
         }
         Self { rounds: 3, one: 500, callers: 6_400, bulk: 20_000, idle: 200, limit }
     }
+
+    /// Whether few jobs are taken, to see that all works.
+    pub(crate) const fn is_smoke(&self) -> bool {
+        self.rounds == 1
+    }
 }
 
 /// Rates in jobs per second, times in microseconds.
@@ -70,8 +75,13 @@ const NAMES: [(&str, bool); 7] = [
 ];
 
 impl Measured {
-    const fn all(&self) -> [f64; 7] {
+    pub(crate) const fn all(&self) -> [f64; 7] {
         [self.one, self.callers, self.bulk, self.execute, self.through, self.idle_p50, self.idle_p99]
+    }
+
+    /// What a program of its own measured, and printed in this order.
+    pub(crate) const fn of([one, callers, bulk, execute, through, idle_p50, idle_p99]: [f64; 7]) -> Self {
+        Self { one, callers, bulk, execute, through, idle_p50, idle_p99 }
     }
 }
 
@@ -86,7 +96,8 @@ const fn number(count: usize) -> f64 {
 
 pub(crate) async fn measure(subject: Box<dyn Gauge>, scale: &Scale) -> Result<Measured, Fail> {
     let subject: Arc<dyn Gauge> = subject.into();
-    let mut found = Measured::default();
+    let unknown = f64::NAN;
+    let mut found = Measured { through: unknown, idle_p50: unknown, idle_p99: unknown, ..Measured::default() };
     let began = Instant::now();
     for _ in 0..scale.one {
         subject.put(1, 0).await?;
@@ -108,31 +119,47 @@ pub(crate) async fn measure(subject: Box<dyn Gauge>, scale: &Scale) -> Result<Me
     let ran = wait_for(u64::try_from(total)?, scale.limit).await;
     // What did not come to its end within the limit counts as far as it came.
     found.execute = rate(usize::try_from(ran)?.min(total), began);
-    if ran < u64::try_from(total)? {
-        eprintln!("only {ran} of {total} jobs ran within {:?}; the rest is not measured", scale.limit);
-        (found.through, found.idle_p50, found.idle_p99) = (f64::NAN, f64::NAN, f64::NAN);
-        subject.stop().await;
-        return Ok(found);
+    if all_ran("a backlog", ran, total, scale) {
+        reset();
+        let each = scale.callers / 8;
+        let began = Instant::now();
+        take_in(&subject, each, 8).await?;
+        let ran = wait_for(u64::try_from(each * 8)?, scale.limit).await;
+        found.through = rate(usize::try_from(ran)?.min(each * 8), began);
+        if all_ran("what came in meanwhile", ran, each * 8, scale) {
+            (found.idle_p50, found.idle_p99) = idle(&*subject, scale).await?;
+        }
     }
-    reset();
-    let began = Instant::now();
-    take_in(&subject, scale.callers / 8, 8).await?;
-    wait_for(u64::try_from(scale.callers / 8 * 8)?, scale.limit).await;
-    found.through = rate(scale.callers / 8 * 8, began);
+    subject.stop().await;
+    Ok(found)
+}
+
+/// Says so where a peer got stuck; what comes after is not measured then.
+fn all_ran(what: &str, ran: u64, of: usize, scale: &Scale) -> bool {
+    let all = u64::try_from(of).is_ok_and(|of| ran >= of);
+    if !all {
+        eprintln!("{what}: only {ran} of {of} jobs ran within {:?}; the rest is not measured", scale.limit);
+    }
+    all
+}
+
+/// How long a job waits that is submitted now and then, p50 and p99 in microseconds.
+async fn idle(subject: &dyn Gauge, scale: &Scale) -> Result<(f64, f64), Fail> {
     sleep(Duration::from_millis(300)).await;
     reset();
     for _ in 0..scale.idle {
         subject.put(1, stamp()).await?;
         sleep(Duration::from_millis(10)).await;
     }
-    wait_for(u64::try_from(scale.idle)?, scale.limit).await;
+    let ran = wait_for(u64::try_from(scale.idle)?, scale.limit).await;
+    if !all_ran("an idle worker", ran, scale.idle, scale) {
+        return Ok((f64::NAN, f64::NAN));
+    }
     let waits = waits();
     let at = |per_cent: usize| {
         waits.get((waits.len() * per_cent / 100).min(waits.len().saturating_sub(1))).copied().unwrap_or(0)
     };
-    (found.idle_p50, found.idle_p99) = (micros(at(50)), micros(at(99)));
-    subject.stop().await;
-    Ok(found)
+    Ok((micros(at(50)), micros(at(99))))
 }
 
 /// Lets so many callers take in `each` jobs, one by one.
@@ -158,7 +185,9 @@ fn micros(nanos: u64) -> f64 {
     nanos as f64 / 1_000.0
 }
 
+/// Of the rounds in which it was measured.
 fn median(mut values: Vec<f64>) -> f64 {
+    values.retain(|value| !value.is_nan());
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

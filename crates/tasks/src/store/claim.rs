@@ -2,6 +2,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
 use crate::id::TaskId;
 use crate::store::control::WorkerInfo;
 use crate::store::limits::Rate;
@@ -48,7 +51,7 @@ impl QueueClaim {
 }
 
 /// What a worker asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClaimRequest {
     /// Who asks.
@@ -63,6 +66,8 @@ pub struct ClaimRequest {
     pub term: Duration,
     /// How long to wait for the first job.
     pub wait: Duration,
+    /// Ends the wait early.
+    stop: Option<CancellationToken>,
 }
 
 impl ClaimRequest {
@@ -81,6 +86,7 @@ impl ClaimRequest {
             most,
             term,
             wait: Duration::ZERO,
+            stop: None,
         }
     }
 
@@ -96,6 +102,38 @@ impl ClaimRequest {
     pub const fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
+    }
+
+    /// Waits no longer once this is cancelled.
+    #[must_use]
+    pub(crate) fn stop(mut self, stop: CancellationToken) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
+    /// Whether an empty answer is due: whoever asked is leaving, or has waited `until` then, where `None` is for ever.
+    #[must_use]
+    pub fn is_over(&self, until: Option<Instant>) -> bool {
+        self.stop.as_ref().is_some_and(CancellationToken::is_cancelled)
+            || until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// For a store that found no job: waits for news, but not beyond a time, and no longer than whoever asked does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as `news`.
+    pub async fn rest(&self, until: Option<Instant>, news: impl Future<Output = ()> + Send) {
+        let rest = async {
+            match until {
+                Some(at) => drop(timeout_at(at, news).await),
+                None => news.await,
+            }
+        };
+        match &self.stop {
+            Some(stop) => drop(stop.run_until_cancelled(rest).await),
+            None => rest.await,
+        }
     }
 }
 

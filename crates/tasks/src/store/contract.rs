@@ -36,8 +36,8 @@ pub trait JobStore: fmt::Debug + Send + Sync {
     /// The jobs are in the store or not; calling again with the same ids tells.
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError>;
 
-    /// Claims jobs that are due, waiting for the first one as long as the request says; an empty list means there was
-    /// none. The most urgent first, then the one that was due first; within the limits of their queues and keys, and
+    /// Claims jobs that are due, waiting for the first one as long as the request says ([`ClaimRequest::rest`], so that
+    /// a worker that leaves is not held up); an empty list means there was none. The most urgent first, then the one that was due first; within the limits of their queues and keys, and
     /// none of a paused queue.
     ///
     /// A job whose cancel was asked for, or whose deadline is over, is not given out.

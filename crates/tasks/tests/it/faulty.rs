@@ -22,6 +22,8 @@ struct Faulty {
     drops_completions: Arc<AtomicBool>,
     /// No sign of life is answered.
     swallows_beats: Arc<AtomicBool>,
+    /// What is claimed arrives a second later.
+    slow_claims: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -39,7 +41,11 @@ impl JobStore for Faulty {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
-        self.inner.claim(request).await
+        let claims = self.inner.claim(request).await;
+        if self.slow_claims.load(Ordering::SeqCst) {
+            sleep(Duration::from_secs(1)).await;
+        }
+        claims
     }
 
     async fn beat(&self, beat: &Beat) -> Result<Vec<LeaseState>, StoreError> {
@@ -126,6 +132,22 @@ async fn what_completed_does_not_fail_because_the_store_was_away_at_a_shutdown()
     let record = store.job(id).await.unwrap().unwrap();
     assert_eq!((record.state, record.failure), (JobState::Running, None), "it comes back by its lease");
     assert!(!report.is_clean(), "{report:?}");
+}
+
+/// A claim whose answer is on its way while a shutdown begins gives its jobs back, and costs them no attempt.
+#[tokio::test(start_paused = true)]
+async fn what_is_claimed_during_a_shutdown_goes_back() {
+    let store = Faulty::default();
+    store.slow_claims.store(true, Ordering::SeqCst);
+    let (told, _stops) = mpsc::unbounded_channel::<Stop>();
+    let jobs = Jobs::builder(store.clone()).state(told).register::<Probe>().start().unwrap();
+    let id = jobs.submit(Probe { waits: false }).await.unwrap().id();
+    sleep(500 * MS).await;
+    assert_eq!(store.job(id).await.unwrap().unwrap().state, JobState::Running);
+    let report = jobs.shutdown(Drain::default()).await;
+    assert_eq!((report.running, report.unsettled), (0, 0));
+    let record = store.job(id).await.unwrap().unwrap();
+    assert_eq!((record.state, record.attempts), (JobState::Pending, 0));
 }
 
 #[tokio::test(start_paused = true)]

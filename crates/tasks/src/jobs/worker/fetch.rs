@@ -32,7 +32,7 @@ impl Hands {
 /// Claims as many jobs as hands are free, and begins them.
 pub(crate) async fn fetch(core: Arc<Core>, hands: Hands) {
     let _ended = core.fetched.clone().drop_guard();
-    let mut request = hands.request(&core, 0).wait(core.config.poll);
+    let mut request = hands.request(&core, 0).wait(core.config.poll).stop(core.stopping.clone());
     let mut trouble = outage_delays();
     let mut last = None;
     loop {

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, broadcast};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::id::TaskId;
 use crate::store::capabilities::Capabilities;
@@ -179,15 +179,12 @@ impl JobStore for MemoryStore {
             for id in news {
                 self.tell(Signal::Ended(id));
             }
-            if !claims.is_empty() || until.is_some_and(|until| Instant::now() >= until) {
+            if !claims.is_empty() || request.is_over(until) {
                 return Ok(claims);
             }
             let next = next.and_then(|due| self.shared.began.checked_add(due));
-            match [until, next].into_iter().flatten().min() {
-                // The end of the wait and a job that is due are both reasons to look again.
-                Some(at) => drop(timeout_at(at, arrived).await),
-                None => arrived.await,
-            }
+            // The end of the wait and a job that is due are both reasons to look again.
+            request.rest([until, next].into_iter().flatten().min(), arrived).await;
         }
     }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{broadcast, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::id::TaskId;
 use crate::store::capabilities::Capabilities;
@@ -57,7 +57,7 @@ impl JobStore for PostgresStore {
             if !claims.is_empty() {
                 return Ok(claims);
             }
-            let over = until.is_some_and(|until| Instant::now() >= until);
+            let over = request.is_over(until);
             if contended && (!over || eager > 0) {
                 eager = eager.saturating_sub(1);
                 sleep(Duration::from_millis(fastrand::u64(1..4))).await;
@@ -68,11 +68,8 @@ impl JobStore for PostgresStore {
             }
             let poll = self.shared.link.poll.min(next.unwrap_or(Duration::MAX));
             let again = Instant::now().checked_add(poll);
-            match [until, again].into_iter().flatten().min() {
-                // The end of the wait and a job that is due are both reasons to look again.
-                Some(at) => drop(timeout_at(at, ready).await),
-                None => ready.await,
-            }
+            // The end of the wait and a job that is due are both reasons to look again.
+            request.rest([until, again].into_iter().flatten().min(), ready).await;
         }
     }
 

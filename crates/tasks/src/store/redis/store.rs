@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use tokio::sync::broadcast;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::id::TaskId;
 use crate::store::capabilities::Capabilities;
@@ -193,14 +193,12 @@ impl JobStore for RedisStore {
             let mut arrived = std::pin::pin!(arrived);
             arrived.as_mut().enable();
             let (claims, next) = self.claim_now(claim_args(request, !request.wait.is_zero())).await?;
-            let now = Instant::now();
-            if !claims.is_empty() || until.is_some_and(|until| now >= until) {
+            if !claims.is_empty() || request.is_over(until) {
                 return Ok(claims);
             }
             let look = next.map_or(self.inner.poll, |next| next.max(Duration::from_millis(1)).min(self.inner.poll));
-            let at = [now.checked_add(look), until].into_iter().flatten().min().unwrap_or(now);
             // The end of the wait, a job that is due, and the engine's own producers are all reasons to look again.
-            drop(timeout_at(at, arrived).await);
+            request.rest([Instant::now().checked_add(look), until].into_iter().flatten().min(), arrived).await;
         }
     }
 

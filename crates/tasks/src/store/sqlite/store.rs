@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::id::TaskId;
 use crate::store::capabilities::Capabilities;
@@ -292,15 +292,12 @@ impl JobStore for SqliteStore {
             ready.as_mut().enable();
             let asked = Arc::clone(&request);
             let Claimed { claims, next } = self.write(false, move |apply| claim::claim(apply, &asked)).await?;
-            if !claims.is_empty() || until.is_some_and(|until| Instant::now() >= until) {
+            if !claims.is_empty() || request.is_over(until) {
                 return Ok(claims);
             }
             let next = next.and_then(|next| Instant::now().checked_add(next));
-            match [until, next].into_iter().flatten().min() {
-                // The end of the wait and a job that is due are both reasons to look again.
-                Some(at) => drop(timeout_at(at, ready).await),
-                None => ready.await,
-            }
+            // The end of the wait and a job that is due are both reasons to look again.
+            request.rest([until, next].into_iter().flatten().min(), ready).await;
         }
     }
 

@@ -2,6 +2,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::join;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     MS, SOON, Subject, beat, complete, end, eventually, info, job, nothing, put, record, request, take, take_by,
@@ -139,6 +140,23 @@ pub async fn a_waiting_claim_wakes_for_a_job(store: Subject) {
     let took = began.elapsed();
     assert_eq!(claims.unwrap().len(), 1);
     assert!(took < 1_800 * MS, "it woke after {took:?}");
+}
+
+/// A worker that leaves does not wait for the next job.
+pub async fn a_waiting_claim_ends_when_told(store: Subject) {
+    let stop = CancellationToken::new();
+    let waiting = request(1).wait(SOON * 2).stop(stop.clone());
+    let began = Instant::now();
+    let (claims, ()) = join(store.claim(&waiting), async {
+        sleep(300 * MS).await;
+        stop.cancel();
+    })
+    .await;
+    let took = began.elapsed();
+    assert!(claims.unwrap().is_empty());
+    assert!(took < 1_800 * MS, "it ended after {took:?}");
+    put(&store, job()).await;
+    take(&store).await;
 }
 
 /// After its time an ended job is unknown.
