@@ -1,6 +1,6 @@
 //! A store in memory that fails on demand, and what a runtime makes of it.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +22,7 @@ struct Faulty {
     drops_completions: Arc<AtomicBool>,
     /// No sign of life is answered.
     swallows_beats: Arc<AtomicBool>,
+    beats: Arc<AtomicUsize>,
     /// What is claimed arrives a second later.
     slow_claims: Arc<AtomicBool>,
 }
@@ -49,6 +50,7 @@ impl JobStore for Faulty {
     }
 
     async fn beat(&self, beat: &Beat) -> Result<Vec<LeaseState>, StoreError> {
+        self.beats.fetch_add(1, Ordering::SeqCst);
         if self.swallows_beats.load(Ordering::SeqCst) {
             return std::future::pending().await;
         }
@@ -163,4 +165,21 @@ async fn a_job_hears_that_its_lease_is_over_before_another_has_it() {
     let began = Instant::now();
     assert_eq!(stops.recv().await, Some(Stop::LeaseLost));
     assert!(began.elapsed() <= LEASE, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_a_sign_of_life_of_its_own() {
+    let store = Faulty::default();
+    let (told, _stops) = mpsc::unbounded_channel::<Stop>();
+    let jobs = Jobs::builder(store.clone()).workers(1).state(told).register::<Probe>().start().unwrap();
+    let began = Instant::now();
+    for _ in 0..50 {
+        let job = jobs.submit(Probe { waits: false }).await.unwrap();
+        job.result().await.unwrap();
+        sleep(10 * MS).await;
+    }
+    // The first one says who is there; then one where work still ran at a look, and one per quarter of a lease.
+    let looks = began.elapsed().as_millis() / 250 + 2;
+    let beats = u128::try_from(store.beats.load(Ordering::SeqCst)).unwrap();
+    assert!((1..=looks).contains(&beats), "{beats} signs of life in {:?}", began.elapsed());
 }

@@ -49,8 +49,10 @@ begin
     perform set_config('synchronous_commit', 'off', true);
     if 'default' = any(queues) then
         select array_agg(t.id) into tasks from @engine@._private_tasks t where t.identifier = any(kinds);
-        if exists (select 1 from @engine@._private_jobs j where j.is_available
-            and not coalesce(j.flags ? 'bedplate', false) and j.task_id = any(tasks)) then
+        -- Kind by kind, so that the index answers alone: else a plan made for an empty table looks at every row.
+        if exists (select 1 from unnest(tasks) u(task) cross join lateral (
+            select from @engine@._private_jobs j where j.task_id = u.task and j.is_available
+                and not coalesce(j.flags ? 'bedplate', false) offset 0) x) then
             perform @side@.adopt(tasks, age, now_us);
         end if;
     end if;
