@@ -15,8 +15,9 @@ language plpgsql set enable_seqscan = off set enable_indexscan = off set enable_
     set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
     return query with picked as materialized (
-        select j.engine_id from @side@.jobs j where j.ctid = any(rows) and j.place = 0
-        order by j.score, j.engine_id limit want for update skip locked
+        select j.engine_id from @side@.jobs j join @engine@._private_jobs n on n.id = j.engine_id
+        where j.ctid = any(rows) and j.place = 0 and n.ctid = any(engine_rows) and n.is_available
+        order by j.score, j.engine_id limit want for update of j, n skip locked
     ), locked as (
         update @engine@._private_jobs n set attempts = least(n.attempts + 1, n.max_attempts), locked_by = my_lock, locked_at = now()
         from picked p where n.ctid = any(engine_rows) and n.id = p.engine_id and n.is_available returning n.id as number, n.payload

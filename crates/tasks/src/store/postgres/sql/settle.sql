@@ -38,9 +38,9 @@ begin
         perform @side@.gate();
     end if;
     -- What is done, which is most, goes at once.
-    select array_agg(h.at), array_agg(e.at), array_agg(h.engine_id), array_agg(h.ord::int), array_agg(h.output),
+    select array_agg(h.at), array_agg(h.engine_id), array_agg(h.ord::int), array_agg(h.output),
         array_agg(h.engine_queue) filter (where h.engine_queue is not null), array_agg(distinct h.locked_by)
-    into rows, engine_rows, numbers, ords, results, engine_queues, locks
+    into rows, numbers, ords, results, engine_queues, locks
     from (
         select f.ord, f.output, s.* from (
             select distinct on (u.id) u.* from unnest(ids, given_fences, hows, outputs) with ordinality as u(id, fence, how, output, ord)
@@ -49,8 +49,10 @@ begin
             select s.ctid as at, s.engine_id, s.engine_queue, s.locked_by from @side@.jobs s
             where s.id = f.id and s.fence = f.fence and s.place + 0 = 4 and s.lease > now_us for update
         ) s where f.how = 0 offset 0
-    ) h cross join lateral (
-        select e.ctid as at from @engine@._private_jobs e where e.id = h.engine_id and e.locked_by = h.locked_by offset 0
+    ) h;
+    -- Looked up once ours are locked: a sign of life may have moved them just before.
+    select array_agg(e.at) into engine_rows from unnest(numbers) u(number) cross join lateral (
+        select e.ctid as at from @engine@._private_jobs e where e.id = u.number and e.locked_by = any(locks) for update
     ) e;
     if rows is not null then
         select array_agg(c.o_ord), array_agg(c.o_id), array_agg(c.o_id) filter (where c.o_dependents > 0),
