@@ -427,7 +427,7 @@ async fn an_end_that_meets_a_sign_of_life_is_taken() {
 async fn a_claim_does_not_wait_for_a_row_that_somebody_holds() {
     let Some(sandbox) = Sandbox::new() else { return };
     let store = sandbox.store().await;
-    let ids: Vec<TaskId> = store.enqueue(vec![job(), job()]).await.unwrap().iter().map(Enqueued::id).collect();
+    let ids: Vec<TaskId> = store.enqueue(vec![job(), job()]).await.unwrap().into_iter().map(Enqueued::id).collect();
     let mut other = sandbox.connection().await;
     let mut holds = other.begin().await.unwrap();
     let lock = sandbox.sql("select id from @engine@._private_jobs order by id limit 1 for update");
