@@ -86,6 +86,7 @@ async fn run() -> Result<(), Fail> {
         let subjects: Vec<Subject> = vec![
             ("bedplate", Here(|| Box::pin(ours::postgres()))),
             ("graphile", Here(|| Box::pin(postgres_peers::graphile()))),
+            ("graphile (20)", Here(|| Box::pin(postgres_peers::graphile_20()))),
             ("apalis", Here(|| Box::pin(postgres_peers::apalis()))),
         ];
         compare("postgres", subjects, Scale::disk(smoke)).await?;

@@ -42,8 +42,11 @@ pub(crate) struct Core {
     /// Ends that the store has not taken yet.
     pub(crate) unsettled: AtomicU64,
     pub(crate) settled: Notify,
-    /// Rings the one who gives signs of life.
+    /// Lets the one who gives signs of life do so at once.
     pub(crate) beat_now: Notify,
+    /// Tells the same one that there is work again, if it rests.
+    pub(crate) begun: Notify,
+    pub(crate) beat_rests: AtomicBool,
     /// No job begins any more.
     pub(crate) stopping: CancellationToken,
     /// The loop that claims has ended, so that nothing more is given out here.
@@ -126,6 +129,8 @@ impl Core {
             unsettled: AtomicU64::new(0),
             settled: Notify::new(),
             beat_now: Notify::new(),
+            begun: Notify::new(),
+            beat_rests: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             fetched: CancellationToken::new(),
             stopped: CancellationToken::new(),
@@ -158,8 +163,8 @@ impl Core {
             runs.insert(number, run);
             runs.len() == 1
         };
-        if first {
-            self.beat_now.notify_one();
+        if first && self.beat_rests.swap(false, Ordering::Relaxed) {
+            self.begun.notify_one();
         }
         number
     }

@@ -1,6 +1,6 @@
 //! A store in memory that fails on demand, and what a runtime makes of it.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +22,7 @@ struct Faulty {
     drops_completions: Arc<AtomicBool>,
     /// No sign of life is answered.
     swallows_beats: Arc<AtomicBool>,
+    beats: Arc<AtomicUsize>,
     /// What is claimed arrives a second later.
     slow_claims: Arc<AtomicBool>,
     /// The next ends are taken, and nobody hears of it.
@@ -51,6 +52,7 @@ impl JobStore for Faulty {
     }
 
     async fn beat(&self, beat: &Beat) -> Result<Vec<LeaseState>, StoreError> {
+        self.beats.fetch_add(1, Ordering::SeqCst);
         if self.swallows_beats.load(Ordering::SeqCst) {
             return std::future::pending().await;
         }
@@ -227,4 +229,21 @@ async fn who_waits_beyond_a_shutdown_is_told() {
     assert!(matches!(end, Err(WaitError::Closed(id)) if id == handle.id()), "{end:?}");
     assert!(matches!(handle.wait().await, Err(WaitError::Closed(_))));
     assert_eq!(handle.status().await.unwrap().state, JobState::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_a_sign_of_life_of_its_own() {
+    let store = Faulty::default();
+    let (told, _stops) = mpsc::unbounded_channel::<Stop>();
+    let jobs = Jobs::builder(store.clone()).workers(1).state(told).register::<Probe>().start().unwrap();
+    let began = Instant::now();
+    for _ in 0..50 {
+        let job = jobs.submit(Probe { waits: false }).await.unwrap();
+        job.result().await.unwrap();
+        sleep(10 * MS).await;
+    }
+    // The first one says who is there; then one where work still ran at a look, and one per quarter of a lease.
+    let looks = began.elapsed().as_millis() / 250 + 2;
+    let beats = u128::try_from(store.beats.load(Ordering::SeqCst)).unwrap();
+    assert!((1..=looks).contains(&beats), "{beats} signs of life in {:?}", began.elapsed());
 }

@@ -368,3 +368,71 @@ async fn claims_that_nobody_waits_for_go_back() {
     assert_eq!(claims.len(), 20, "none waits for a lease to end");
     assert!(claims.iter().all(|claim| claim.attempt == 1));
 }
+
+/// Plans that were made while nothing was there must do for a backlog, too.
+#[tokio::test]
+async fn who_began_with_empty_tables_does_not_look_at_all_rows() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let store = sandbox.builder().max_connections(1).connect().await.unwrap();
+    // The kind is known, and nothing is left of it.
+    store.enqueue(vec![job()]).await.unwrap();
+    let claim = take(&store).await;
+    assert_eq!(complete(&store, &claim).await, Settled::Accepted);
+    sandbox.execute("truncate @side@.jobs; truncate @engine@._private_jobs cascade").await;
+    sandbox.execute("analyze @side@.jobs; analyze @engine@._private_jobs").await;
+    assert!(store.claim(&request(20)).await.unwrap().is_empty());
+    assert_eq!(complete(&store, &claim).await, Settled::LeaseLost);
+    for _ in 0..5 {
+        store.enqueue((0..1_000).map(|_| job()).collect()).await.unwrap();
+    }
+    let claims = store.claim(&request(20)).await.unwrap();
+    let ends: Vec<End> =
+        claims.iter().map(|claim| End::new(claim.lease, Settlement::Completed(b"1".to_vec()))).collect();
+    assert_eq!(store.settle(&ends).await.unwrap(), vec![Settled::Accepted; 20]);
+    // A connection tells what it counted when it ends, which it does with the last handle.
+    store.close().await;
+    drop(store);
+    let looked_at = "select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint from pg_stat_user_tables \
+        where schemaname in ('@side@', '@engine@') and relname in ('jobs', '_private_jobs')";
+    let until = Instant::now() + SOON;
+    let mut rows = sandbox.number(looked_at).await;
+    while rows < 40 && Instant::now() < until {
+        sleep(Duration::from_millis(20)).await;
+        rows = sandbox.number(looked_at).await;
+    }
+    assert!((40..1_000).contains(&rows), "{rows} rows were looked at for 20 jobs");
+}
+
+#[tokio::test]
+async fn an_end_that_meets_a_sign_of_life_is_taken() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let store = sandbox.store().await;
+    store.enqueue(vec![job()]).await.unwrap();
+    let claim = take(&store).await;
+    let mut other = sandbox.connection().await;
+    let mut sign = other.begin().await.unwrap();
+    let moves = sandbox
+        .sql("update @side@.jobs set lease = lease + 1000000; update @engine@._private_jobs set locked_at = now()");
+    raw_sql(moves).execute(&mut *sign).await.unwrap();
+    let end = tokio::spawn(async move { complete(&store, &claim).await });
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%@side@.settle%'";
+    while sandbox.number(waits).await == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    sign.commit().await.unwrap();
+    assert_eq!(end.await.unwrap(), Settled::Accepted);
+}
+
+#[tokio::test]
+async fn a_claim_does_not_wait_for_a_row_that_somebody_holds() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let store = sandbox.store().await;
+    let ids: Vec<TaskId> = store.enqueue(vec![job(), job()]).await.unwrap().into_iter().map(Enqueued::id).collect();
+    let mut other = sandbox.connection().await;
+    let mut holds = other.begin().await.unwrap();
+    let lock = sandbox.sql("select id from @engine@._private_jobs order by id limit 1 for update");
+    raw_sql(lock).execute(&mut *holds).await.unwrap();
+    let claims = timeout(SOON, store.claim(&request(2))).await.unwrap().unwrap();
+    assert_eq!(claims.iter().map(|claim| claim.job.id).collect::<Vec<_>>(), ids.get(1..).unwrap());
+    holds.rollback().await.unwrap();
+}

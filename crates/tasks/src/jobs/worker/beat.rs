@@ -1,6 +1,8 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout};
 
 use crate::job::{RunState, Stop};
@@ -15,12 +17,24 @@ pub(crate) async fn beat(core: Arc<Core>) {
     let mut last_all: Option<Instant> = None;
     // When the last call began after which all leases were known to hold.
     let mut last_heard = Instant::now();
+    // Work has begun after a rest.
+    let mut fresh = false;
     loop {
-        let busy = core.running() > 0;
+        // Before it looks, so that whoever begins afterwards rings: a look and a beginning hold the same lock.
+        core.beat_rests.store(!fresh, Ordering::Relaxed);
+        let busy = fresh || core.running() > 0;
+        core.beat_rests.store(!busy, Ordering::Relaxed);
         let pause = if busy { core.config.progress.min(every) } else { every };
         let pause = pause.min(lease_left(&core, last_heard));
-        // The end of the pause and the bell are both reasons to go on.
-        let rung = timeout(pause, core.beat_now.notified()).await.is_ok();
+        let rung = match timeout(pause, bell(&core)).await {
+            // A claim was a sign of life, too: another one is due if the work still runs after a while.
+            Ok(Bell::Begun) if last_all.is_some() => {
+                fresh = true;
+                continue;
+            }
+            Ok(_) => true,
+            Err(_) => std::mem::take(&mut fresh) && core.running() > 0,
+        };
         if core.stopped.is_cancelled() {
             return;
         }
@@ -63,6 +77,19 @@ pub(crate) async fn beat(core: Arc<Core>) {
                 obey(&core, run, LeaseState::Lost);
             }
         }
+    }
+}
+
+enum Bell {
+    Now,
+    Begun,
+}
+
+async fn bell(core: &Core) -> Bell {
+    let (now, begun) = (std::pin::pin!(core.beat_now.notified()), std::pin::pin!(core.begun.notified()));
+    match select(now, begun).await {
+        Either::Left(_) => Bell::Now,
+        Either::Right(_) => Bell::Begun,
     }
 }
 

@@ -51,7 +51,8 @@ impl Asked {
     }
 
     pub(super) async fn claim(&self, link: &Link) -> Result<Claimed, StoreError> {
-        let sql = "select * from @side@.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let sql = "select what, o_id, o_fence, o_attempt, o_waited, o_kind, o_level, o_max, o_spec, o_payload, o_raw \
+            from @side@.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let rows = link
             .repeat(|_| {
                 sqlx::query(link.sql(sql))
@@ -76,28 +77,29 @@ impl Asked {
     }
 }
 
+/// By position: a name would be looked up in each row.
 fn read(link: &Link, row: &PgRow, claimed: &mut Claimed) -> Result<(), sqlx::Error> {
-    match row.try_get::<i16, _>("what")? {
+    match row.try_get::<i16, _>(0)? {
         1 => {
-            let id: Uuid = row.try_get("o_id")?;
+            let id: Uuid = row.try_get(1)?;
             let about = About {
                 id,
-                spec: row.try_get("o_spec")?,
-                payload: row.try_get("o_payload")?,
-                raw: row.try_get("o_raw")?,
-                kind: row.try_get("o_kind")?,
-                level: row.try_get("o_level")?,
-                max_attempts: row.try_get("o_max")?,
+                spec: row.try_get(8)?,
+                payload: row.try_get(9)?,
+                raw: row.try_get(10)?,
+                kind: row.try_get(5)?,
+                level: row.try_get(6)?,
+                max_attempts: row.try_get(7)?,
             };
-            let fence: i64 = row.try_get("o_fence")?;
+            let fence: i64 = row.try_get(2)?;
             let lease = Lease::new(TaskId::from_uuid(id), fence.unsigned_abs());
-            let waited = duration(row.try_get("o_waited")?);
-            claimed.claims.push(Claim::new(Arc::new(about.job()?), lease, count(row.try_get("o_attempt")?), waited));
+            let waited = duration(row.try_get(4)?);
+            claimed.claims.push(Claim::new(Arc::new(about.job()?), lease, count(row.try_get(3)?), waited));
         }
-        2 => link.tell_ended([row.try_get("o_id")?]),
+        2 => link.tell_ended([row.try_get(1)?]),
         _ => {
-            claimed.next = row.try_get::<Option<i64>, _>("o_fence")?.map(|next| duration(next.max(1_000)));
-            claimed.contended = row.try_get::<i32, _>("o_attempt")? > 0;
+            claimed.next = row.try_get::<Option<i64>, _>(2)?.map(|next| duration(next.max(1_000)));
+            claimed.contended = row.try_get::<i32, _>(3)? > 0;
         }
     }
     Ok(())

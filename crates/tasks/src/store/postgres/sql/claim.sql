@@ -4,6 +4,34 @@ create function @side@.count_start(title text, per bigint, now_us bigint) return
         ends = case when w.ends > now_us then w.ends else excluded.ends end
 $$;
 
+-- Gives out what a claim has found, row by row where they lie. The planner knows nothing of tables that fill and empty all
+-- the time: here it has no other way than the one that is meant.
+create function @side@.take(rows tid[], engine_rows tid[], holder text, my_fence bigint, my_lock text, want int, term bigint,
+    now_us bigint)
+returns table (what smallint, o_id uuid, o_fence bigint, o_attempt int, o_waited bigint, o_kind text, o_level smallint,
+    o_max bigint, o_spec text, o_payload text, o_raw bytea)
+language plpgsql set enable_seqscan = off set enable_indexscan = off set enable_bitmapscan = off set enable_nestloop = off
+    set enable_hashjoin = on
+    set jit = off set plan_cache_mode = force_generic_plan as $$
+begin
+    return query with picked as materialized (
+        select j.engine_id from @side@.jobs j join @engine@._private_jobs n on n.id = j.engine_id
+        where j.ctid = any(rows) and j.place = 0 and n.ctid = any(engine_rows) and n.is_available
+        order by j.score, j.engine_id limit want for update of j, n skip locked
+    ), locked as (
+        update @engine@._private_jobs n set attempts = least(n.attempts + 1, n.max_attempts), locked_by = my_lock, locked_at = now()
+        from picked p where n.ctid = any(engine_rows) and n.id = p.engine_id and n.is_available returning n.id as number, n.payload
+    ), taken as (
+        update @side@.jobs j set state = 1, place = 4, attempts = j.attempts + 1, fence = my_fence,
+            lease = now_us + term, locked_by = my_lock, worker = holder, started = now_us, progress = null,
+            progress_attempt = null, progress_number = null
+        from locked l where j.ctid = any(rows) and j.engine_id = l.number
+        returning j.id, j.attempts, j.due, j.kind, j.level, j.max_attempts, j.spec, l.payload, j.raw, j.score, j.engine_id
+    )
+    select 1::smallint, t.id, my_fence, t.attempts, now_us - t.due, t.kind, t.level, t.max_attempts, t.spec,
+        t.payload::text, t.raw from taken t order by t.score, t.engine_id;
+end $$;
+
 -- Gives jobs out. what: 1 a claim, 2 one that ended since its deadline was over, 3 when to look again.
 create function @side@.claim(holder text, queues text[], mosts bigint[], starts bigint[], pers bigint[], kinds text[],
     want int, term bigint, age bigint, me text)
@@ -14,7 +42,7 @@ language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_m
     set plan_cache_mode = force_generic_plan as $$
 declare
     now_us bigint := @side@.now_us();
-    tasks int[]; lefts bigint[]; candidates uuid[]; candidate uuid; plain boolean; gated boolean := false;
+    tasks int[]; lefts bigint[]; candidates uuid[]; rows tid[]; engine_rows tid[]; candidate uuid; plain boolean; gated boolean := false;
     limited boolean := false; given int := 0; missed boolean := false; rounds int := 0; my_fence bigint; my_lock text;
     q int; s @side@.jobs; e @engine@._private_jobs; window_ends bigint; got int; ended uuid[] := '{}'; moved int;
 begin
@@ -22,8 +50,10 @@ begin
     perform set_config('synchronous_commit', 'off', true);
     if 'default' = any(queues) then
         select array_agg(t.id) into tasks from @engine@._private_tasks t where t.identifier = any(kinds);
-        if exists (select 1 from @engine@._private_jobs j where j.is_available
-            and not coalesce(j.flags ? 'bedplate', false) and j.task_id = any(tasks)) then
+        -- Kind by kind, so that the index answers alone: else a plan made for an empty table looks at every row.
+        if exists (select 1 from unnest(tasks) u(task) cross join lateral (
+            select from @engine@._private_jobs j where j.task_id = u.task and j.is_available
+                and not coalesce(j.flags ? 'bedplate', false) offset 0) x) then
             perform @side@.adopt(tasks, age, now_us);
         end if;
     end if;
@@ -55,38 +85,23 @@ begin
     my_lock := left('bedplate:' || holder, 200) || ':' || my_fence;
     while given < want and rounds < 20 loop
         rounds := rounds + 1;
-        select array_agg(c.id order by c.score, c.engine_id),
-            coalesce(bool_and(c.simple), true) and not limited
-        into candidates, plain
+        select array_agg(c.id), array_agg(c.at), array_agg(c.engine_at), coalesce(bool_and(c.simple), true) and not limited
+        into candidates, rows, engine_rows, plain
         from (
             select x.* from unnest(queues, lefts) u(queue, room) cross join unnest(kinds) k(kind)
             cross join lateral (
-                select j.id, j.score, j.engine_id,
+                select j.id, j.ctid as at, j.score, j.engine_id, n.ctid as engine_at,
                     j.limit_key is null and j.engine_queue is null and (j.deadline is null or j.deadline > now_us) as simple
-                from @side@.jobs j join @engine@._private_jobs n on n.id = j.engine_id
-                where j.place = 0 and j.queue = u.queue and j.kind = k.kind and n.is_available and n.run_at <= now()
+                from @side@.jobs j cross join lateral (
+                    select o.ctid from @engine@._private_jobs o where o.id = j.engine_id and o.is_available and o.run_at <= now() offset 0
+                ) n where j.place = 0 and j.queue = u.queue and j.kind = k.kind
                 order by j.score, j.engine_id limit want - given + 16
             ) x where u.room > 0 order by x.score, x.engine_id limit want - given + 16
         ) c;
         exit when candidates is null;
 
         if plain then
-            return query with picked as (
-                select j.id, j.engine_id from @side@.jobs j join @engine@._private_jobs n on n.id = j.engine_id
-                where j.id = any(candidates) and j.place + 0 = 0 and n.is_available
-                order by j.score, j.engine_id limit want - given for update of j, n skip locked
-            ), locked as (
-                update @engine@._private_jobs n set attempts = least(n.attempts + 1, n.max_attempts), locked_by = my_lock, locked_at = now()
-                from picked p where n.id = p.engine_id returning p.id as task, n.payload
-            ), taken as (
-                update @side@.jobs j set state = 1, place = 4, attempts = j.attempts + 1, fence = my_fence,
-                    lease = now_us + term, locked_by = my_lock, worker = holder, started = now_us, progress = null,
-                    progress_attempt = null, progress_number = null
-                from locked l where j.id = l.task
-                returning j.id, j.attempts, j.due, j.kind, j.level, j.max_attempts, j.spec, l.payload, j.raw, j.score, j.engine_id
-            )
-            select 1::smallint, t.id, my_fence, t.attempts, now_us - t.due, t.kind, t.level, t.max_attempts, t.spec,
-                t.payload::text, t.raw from taken t order by t.score, t.engine_id;
+            return query select * from @side@.take(rows, engine_rows, holder, my_fence, my_lock, want - given, term, now_us);
             get diagnostics got = row_count;
             given := given + got;
             missed := got = 0;

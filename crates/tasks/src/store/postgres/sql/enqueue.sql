@@ -126,14 +126,15 @@ end $$;
 create function @side@.enqueue_plain(
     ids uuid[], kinds text[], queues text[], levels smallint[], most_attempts bigint[], keeps_ended bigint[],
     keeps_failed bigint[], specs text[], payloads text[], raws bytea[], age bigint
-) returns setof int language plpgsql set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+) returns setof int language plpgsql set enable_seqscan = off set enable_nestloop = off set jit = off
+    set plan_cache_mode = force_generic_plan as $$
 declare
     now_us bigint := @side@.now_us();
     numbers regclass := pg_get_serial_sequence('@engine@._private_jobs', 'id');
 begin
     insert into @engine@._private_tasks (identifier)
-        select distinct k from unnest(kinds) k
-        where not exists (select 1 from @engine@._private_tasks t where t.identifier = k) order by 1
+        select u.k from (select distinct k from unnest(kinds) k) u
+        where (select true from @engine@._private_tasks t where t.identifier = u.k) is null order by 1
         on conflict do nothing;
     perform pg_notify('jobs:insert', '{"r":' || random() || ',"count":' || cardinality(ids) || '}');
     return query with input as materialized (
@@ -152,7 +153,8 @@ begin
         overriding system value
         select i.engine_id, t.id, coalesce(i.payload, 'null')::json, now(), least(i.max_attempts, 32767)::smallint,
             @side@.engine_priority(i.level), '{"bedplate": true}'
-        from mine m join input i on i.engine_id = m.engine_id join @engine@._private_tasks t on t.identifier = i.kind
+        from mine m join input i on i.engine_id = m.engine_id
+        cross join lateral (select k.id from @engine@._private_tasks k where k.identifier = i.kind offset 0) t
     )
     select i.ord::int from input i where not exists (select 1 from mine m where m.engine_id = i.engine_id);
 end $$;

@@ -1,3 +1,23 @@
+-- Ends jobs that are done, row by row where they lie, as `take` begins them.
+create function @side@.complete(rows tid[], engine_rows tid[], numbers bigint[], ords int[], results bytea[], locks text[],
+    now_us bigint)
+returns table (o_ord int, o_id uuid, o_dependents int, o_limit_key text)
+language plpgsql set enable_seqscan = off set enable_indexscan = off set enable_bitmapscan = off set enable_nestloop = off
+    set enable_hashjoin = on
+    set jit = off set plan_cache_mode = force_generic_plan as $$
+begin
+    return query with gone as (
+        delete from @engine@._private_jobs e where e.ctid = any(engine_rows) and e.locked_by = any(locks) returning e.id, e.payload
+    ), ends as materialized (
+        select u.ord, u.output, g.id, g.payload from gone g join unnest(numbers, ords, results) u(id, ord, output) on u.id = g.id
+    )
+    update @side@.jobs s set state = 2, place = 5, lease = null, engine_id = null, ended = now_us,
+        expires = greatest(now_us + s.keep_ended, s.enqueued + coalesce(s.unique_within, 0)),
+        output = e.output, payload = e.payload
+    from ends e where s.ctid = any(rows) and s.engine_id = e.id
+    returning e.ord, s.id, s.dependents, s.limit_key;
+end $$;
+
 -- Ends claims. how: 0 completed, 1 retry, 2 failed, 3 cancelled, 4 snoozed, 5 returned.
 -- what: 1 an accepted end by its number, 2 another one that ended, 3 something may be ready.
 create function @side@.settle(ids uuid[], given_fences bigint[], hows smallint[], outputs bytea[], failures text[],
@@ -6,36 +26,43 @@ returns table (what smallint, o_ord int, o_id uuid) language plpgsql set enable_
     set plan_cache_mode = force_generic_plan as $$
 declare
     now_us bigint := @side@.now_us();
+    rows tid[]; engine_rows tid[]; numbers bigint[]; ords int[]; results bytea[]; engine_queues int[]; locks text[];
     done int[]; done_ids uuid[]; parents uuid[]; keys text[] := '{}'; others uuid[] := '{}'; ended uuid[] := '{}';
     ready boolean := false; rest record; failed boolean;
 begin
-    if exists (select 1 from @side@.jobs where id = any(ids) and limit_key is not null) then
+    -- Few jobs have a key, and it is cheaper to see that none of them runs than to look at each of these.
+    if exists (select 1 from @side@.jobs where place = 4 and limit_key is not null)
+        and exists (select 1 from unnest(ids) u(id) cross join lateral (
+            select from @side@.jobs s where s.id = u.id and s.limit_key is not null offset 0) x)
+    then
         perform @side@.gate();
     end if;
     -- What is done, which is most, goes at once.
-    with first as (
-        select distinct on (u.id) u.* from unnest(ids, given_fences, hows, outputs) with ordinality as u(id, fence, how, output, ord)
-        order by u.id, u.ord
-    ), held as materialized (
-        select s.id, s.engine_id, s.engine_queue, s.locked_by, f.ord, f.output from first f
-        join @side@.jobs s on s.id = f.id and s.fence = f.fence and s.place + 0 = 4 and s.lease > now_us
-        where f.how = 0 order by s.id for update of s
-    ), gone as (
-        delete from @engine@._private_jobs e using held h where e.id = h.engine_id and e.locked_by = h.locked_by
-        returning h.id, h.ord, h.output, e.payload
-    ), freed as (
-        update @engine@._private_job_queues k set locked_at = null, locked_by = null from held h
-        where k.id = h.engine_queue and k.locked_by = h.locked_by
-    ), finished as (
-        update @side@.jobs s set state = 2, place = 5, lease = null, engine_id = null, ended = now_us,
-            expires = greatest(now_us + s.keep_ended, s.enqueued + coalesce(s.unique_within, 0)),
-            output = g.output, payload = g.payload
-        from gone g where s.id = g.id
-        returning s.id, s.dependents, s.limit_key, g.ord
-    )
-    select array_agg(f.ord::int), array_agg(f.id), array_agg(f.id) filter (where f.dependents > 0),
-        coalesce(array_agg(f.limit_key) filter (where f.limit_key is not null), '{}')
-    into done, done_ids, parents, keys from finished f;
+    select array_agg(h.at), array_agg(h.engine_id), array_agg(h.ord::int), array_agg(h.output),
+        array_agg(h.engine_queue) filter (where h.engine_queue is not null), array_agg(distinct h.locked_by)
+    into rows, numbers, ords, results, engine_queues, locks
+    from (
+        select f.ord, f.output, s.* from (
+            select distinct on (u.id) u.* from unnest(ids, given_fences, hows, outputs) with ordinality as u(id, fence, how, output, ord)
+            order by u.id, u.ord
+        ) f cross join lateral (
+            select s.ctid as at, s.engine_id, s.engine_queue, s.locked_by from @side@.jobs s
+            where s.id = f.id and s.fence = f.fence and s.place + 0 = 4 and s.lease > now_us for update
+        ) s where f.how = 0 offset 0
+    ) h;
+    -- Looked up once ours are locked: a sign of life may have moved them just before.
+    select array_agg(e.at) into engine_rows from unnest(numbers) u(number) cross join lateral (
+        select e.ctid as at from @engine@._private_jobs e where e.id = u.number and e.locked_by = any(locks) for update
+    ) e;
+    if rows is not null then
+        select array_agg(c.o_ord), array_agg(c.o_id), array_agg(c.o_id) filter (where c.o_dependents > 0),
+            coalesce(array_agg(c.o_limit_key) filter (where c.o_limit_key is not null), '{}')
+        into done, done_ids, parents, keys from @side@.complete(rows, engine_rows, numbers, ords, results, locks, now_us) c;
+        if engine_queues is not null then
+            update @engine@._private_job_queues k set locked_at = null, locked_by = null
+                where k.id = any(engine_queues) and k.locked_by = any(locks);
+        end if;
+    end if;
     if parents is not null then
         others := @side@.follow(parents, true, now_us);
         ready := true;
