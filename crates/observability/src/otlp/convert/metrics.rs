@@ -37,18 +37,6 @@ pub(in crate::otlp) fn metrics(
     }
 }
 
-/// How many data points a request has.
-pub(in crate::otlp) fn points(request: &ExportMetricsServiceRequest) -> u64 {
-    let metrics = request.resource_metrics.iter().flat_map(|one| &one.scope_metrics).flat_map(|one| &one.metrics);
-    let count = metrics.map(|metric| match &metric.data {
-        Some(metric::Data::Sum(sum)) => sum.data_points.len(),
-        Some(metric::Data::Gauge(gauge)) => gauge.data_points.len(),
-        Some(metric::Data::Histogram(histogram)) => histogram.data_points.len(),
-        _ => 0,
-    });
-    count.sum::<usize>() as u64
-}
-
 /// `None` for a metric without values.
 fn one(view: View, span: Span) -> Option<Metric> {
     let cumulative = AggregationTemporality::Cumulative.into();

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a test reports by panicking")]
 
 mod collector;
+mod refusals;
 mod shutdown;
 
 use std::sync::Arc;
@@ -277,6 +278,7 @@ fn wrong_settings_are_named() {
     assert_eq!(field(good().retry_for(Duration::from_secs(601))), "otlp.retry_for");
     assert_eq!(field(good().trace_queue(0)), "otlp.trace_queue");
     assert_eq!(field(good().log_queue(0)), "otlp.log_queue");
+    assert_eq!(field(good().request_bytes(1_000)), "otlp.request_bytes");
 }
 
 #[test]
