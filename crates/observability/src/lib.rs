@@ -9,6 +9,7 @@ pub mod anomaly;
 mod builder;
 mod clock;
 mod context;
+pub mod database;
 mod doctor;
 mod environment;
 mod error;

@@ -1,8 +1,7 @@
 //! What `#[trace_function]` expands to.
 
-use std::any::type_name;
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,6 +9,7 @@ use std::task::{Context, Poll};
 use tracing::Span;
 
 use crate::ErrorType;
+use crate::error_type::{error_name, short_name};
 
 /// A traced call that goes on; what it is when it is dropped says how the call ended.
 #[derive(Debug)]
@@ -99,15 +99,7 @@ pub trait ByDebug {
 
 impl<E: fmt::Debug + ?Sized> ByDebug for &Of<'_, E> {
     fn error_type(&self) -> Cow<'static, str> {
-        let name = short_name::<E>();
-        let mut variant = Word(String::new());
-        // It stops, as an error, at the end of the first word.
-        let _stopped = write!(variant, "{:?}", self.0);
-        if variant.0.is_empty() || variant.0 == name || !variant.0.starts_with(char::is_uppercase) {
-            Cow::Borrowed(name)
-        } else {
-            Cow::Owned(format!("{name}::{}", variant.0))
-        }
+        error_name(self.0)
     }
 }
 
@@ -120,23 +112,5 @@ pub trait ByName {
 impl<E: ?Sized> ByName for Of<'_, E> {
     fn error_type(&self) -> Cow<'static, str> {
         Cow::Borrowed(short_name::<E>())
-    }
-}
-
-/// Without modules and arguments.
-fn short_name<E: ?Sized>() -> &'static str {
-    let name = type_name::<E>();
-    let path = name.split('<').next().unwrap_or(name);
-    path.rsplit("::").next().unwrap_or(path)
-}
-
-/// Takes what is written up to the end of the first word.
-struct Word(String);
-
-impl fmt::Write for Word {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
-        self.0.push_str(text.get(..end.unwrap_or(text.len())).unwrap_or_default());
-        if end.is_none() && self.0.len() < 64 { Ok(()) } else { Err(fmt::Error) }
     }
 }

@@ -1,5 +1,6 @@
 //! Shutdown in every runtime, with collectors of every mood.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -111,12 +112,11 @@ fn run(runtime: &str, protocol: Protocol, collector: Collector) -> (Report, Dura
 
 #[test]
 fn shutdown_matrix() {
-    println!("deadline {DEADLINE:?}; spans sent/dropped and time");
-    print!("{:<15} {:<14}", "runtime", "protocol");
+    let mut table = format!("deadline {DEADLINE:?}; spans sent/dropped, whether all was tried, and time\n");
+    write!(table, "{:<15} {:<14}", "runtime", "protocol").unwrap();
     for collector in COLLECTORS {
-        print!(" {:>16}", format!("{collector:?}"));
+        write!(table, " {:>20}", format!("{collector:?}")).unwrap();
     }
-    println!();
     for runtime in RUNTIMES {
         let rows = std::thread::scope(|scope| {
             let cells = PROTOCOLS
@@ -124,12 +124,13 @@ fn shutdown_matrix() {
             cells.map(|row| row.map(|cell| cell.join().unwrap()))
         });
         for (protocol, row) in PROTOCOLS.iter().zip(rows) {
-            print!("{runtime:<15} {:<14}", protocol.as_str());
+            write!(table, "\n{runtime:<15} {:<14}", protocol.as_str()).unwrap();
             for (report, took) in &row {
                 let traces = sent(&report.exports, Signal::Traces);
-                print!(" {:>16}", format!("{}/{} {:>5} ms", traces.sent, traces.dropped, took.as_millis()));
+                let all = if report.flushed { "all" } else { "not" };
+                let cell = format!("{}/{} {all} {:>5} ms", traces.sent, traces.dropped, took.as_millis());
+                write!(table, " {cell:>20}").unwrap();
             }
-            println!();
             for (collector, (report, took)) in COLLECTORS.iter().zip(row) {
                 let cell = format!("{runtime}, {protocol:?}, {collector:?}: {report} in {took:?}");
                 assert!(took < DEADLINE + SLACK, "{cell}");
@@ -147,6 +148,7 @@ fn shutdown_matrix() {
             }
         }
     }
+    crate::show(table);
 }
 
 #[test]
