@@ -6,6 +6,7 @@ mod bad_input;
 mod cache_cluster;
 mod metrics;
 mod modes;
+mod prometheus;
 mod recovery;
 mod requests;
 mod server;
