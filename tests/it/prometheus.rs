@@ -102,7 +102,7 @@ async fn until_one(url: &str) {
         // Nobody listens at first.
         let Ok(response) = client.get(url).send().await else { continue };
         let Ok(answer) = response.json::<Value>().await else { continue };
-        if answer["data"]["result"][0]["value"][1] == "1" {
+        if answer.pointer("/data/result/0/value/1").is_some_and(|value| value == "1") {
             return;
         }
     }

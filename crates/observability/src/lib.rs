@@ -75,7 +75,9 @@ pub use trace::{
 pub mod __private {
     pub use tracing;
 
-    pub use crate::traced::{ByDebug, ByName, ByTrait, Guard, Of};
+    pub use crate::traced::{
+        ByDebug, ByName, ByTrait, FailsByDebug, FailsByName, FailsByTrait, Guard, Of, Returned, Succeeds,
+    };
 }
 
 #[cfg(all(

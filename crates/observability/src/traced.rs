@@ -55,6 +55,15 @@ impl Guard {
         }
     }
 
+    /// Records the failure that was returned, if it was one.
+    pub fn returned(&self, failure: impl FnOnce() -> Option<Cow<'static, str>>) {
+        if !self.span.is_disabled()
+            && let Some(error_type) = failure()
+        {
+            self.failed(|| error_type);
+        }
+    }
+
     /// Notes that the call came to its end.
     pub fn finish(&mut self) {
         self.finished = true;
@@ -112,5 +121,56 @@ pub trait ByName {
 impl<E: ?Sized> ByName for Of<'_, E> {
     fn error_type(&self) -> Cow<'static, str> {
         Cow::Borrowed(short_name::<E>())
+    }
+}
+
+/// A value that a function returned, of which is told by its type, not by how that is written, whether it is a failure: the
+/// four traits below are tried in order, as those of [`Of`].
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "expansions make it, and nobody else")]
+pub struct Returned<'a, T: ?Sized>(pub &'a T);
+
+macro_rules! failure {
+    ($($(#[$doc:meta])+ $name:ident)*) => {$(
+        $(#[$doc])+
+        pub trait $name {
+            /// Returns the failure's name, if it is one.
+            fn failure(&self) -> Option<Cow<'static, str>>;
+        }
+    )*};
+}
+
+failure! {
+    /// An error that names itself.
+    FailsByTrait
+    /// An error with a `Debug`.
+    FailsByDebug
+    /// Any other error.
+    FailsByName
+    /// What is no `Result`.
+    Succeeds
+}
+
+impl<T, E: ErrorType> FailsByTrait for &&&Returned<'_, Result<T, E>> {
+    fn failure(&self) -> Option<Cow<'static, str>> {
+        self.0.as_ref().err().map(|error| Cow::Borrowed(error.error_type()))
+    }
+}
+
+impl<T, E: fmt::Debug> FailsByDebug for &&Returned<'_, Result<T, E>> {
+    fn failure(&self) -> Option<Cow<'static, str>> {
+        self.0.as_ref().err().map(error_name)
+    }
+}
+
+impl<T, E> FailsByName for &Returned<'_, Result<T, E>> {
+    fn failure(&self) -> Option<Cow<'static, str>> {
+        self.0.as_ref().err().map(|_| Cow::Borrowed(short_name::<E>()))
+    }
+}
+
+impl<T: ?Sized> Succeeds for Returned<'_, T> {
+    fn failure(&self) -> Option<Cow<'static, str>> {
+        None
     }
 }

@@ -244,12 +244,14 @@ impl<T> Lane<T> {
         let flushed = self.ended(until);
         let state = self.state.lock();
         let left = state.in_hand + state.waiting.iter().map(self.weigh).sum::<u64>();
+        // On a machine that is too busy, the one who sends has had no time to say so.
+        let late = (left > 0 && !flushed).then(|| TOO_LATE.to_owned());
         ExportReport {
             exporter: "otlp".to_owned(),
             signal: self.signal,
             sent: self.sent.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed) + left,
-            last_error: state.last_error.clone(),
+            last_error: state.last_error.clone().or(late),
             flushed: flushed && left == 0 && !state.untried,
         }
     }
@@ -265,6 +267,7 @@ impl<T> Lane<T> {
     }
 }
 
+pub(super) const TOO_LATE: &str = "the deadline of the shutdown passed";
 /// Traces or records in one request.
 pub(super) const BATCH: usize = 512;
 /// What may wait, however few: a collector that is gone must not cost the service its memory.
@@ -334,6 +337,11 @@ mod tests {
         lane.end();
         let report = lane.report(now);
         assert_eq!((report.sent, report.dropped, report.flushed), (0, 3, false));
+        let lane = Lane::new(Signal::Traces, 10, |_: &u64| 1, |_| 1);
+        lane.push(1);
+        lane.close();
+        let report = lane.report(now);
+        assert_eq!((report.dropped, report.last_error.as_deref(), report.flushed), (1, Some(TOO_LATE), false));
     }
 
     #[test]

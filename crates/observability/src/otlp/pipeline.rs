@@ -12,7 +12,7 @@ use tracing::Metadata;
 
 use super::config::Otlp;
 use super::convert::{self, LogRow, SpanItem};
-use super::lane::{Lane, Lost, Next, Why};
+use super::lane::{Lane, Lost, Next, TOO_LATE, Why};
 use super::payload::Payload;
 use super::target::shown;
 use super::transport::{Accepted, Client, Failure, Request, SendError, Unprepared};
@@ -314,8 +314,7 @@ impl Worker {
         loop {
             let attempt = tokio::time::timeout(timeout, client.send(request));
             let Some(answer) = self.unless_stopped(attempt).await else {
-                let reason = "the deadline of the shutdown passed".to_owned();
-                return Err(Lost { reason, why: Why::Late });
+                return Err(Lost { reason: TOO_LATE.to_owned(), why: Why::Late });
             };
             let error = match answer {
                 Ok(Ok(accepted)) => return Ok(accepted),

@@ -56,7 +56,8 @@ impl Kept {
 /// Prints a line that a test shows: to the output itself, since the harness holds back what `println!` prints when the
 /// test passes.
 fn show(line: impl fmt::Display) {
-    writeln!(io::stdout(), "{line}").unwrap();
+    let mut past_the_harness = io::stdout();
+    writeln!(past_the_harness, "{line}").unwrap();
 }
 
 /// Runs `work` under telemetry that logs as `logs` says, and returns the telemetry and the lines.
