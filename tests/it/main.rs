@@ -7,6 +7,7 @@ mod cache_cluster;
 mod job_traces;
 mod metrics;
 mod modes;
+mod prometheus;
 mod recovery;
 mod requests;
 mod server;

@@ -1,23 +1,15 @@
 //! The HTTP surface, through a real client and a real socket.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 
 use bedplate::media::Modality;
-use bedplate::server::router;
 use bedplate::{Bedplate, ProcessorError};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Scripted, asset, done};
-
-async fn serve(system: Bedplate) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router(system)).await.unwrap() });
-    format!("http://{address}")
-}
+use crate::support::{Scripted, asset, done, serve};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn content_goes_in_and_what_it_contains_comes_out() {

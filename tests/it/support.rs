@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bedplate::media::Modality;
+use bedplate::server::router;
 use bedplate::storage::Interaction;
 use bedplate::{Bedplate, Input, Output, Processor, ProcessorError, RequestId};
 use bytes::Bytes;
@@ -14,6 +15,14 @@ use bytes::Bytes;
 pub(crate) fn asset(name: &str) -> Bytes {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/assets").join(name);
     std::fs::read(path).unwrap().into()
+}
+
+/// Serves the system's HTTP surface on a free port; its address as a URL.
+pub(crate) async fn serve(system: Bedplate) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router(system)).await.unwrap() });
+    format!("http://{address}")
 }
 
 /// What was recorded of a request.

@@ -10,11 +10,14 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::OURS;
 
 const LINES: u64 = 20_000;
+/// As the crate is set by default: ours also keeps each event with its span, up to 128, and counts the rest; no peer does.
+const RECORDED: &str = "json_line_in_span_recorded";
 const PEER: &str = "tracing-subscriber";
 
 pub(crate) fn run(suite: &mut Suite) {
     case(suite, "json_line", false, alone);
     case(suite, "json_line_in_span", false, in_span);
+    case(suite, RECORDED, false, in_span);
     case(suite, "json_line_process", true, alone);
     case(suite, "json_line_in_span_process", true, in_span);
 }
@@ -23,9 +26,10 @@ fn case(suite: &mut Suite, case: &'static str, process: bool, op: fn(Work)) {
     if !suite.wants(case) {
         return;
     }
-    // Events are not kept with spans here, as they are not by the peer; and the queue has room for a sample.
+    // The queue has room for a sample.
     let logs = Logs::json().writer(std::io::sink()).queue(1_000_000);
-    let traces = Traces::new().without_events();
+    // Events are not kept with spans, as they are not by the peer, but where that is the case.
+    let traces = if case == RECORDED { Traces::new() } else { Traces::new().without_events() };
     let telemetry = Observability::builder("bench").logs(logs).traces(traces).build().expect("valid settings");
     let ours = telemetry.dispatch();
     let layer = tracing_subscriber::fmt::layer().json().with_writer(std::io::sink);

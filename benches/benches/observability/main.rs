@@ -11,7 +11,8 @@
 //! the SDK's `SpanData`, to the same exporter as the others. Allocations are those of the working thread alone.
 //!
 //! `json_line*` writes to nothing; ours hands its lines to a thread, `tracing-subscriber` formats and writes on the
-//! caller's, so `json_line*_process` counts the processor time of the whole process.
+//! caller's, so `json_line*_process` counts the processor time of the whole process. Only `json_line_in_span_recorded` also
+//! keeps the events with their span, which is the default.
 //!
 //! `logfire` 0.13.1 stands over the 0.32 series of the OpenTelemetry crates, the others over 0.33.
 

@@ -17,13 +17,15 @@ use proc_macro::TokenStream;
 /// - `attrs(payment.provider = "acme")`: attributes with their values.
 /// - `fields(amount, %currency, ?options, order.id = order.id)`: arguments to record, as `tracing` writes fields. No argument
 ///   is recorded that is not named; `skip(card)` only says so.
-/// - `err`: an error is also written to the log, by its `Display`, at level ERROR.
+/// - `err`: an error is also written to the log, by its `Display`, at level ERROR; the return type must be written as a
+///   `Result`.
 /// - `option`: a `None` counts as a failure, of the type `none`.
 ///
-/// A function whose return type is written as a `Result` is counted as failed when it returns `Err`; `error.type` is what
-/// its `ErrorType` says, else the type's and variant's names. A panic is a failure of the type `panic`. A future that is
-/// dropped before its end is recorded as `cancelled` and not as a failure. A function that ends in an async block or in
-/// `Box::pin` of one, as those that `async_trait` writes, is traced as the future it returns.
+/// A function that returns a `Result`, by whatever name of its own, is counted as failed when it returns `Err`; one whose type
+/// holds an `impl Trait` must be written as a `Result` for that. `error.type` is what the error's `ErrorType` says, else the
+/// type's and variant's names. A panic is a failure of the type `panic`. A future that is dropped before its end is recorded
+/// as `cancelled` and not as a failure. A function that ends in an async block or in `Box::pin` of one, as those that
+/// `async_trait` writes, is traced as the future it returns.
 ///
 /// # Examples
 /// ```text

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -64,6 +65,15 @@ impl ObservabilityBuilder {
     /// Tells where it runs, as `production`.
     pub fn environment(self, name: impl Into<String>) -> Self {
         self.attribute("deployment.environment.name", name.into())
+    }
+
+    /// Tells this instance of the service from all others, by a text of its own; default a random UUID for each process.
+    ///
+    /// Collectors tell by it what comes from which replica: two without it would overwrite each other's counts, which are
+    /// counts since the start of a process. Set it where the place has a name that is unique and outlives a restart, as that
+    /// of a pod of a stateful set.
+    pub fn instance_id(self, id: impl Into<String>) -> Self {
+        self.attribute(INSTANCE, id.into())
     }
 
     /// Tells something else of the service, by OpenTelemetry's names for resources.
@@ -206,6 +216,7 @@ impl ObservabilityBuilder {
             None => self.redact,
         };
         let mut resource = self.resource;
+        resource.attributes.entry(INSTANCE.to_owned()).or_insert_with(|| AttributeValue::Text(instance().to_owned()));
         resource.set("service.name", &*self.service);
         resource.set("telemetry.sdk.name", "bedplate-observability");
         resource.set("telemetry.sdk.language", "rust");
@@ -247,12 +258,12 @@ impl ObservabilityBuilder {
             span_level: if on { self.span_level } else { off },
             event_level: if on { self.traces.event_level } else { off },
             redact,
-            #[cfg(feature = "http")]
             registry: registry.clone(),
             anomalies: self.anomalies.filter(|_| on).map(Anomalies::new).transpose()?,
             housekeeping: std::sync::OnceLock::new(),
             #[cfg(feature = "http")]
             http_client: std::sync::OnceLock::new(),
+            database_client: std::sync::OnceLock::new(),
         };
         let shared = Arc::new(shared);
         if housekeeping {
@@ -342,5 +353,39 @@ fn from(variable: &str) -> Source {
     Source::Environment(variable.to_owned())
 }
 
+/// A random UUID of version 4, the same for the whole process.
+fn instance() -> &'static str {
+    static ID: LazyLock<String> = LazyLock::new(|| {
+        // The only random numbers of the standard library, which come from the system; those of a generator that is seeded
+        // by the clock may be the same in two containers that start at once.
+        let half = || u128::from(RandomState::new().build_hasher().finish());
+        uuid(half() << 64 | half())
+    });
+    &ID
+}
+
+fn uuid(random: u128) -> String {
+    let id = random & !(0xf << 76) | 4 << 76;
+    let id = id & !(0b11 << 62) | 0b10 << 62;
+    let text = format!("{id:032x}");
+    let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
+
+const INSTANCE: &str = "service.instance.id";
+
 /// What is missing, in a finding.
 const FEATURE: &str = if cfg!(feature = "otlp") { "or another exporter" } else { "of the feature `otlp`" };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_a_uuid_of_version_4() {
+        assert_eq!(uuid(0), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(instance(), instance());
+        assert_ne!(instance(), uuid(0));
+    }
+}

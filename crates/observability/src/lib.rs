@@ -9,6 +9,7 @@ pub mod anomaly;
 mod builder;
 mod clock;
 mod context;
+pub mod database;
 mod doctor;
 mod environment;
 mod error;
@@ -74,7 +75,9 @@ pub use trace::{
 pub mod __private {
     pub use tracing;
 
-    pub use crate::traced::{ByDebug, ByName, ByTrait, Guard, Of};
+    pub use crate::traced::{
+        ByDebug, ByName, ByTrait, FailsByDebug, FailsByName, FailsByTrait, Guard, Of, Returned, Succeeds,
+    };
 }
 
 #[cfg(all(

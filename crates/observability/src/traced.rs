@@ -1,8 +1,7 @@
 //! What `#[trace_function]` expands to.
 
-use std::any::type_name;
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,6 +9,7 @@ use std::task::{Context, Poll};
 use tracing::Span;
 
 use crate::ErrorType;
+use crate::error_type::{error_name, short_name};
 
 /// A traced call that goes on; what it is when it is dropped says how the call ended.
 #[derive(Debug)]
@@ -52,6 +52,15 @@ impl Guard {
         if !self.span.is_disabled() {
             self.span.record("error", true);
             self.span.record("error.type", &*error_type());
+        }
+    }
+
+    /// Records the failure that was returned, if it was one.
+    pub fn returned(&self, failure: impl FnOnce() -> Option<Cow<'static, str>>) {
+        if !self.span.is_disabled()
+            && let Some(error_type) = failure()
+        {
+            self.failed(|| error_type);
         }
     }
 
@@ -99,15 +108,7 @@ pub trait ByDebug {
 
 impl<E: fmt::Debug + ?Sized> ByDebug for &Of<'_, E> {
     fn error_type(&self) -> Cow<'static, str> {
-        let name = short_name::<E>();
-        let mut variant = Word(String::new());
-        // It stops, as an error, at the end of the first word.
-        let _stopped = write!(variant, "{:?}", self.0);
-        if variant.0.is_empty() || variant.0 == name || !variant.0.starts_with(char::is_uppercase) {
-            Cow::Borrowed(name)
-        } else {
-            Cow::Owned(format!("{name}::{}", variant.0))
-        }
+        error_name(self.0)
     }
 }
 
@@ -123,20 +124,53 @@ impl<E: ?Sized> ByName for Of<'_, E> {
     }
 }
 
-/// Without modules and arguments.
-fn short_name<E: ?Sized>() -> &'static str {
-    let name = type_name::<E>();
-    let path = name.split('<').next().unwrap_or(name);
-    path.rsplit("::").next().unwrap_or(path)
+/// A value that a function returned, of which is told by its type, not by how that is written, whether it is a failure: the
+/// four traits below are tried in order, as those of [`Of`].
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "expansions make it, and nobody else")]
+pub struct Returned<'a, T: ?Sized>(pub &'a T);
+
+macro_rules! failure {
+    ($($(#[$doc:meta])+ $name:ident)*) => {$(
+        $(#[$doc])+
+        pub trait $name {
+            /// Returns the failure's name, if it is one.
+            fn failure(&self) -> Option<Cow<'static, str>>;
+        }
+    )*};
 }
 
-/// Takes what is written up to the end of the first word.
-struct Word(String);
+failure! {
+    /// An error that names itself.
+    FailsByTrait
+    /// An error with a `Debug`.
+    FailsByDebug
+    /// Any other error.
+    FailsByName
+    /// What is no `Result`.
+    Succeeds
+}
 
-impl fmt::Write for Word {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
-        self.0.push_str(text.get(..end.unwrap_or(text.len())).unwrap_or_default());
-        if end.is_none() && self.0.len() < 64 { Ok(()) } else { Err(fmt::Error) }
+impl<T, E: ErrorType> FailsByTrait for &&&Returned<'_, Result<T, E>> {
+    fn failure(&self) -> Option<Cow<'static, str>> {
+        self.0.as_ref().err().map(|error| Cow::Borrowed(error.error_type()))
+    }
+}
+
+impl<T, E: fmt::Debug> FailsByDebug for &&Returned<'_, Result<T, E>> {
+    fn failure(&self) -> Option<Cow<'static, str>> {
+        self.0.as_ref().err().map(error_name)
+    }
+}
+
+impl<T, E> FailsByName for &Returned<'_, Result<T, E>> {
+    fn failure(&self) -> Option<Cow<'static, str>> {
+        self.0.as_ref().err().map(|_| Cow::Borrowed(short_name::<E>()))
+    }
+}
+
+impl<T: ?Sized> Succeeds for Returned<'_, T> {
+    fn failure(&self) -> Option<Cow<'static, str>> {
+        None
     }
 }

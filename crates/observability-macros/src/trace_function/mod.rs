@@ -95,35 +95,50 @@ fn span(arguments: &Arguments, name: &LitStr) -> TokenStream {
 /// What is recorded of a value that is returned.
 fn finish(arguments: &Arguments, name: &LitStr, output: &Output) -> TokenStream {
     let private = private();
-    if output.result {
-        let log = arguments
-            .err
-            .as_ref()
-            .map(|_| quote!(#private::tracing::error!(parent: __guard.span(), error = %__error, "{} failed", #name);));
-        quote! {
-            if let ::core::result::Result::Err(__error) = &__output {
-                use #private::{ByDebug as _, ByName as _, ByTrait as _};
-                #log
-                __guard.failed(|| (&&&#private::Of(__error)).error_type());
+    match output.told {
+        Told::Result => {
+            let log = arguments.err.as_ref().map(
+                |_| quote!(#private::tracing::error!(parent: __guard.span(), error = %__error, "{} failed", #name);),
+            );
+            quote! {
+                if let ::core::result::Result::Err(__error) = &__output {
+                    use #private::{ByDebug as _, ByName as _, ByTrait as _};
+                    #log
+                    __guard.failed(|| (&&&#private::Of(__error)).error_type());
+                }
             }
         }
-    } else if output.option && arguments.option.is_some() {
-        quote! {
+        Told::ByType => quote! {
+            {
+                use #private::{FailsByDebug as _, FailsByName as _, FailsByTrait as _, Succeeds as _};
+                __guard.returned(|| (&&&&#private::Returned(&__output)).failure());
+            }
+        },
+        Told::Option => quote! {
             if ::core::option::Option::is_none(&__output) {
                 __guard.failed(|| ::std::borrow::Cow::Borrowed("none"));
             }
-        }
-    } else {
-        TokenStream::new()
+        },
+        Told::Nothing => TokenStream::new(),
     }
 }
 
 /// What a function returns in the end.
 struct Output {
     tokens: TokenStream,
-    result: bool,
-    option: bool,
+    told: Told,
     never: bool,
+}
+
+/// How a failure is told from a success.
+enum Told {
+    /// It is written as a `Result`, and its error is written to the log, or its type has no name.
+    Result,
+    /// By its type, which may be a `Result` behind whatever name, and where it is called `Result` need not be one.
+    ByType,
+    /// A `None` is a failure.
+    Option,
+    Nothing,
 }
 
 impl Output {
@@ -135,16 +150,22 @@ impl Output {
         if let Some(word) = arguments.option.as_ref().filter(|_| !option) {
             return Err(Error::new(word.span(), "`option` needs a return type that is written as an Option"));
         }
+        // With an `impl Trait` in it, a type cannot be written in another place, and may not be known where it is asked for.
+        let nameless = declared.is_some_and(|output| holds_impl(quote!(#output)));
         let tokens = match declared {
             None => quote!(()),
             // `!` can be written as a function's return type alone.
             Some(Type::Never(_)) => quote!(::core::convert::Infallible),
-            // A type that holds an `impl Trait`, at whatever depth, can be written in no other place.
-            Some(output) if holds_impl(quote!(#output)) => quote!(_),
+            Some(_) if nameless => quote!(_),
             Some(output) => quote!(#output),
         };
-        let never = matches!(declared, Some(Type::Never(_)));
-        Ok(Self { tokens, result, option, never })
+        let told = match declared {
+            _ if result && (arguments.err.is_some() || nameless) => Told::Result,
+            _ if arguments.option.is_some() => Told::Option,
+            Some(Type::Path(_)) if !nameless => Told::ByType,
+            _ => Told::Nothing,
+        };
+        Ok(Self { tokens, told, never: matches!(declared, Some(Type::Never(_))) })
     }
 
     /// The value at the end of the expansion.

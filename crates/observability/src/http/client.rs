@@ -6,7 +6,7 @@ use tracing::field::Empty;
 
 use super::attributes::{cut, host_and_port, method_name};
 use crate::clock;
-use crate::layer::record_http_client;
+use crate::layer::{HTTP_CLIENT, record_client};
 
 /// The span of one attempt of a call to an HTTP service.
 ///
@@ -105,7 +105,7 @@ impl ClientSpan {
         let took = clock::now().saturating_duration_since(self.began).as_secs_f64();
         let port = self.port.map(|port| port.to_string()).unwrap_or_default();
         let labels = [self.method, self.host.as_str(), port.as_str(), self.template.as_str(), status, error];
-        record_http_client(&self.span, &labels, took);
+        record_client(&self.span, &HTTP_CLIENT, &labels, took);
     }
 
     fn error(&self, kind: &str) {

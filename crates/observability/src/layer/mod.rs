@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "http")]
-pub(crate) use span::record_http_client;
-pub(crate) use span::{add_link, change_parent, context_of, request_of};
+pub(crate) use span::HTTP_CLIENT;
+pub(crate) use span::{DATABASE_CLIENT, add_link, change_parent, context_of, record_client, request_of};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -60,7 +60,6 @@ pub(crate) struct Shared {
     pub(crate) span_level: LevelFilter,
     pub(crate) event_level: LevelFilter,
     pub(crate) redact: Redact,
-    #[cfg(feature = "http")]
     pub(crate) registry: crate::metrics::Registry,
     pub(crate) anomalies: Option<Anomalies>,
     /// The thread that looks after what waits, where something does.
@@ -68,6 +67,7 @@ pub(crate) struct Shared {
     /// The durations of calls to others, once there is one.
     #[cfg(feature = "http")]
     pub(crate) http_client: std::sync::OnceLock<Option<crate::HistogramFamily>>,
+    pub(crate) database_client: std::sync::OnceLock<Option<crate::HistogramFamily>>,
 }
 
 impl TelemetryLayer {

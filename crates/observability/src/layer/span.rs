@@ -1,19 +1,17 @@
 //! What the rest of the crate asks of an open span.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tracing::span::Id;
 use tracing::{Dispatch, Span};
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan as _;
 
-#[cfg(feature = "http")]
-use crate::DURATION_BOUNDS;
 use crate::layer::{Shared, TelemetryLayer};
 use crate::metrics::Operations;
 use crate::span_context::SpanContext;
 use crate::trace::record::SpanRecord;
-use crate::{RequestContext, context};
+use crate::{HistogramFamily, RequestContext, context};
 
 /// A span's records in the registry's extensions, one for each telemetry that took it; the boxes are used again.
 #[derive(Debug)]
@@ -127,14 +125,22 @@ pub(crate) fn add_link(span: &Span, link: SpanContext) -> bool {
     with_record(span, |record, layer| record.add_link(link, &layer.shared.engine.settings.limits))
 }
 
-/// Records the duration of a call to an HTTP service with the telemetry that has its span; labels as in `HTTP_CLIENT`.
-#[cfg(feature = "http")]
-pub(crate) fn record_http_client(span: &Span, labels: &[&str], seconds: f64) {
+/// The histogram of the durations of calls to one kind of other services.
+pub(crate) struct ClientMetric {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    bounds: &'static [f64],
+    family: fn(&Shared) -> &OnceLock<Option<HistogramFamily>>,
+}
+
+/// Records the duration of a call with the telemetry that has its span.
+pub(crate) fn record_client(span: &Span, metric: &ClientMetric, labels: &[&str], seconds: f64) {
     let family = span.with_subscriber(|(_, dispatch): (&Id, &Dispatch)| {
         let shared = &dispatch.downcast_ref::<TelemetryLayer>()?.shared;
         // A name that somebody took costs this metric and nothing else.
-        let make = || shared.registry.histogram(HTTP_CLIENT.0, HTTP_CLIENT.1, &HTTP_CLIENT.2, &DURATION_BOUNDS).ok();
-        shared.http_client.get_or_init(make).clone()
+        let make = || shared.registry.histogram(metric.name, metric.help, metric.labels, metric.bounds).ok();
+        (metric.family)(shared).get_or_init(make).clone()
     });
     if let Some(family) = family.flatten() {
         family.with(labels).record_in(seconds, context_of(span).as_ref());
@@ -142,11 +148,39 @@ pub(crate) fn record_http_client(span: &Span, labels: &[&str], seconds: f64) {
 }
 
 #[cfg(feature = "http")]
-static HTTP_CLIENT: (&str, &str, [&str; 6]) = (
-    "http_client_request_duration_seconds",
-    "Duration of HTTP client requests.",
-    ["http_request_method", "server_address", "server_port", "url_template", "http_response_status_code", "error_type"],
-);
+pub(crate) static HTTP_CLIENT: ClientMetric = ClientMetric {
+    name: "http_client_request_duration_seconds",
+    help: "Duration of HTTP client requests.",
+    labels: &[
+        "http_request_method",
+        "server_address",
+        "server_port",
+        "url_template",
+        "http_response_status_code",
+        "error_type",
+    ],
+    bounds: &crate::DURATION_BOUNDS,
+    family: |shared| &shared.http_client,
+};
+
+pub(crate) static DATABASE_CLIENT: ClientMetric = ClientMetric {
+    name: "db_client_operation_duration_seconds",
+    help: "Duration of database client operations.",
+    labels: &[
+        "db_system_name",
+        "db_namespace",
+        "db_collection_name",
+        "db_operation_name",
+        "db_query_summary",
+        "db_response_status_code",
+        "error_type",
+        "server_address",
+        "server_port",
+    ],
+    // The conventions' own, since databases answer sooner than services.
+    bounds: &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0],
+    family: |shared| &shared.database_client,
+};
 
 fn nearest<T>(span: &Span, read: impl Fn(&SpanRecord) -> Option<T>) -> Option<T> {
     span.with_subscriber(|(id, dispatch): (&Id, &Dispatch)| {

@@ -32,6 +32,7 @@ pub struct Otlp {
     pub(super) retry_for: Duration,
     pub(super) trace_queue: usize,
     pub(super) log_queue: usize,
+    pub(super) request_bytes: usize,
 }
 
 impl Otlp {
@@ -46,6 +47,7 @@ impl Otlp {
             retry_for: Duration::from_secs(30),
             trace_queue: 2_048,
             log_queue: 8_192,
+            request_bytes: 2 << 20,
         }
     }
 
@@ -145,6 +147,15 @@ impl Otlp {
         self
     }
 
+    /// Bounds one request before it is packed, 4 KiB to 64 MiB, default 2 MiB: what has more bytes goes in several, and a
+    /// single span, record or value that has more goes alone. Collectors take 4 MiB over gRPC unless told otherwise, and
+    /// proxies often 1 MiB; what is refused as too large is halved and sent again. Too small and there are many requests;
+    /// too large and each batch is sent in vain first.
+    pub const fn request_bytes(mut self, bytes: usize) -> Self {
+        self.request_bytes = bytes;
+        self
+    }
+
     pub(super) fn target(&self, signal: Signal) -> Option<&Target> {
         self.targets.get(signal.index())?.as_ref()
     }
@@ -166,7 +177,9 @@ impl Otlp {
         check(self.retry_for <= Duration::from_mins(10), "otlp.retry_for", value, "up to 10 min")?;
         let (traces, logs) = (self.trace_queue, self.log_queue);
         check((1..=100_000).contains(&traces), "otlp.trace_queue", traces.to_string(), "1 to 100000 traces")?;
-        check((1..=1_000_000).contains(&logs), "otlp.log_queue", logs.to_string(), "1 to 1000000 records")
+        check((1..=1_000_000).contains(&logs), "otlp.log_queue", logs.to_string(), "1 to 1000000 records")?;
+        let bytes = self.request_bytes;
+        check((4 << 10..=64 << 20).contains(&bytes), "otlp.request_bytes", bytes.to_string(), "4096 to 67108864 bytes")
     }
 
     /// For the doctor.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
-use super::transport::Accepted;
+use super::transport::{Accepted, Failure};
 use crate::{ExportReport, Signal};
 
 #[derive(Debug)]
@@ -38,8 +38,8 @@ struct State<T> {
     hurry: bool,
     closing: bool,
     ended: bool,
-    /// The deadline passed before the last answer.
-    late: bool,
+    /// Something was given up before it was tried, or before it was answered in time.
+    untried: bool,
     last_error: Option<String>,
 }
 
@@ -47,8 +47,15 @@ struct State<T> {
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) reason: String,
-    /// It was given up for the deadline of the shutdown.
-    pub(super) late: bool,
+    pub(super) why: Why,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The deadline of the shutdown passed.
+    Late,
+    /// The last attempt failed so.
+    Failed(Failure),
 }
 
 /// What there is to do.
@@ -69,7 +76,7 @@ impl<T> Lane<T> {
             hurry: false,
             closing: false,
             ended: false,
-            late: false,
+            untried: false,
             last_error: None,
         };
         let (sent, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -132,10 +139,11 @@ impl<T> Lane<T> {
             self.changed.notify_all();
             return Next::Idle;
         }
-        let mut weight = 0;
+        let (mut weight, mut bytes) = (0, 0);
         let fits = |item: &&T| {
             weight += (self.weigh)(item);
-            weight <= HEAVY
+            bytes += (self.size)(item);
+            weight <= HEAVY && bytes <= LARGE
         };
         // One that is too heavy by itself goes alone.
         let count = state.waiting.iter().take(BATCH).take_while(fits).count().max(1);
@@ -150,23 +158,37 @@ impl<T> Lane<T> {
         self.state.lock().in_hand = weight;
     }
 
-    /// Notes what became of what was taken.
-    pub(super) fn done(&self, result: Result<Accepted, Lost>) {
+    /// Notes what became of so much of what was taken.
+    pub(super) fn done(&self, weight: usize, result: Result<Accepted, Lost>) {
+        let weight = weight as u64;
         let mut state = self.state.lock();
-        let weight = std::mem::take(&mut state.in_hand);
+        state.in_hand = state.in_hand.saturating_sub(weight);
         let (rejected, error) = match result {
             Ok(Accepted { rejected, message }) => (rejected.min(weight), message),
-            Err(Lost { reason, late }) => {
-                state.late |= late;
+            Err(Lost { reason, why }) => {
+                state.untried |= why == Why::Late;
                 (weight, Some(reason))
             }
         };
         if error.is_some() {
             state.last_error = error;
         }
-        drop(state);
         self.sent.fetch_add(weight - rejected, Ordering::Relaxed);
         self.dropped.fetch_add(rejected, Ordering::Relaxed);
+    }
+
+    /// Notes that nothing can be sent at all.
+    pub(super) fn failed(&self, reason: String) {
+        self.state.lock().last_error = Some(reason);
+    }
+
+    /// Says that nothing more comes of what was taken; what nothing came of is dropped.
+    pub(super) fn put_down(&self) {
+        let mut state = self.state.lock();
+        let left = std::mem::take(&mut state.in_hand);
+        state.untried |= left > 0;
+        drop(state);
+        self.dropped.fetch_add(left, Ordering::Relaxed);
         self.changed.notify_all();
     }
 
@@ -179,10 +201,11 @@ impl<T> Lane<T> {
         state.hurry || state.closing
     }
 
-    /// Drops what waits, since the collector takes nothing.
+    /// Drops what waits untried, since there is nobody who would take it, or no time.
     pub(super) fn give_up(&self) {
         let mut state = self.state.lock();
         state.bytes = 0;
+        state.untried |= !state.waiting.is_empty();
         let lost: u64 = state.waiting.drain(..).map(|item| (self.weigh)(&item)).sum();
         drop(state);
         self.dropped.fetch_add(lost, Ordering::Relaxed);
@@ -221,13 +244,15 @@ impl<T> Lane<T> {
         let flushed = self.ended(until);
         let state = self.state.lock();
         let left = state.in_hand + state.waiting.iter().map(self.weigh).sum::<u64>();
+        // On a machine that is too busy, the one who sends has had no time to say so.
+        let late = (left > 0 && !flushed).then(|| TOO_LATE.to_owned());
         ExportReport {
             exporter: "otlp".to_owned(),
             signal: self.signal,
             sent: self.sent.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed) + left,
-            last_error: state.last_error.clone(),
-            flushed: flushed && left == 0 && !state.late,
+            last_error: state.last_error.clone().or(late),
+            flushed: flushed && left == 0 && !state.untried,
         }
     }
 
@@ -242,12 +267,15 @@ impl<T> Lane<T> {
     }
 }
 
+pub(super) const TOO_LATE: &str = "the deadline of the shutdown passed";
 /// Traces or records in one request.
 pub(super) const BATCH: usize = 512;
 /// What may wait, however few: a collector that is gone must not cost the service its memory.
 const MOST_BYTES: usize = 64 << 20;
-/// Spans in one request: collectors refuse what exceeds 4 MiB, with all that is in it.
+/// Spans in one request, or one trace.
 const HEAVY: u64 = 1_024;
+/// Memory of what is turned into one request, or one trace or record; how many bytes it has on the wire is seen then.
+const LARGE: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -266,12 +294,56 @@ mod tests {
         for spans in 0..5 {
             lane.push(spans);
         }
-        assert_eq!((taken(&lane).len(), lane.dropped.load(Ordering::Relaxed)), (2, 3));
+        assert_eq!(lane.dropped.load(Ordering::Relaxed), 3);
+        // Each is more than one request holds.
+        assert_eq!([taken(&lane), taken(&lane)], [[0], [1]]);
         lane.push(5);
         assert_eq!(taken(&lane), [5]);
     }
 
-    /// Collectors refuse a request of more than 4 MiB, and with it all that is in it.
+    #[test]
+    fn a_batch_of_large_records_holds_fewer() {
+        let lane = Lane::new(Signal::Logs, 100, |_| 1, |bytes: &u64| usize::try_from(*bytes).unwrap());
+        let (small, half) = (100, LARGE as u64 / 2);
+        for bytes in [half, small, half, half, half, 3 * half, small] {
+            lane.push(bytes);
+        }
+        let batches = [taken(&lane), taken(&lane), taken(&lane), taken(&lane)];
+        assert_eq!(batches, [vec![half, small], vec![half, half], vec![half], vec![3 * half]]);
+    }
+
+    #[test]
+    fn a_part_that_was_not_tried_is_told() {
+        let lane = Lane::new(Signal::Traces, 10, |_: &u64| 1, |_| 1);
+        let now = crate::clock::now();
+        lane.push(1);
+        lane.push(2);
+        lane.close();
+        assert_eq!(taken(&lane), [1, 2]);
+        lane.done(1, Err(Lost { reason: "refused".to_owned(), why: Why::Failed(Failure::Refused) }));
+        lane.done(1, Ok(Accepted::default()));
+        lane.put_down();
+        lane.end();
+        let report = lane.report(now);
+        assert_eq!((report.sent, report.dropped, report.flushed), (1, 1, true), "both were tried");
+        let lane = Lane::new(Signal::Traces, 10, |_: &u64| 1, |_| 1);
+        lane.push(1);
+        lane.push(2);
+        assert_eq!(taken(&lane), [1, 2]);
+        lane.push(3);
+        lane.done(1, Err(Lost { reason: "gone".to_owned(), why: Why::Failed(Failure::Unreachable) }));
+        lane.give_up();
+        lane.put_down();
+        lane.end();
+        let report = lane.report(now);
+        assert_eq!((report.sent, report.dropped, report.flushed), (0, 3, false));
+        let lane = Lane::new(Signal::Traces, 10, |_: &u64| 1, |_| 1);
+        lane.push(1);
+        lane.close();
+        let report = lane.report(now);
+        assert_eq!((report.dropped, report.last_error.as_deref(), report.flushed), (1, Some(TOO_LATE), false));
+    }
+
     #[test]
     fn a_batch_of_large_traces_holds_fewer() {
         let lane = Lane::new(Signal::Traces, 100, |spans: &u64| *spans, |_| 1);

@@ -11,7 +11,9 @@ mod convert;
 #[cfg(feature = "interop")]
 mod interop;
 mod lane;
+mod payload;
 mod pipeline;
+mod retry_info;
 mod sdk;
 mod target;
 mod transport;

@@ -12,9 +12,10 @@ use tracing::Metadata;
 
 use super::config::Otlp;
 use super::convert::{self, LogRow, SpanItem};
-use super::lane::{Lane, Lost, Next};
+use super::lane::{Lane, Lost, Next, TOO_LATE, Why};
+use super::payload::Payload;
 use super::target::shown;
-use super::transport::{Accepted, Client, Payload, SendError};
+use super::transport::{Accepted, Client, Failure, Request, SendError, Unprepared};
 use crate::clock::{self, unix_nanos};
 use crate::metrics::{Operations, Registry, own};
 use crate::trace::{Resource, Rows};
@@ -152,8 +153,9 @@ fn probe(target: &super::target::Target, signal: Signal) -> Result<String, Strin
         let asked = runtime.block_on(async {
             let client = Client::new(target, signal)?;
             let began = clock::now();
-            let payload = Payload::empty(signal);
-            let answer = tokio::time::timeout(target.timeout.min(PROBE), client.send(&payload)).await;
+            let request = client.prepare(Payload::empty(signal), usize::MAX);
+            let request = request.map_err(|error| format!("{error:?}"))?;
+            let answer = tokio::time::timeout(target.timeout.min(PROBE), client.send(&request)).await;
             match answer {
                 Ok(Ok(_)) => Ok(format!("answered in {:.1?}", clock::now().saturating_duration_since(began))),
                 Ok(Err(error)) => Err(error.reason),
@@ -207,12 +209,7 @@ impl Worker {
                 Next::Send(items) => {
                     let payload = convert(&items);
                     drop(items);
-                    let result = self.deliver(lane.signal(), &client, &payload, || lane.is_closing()).await;
-                    let failed = result.is_err();
-                    lane.done(result);
-                    if failed && lane.is_closing() {
-                        lane.give_up();
-                    }
+                    self.send(lane, &client, payload).await;
                 }
             }
         }
@@ -230,12 +227,9 @@ impl Worker {
             }
             due = clock::now() + self.config.interval;
             let request = self.read_metrics();
-            let points = convert::points(&request);
-            if points > 0 {
-                lane.holds(points);
-                let payload = Payload::Metrics(request);
-                lane.done(self.deliver(Signal::Metrics, &client, &payload, || lane.is_closing()).await);
-            }
+            let payload = Payload::Metrics(request);
+            lane.holds(payload.weight() as u64);
+            self.send(lane, &client, payload).await;
             // Whoever waited in a hurry has what there was.
             if let Next::End = lane.take()
                 && closing
@@ -262,7 +256,48 @@ impl Worker {
     /// What can be wrong with a target is found when it is validated; what is left is a system without certificates.
     fn client<T>(&self, lane: &Lane<T>) -> Option<Client> {
         let target = self.config.target(lane.signal())?;
-        Client::new(target, lane.signal()).map_err(|reason| lane.done(Err(Lost { reason, late: false }))).ok()
+        Client::new(target, lane.signal()).map_err(|reason| lane.failed(reason)).ok()
+    }
+
+    /// Sends all of it, in as many requests as it takes.
+    async fn send<T>(&self, lane: &Lane<T>, client: &Client, payload: Payload) {
+        let mut parts = vec![payload];
+        while let Some(payload) = parts.pop() {
+            let weight = payload.weight();
+            if weight == 0 {
+                continue;
+            }
+            let request = match client.prepare(payload, self.config.request_bytes) {
+                Ok(request) => request,
+                Err(Unprepared::TooLarge(payload)) => {
+                    parts.extend(halves(payload));
+                    continue;
+                }
+                Err(Unprepared::Unwritable(reason)) => {
+                    lane.done(weight, Err(Lost { reason, why: Why::Failed(Failure::Refused) }));
+                    continue;
+                }
+            };
+            let result = self.deliver(lane.signal(), client, &request, || lane.is_closing()).await;
+            let why = result.as_ref().err().map(|lost| lost.why);
+            let half_may_do = match why {
+                Some(Why::Failed(Failure::TooLarge)) => true,
+                // It may be a quota, of which many small requests take more than one.
+                Some(Why::Failed(Failure::Exhausted)) => request.bytes > LARGE,
+                _ => false,
+            };
+            if half_may_do && weight > 1 {
+                parts.extend(halves(request.payload));
+                continue;
+            }
+            lane.done(weight, result);
+            // Whom this one did not reach, those behind it will not reach either, and everybody waits for the end.
+            if why == Some(Why::Late) || (why == Some(Why::Failed(Failure::Unreachable)) && lane.is_closing()) {
+                lane.give_up();
+                break;
+            }
+        }
+        lane.put_down();
     }
 
     /// Sends until it is taken, refused for good, or too late.
@@ -270,34 +305,39 @@ impl Worker {
         &self,
         signal: Signal,
         client: &Client,
-        payload: &Payload,
+        request: &Request,
         closing: impl Fn() -> bool,
     ) -> Result<Accepted, Lost> {
-        let lost = |reason, late| Err(Lost { reason, late });
         let timeout = self.config.target(signal).map_or(EVERY, |target| target.timeout);
         let give_up = clock::now() + self.config.retry_for;
         let mut failures = 0_u32;
         loop {
-            let attempt = tokio::time::timeout(timeout, client.send(payload));
+            let attempt = tokio::time::timeout(timeout, client.send(request));
             let Some(answer) = self.unless_stopped(attempt).await else {
-                return lost("the deadline of the shutdown passed".to_owned(), true);
+                return Err(Lost { reason: TOO_LATE.to_owned(), why: Why::Late });
             };
             let error = match answer {
                 Ok(Ok(accepted)) => return Ok(accepted),
                 Ok(Err(error)) => error,
-                Err(_) => SendError { reason: format!("no answer in {timeout:?}"), transient: true, retry_after: None },
+                Err(_) => SendError {
+                    reason: format!("no answer in {timeout:?}"),
+                    kind: Failure::Unreachable,
+                    retry_after: None,
+                },
             };
             failures += 1;
-            let pause = error.retry_after.unwrap_or_else(|| backoff(failures));
+            // Whoever says "at once" each time is not asked without end.
+            let pause = error.retry_after.filter(|pause| !pause.is_zero()).unwrap_or_else(|| backoff(failures));
             // Not added up: how long to pause is for a stranger to say.
             let late =
                 pause >= give_up.saturating_duration_since(clock::now()) || (closing() && failures >= ATTEMPTS_AT_END);
-            if !error.transient || late {
-                return lost(error.reason, false);
+            let again = matches!(error.kind, Failure::Unreachable | Failure::Later);
+            if !again || late {
+                return Err(Lost { reason: error.reason, why: Why::Failed(error.kind) });
             }
             // One that waits hears of the end; there is no use in waiting longer than that.
             if self.unless_stopped(tokio::time::sleep(pause)).await.is_none() {
-                return lost(error.reason, true);
+                return Err(Lost { reason: error.reason, why: Why::Late });
             }
         }
     }
@@ -319,6 +359,12 @@ impl Worker {
             Either::Right(_) => None,
         }
     }
+}
+
+/// The second first, since the last is taken next.
+fn halves(mut payload: Payload) -> [Payload; 2] {
+    let second = payload.split_off_half();
+    [second, payload]
 }
 
 /// From 200 ms, doubled up to 5 s, with jitter so that a fleet does not come back at once.
@@ -368,4 +414,6 @@ const EVERY: Duration = Duration::from_secs(1);
 const PROBE: Duration = Duration::from_secs(2);
 /// How often a collector is asked that takes nothing, when everybody waits for the end.
 const ATTEMPTS_AT_END: u32 = 3;
+/// From how many bytes on a collector may have found a request too large without saying so.
+const LARGE: usize = 64 << 10;
 const MARGIN: Duration = Duration::from_millis(50);

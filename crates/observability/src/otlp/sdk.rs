@@ -11,7 +11,7 @@ use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use parking_lot::Mutex;
 
-use crate::trace::{AttributeValue, FinishedSpan, SpanKind, SpanStatus};
+use crate::trace::{AttributeValue, FinishedSpan, SCHEMA_URL, SpanKind, SpanStatus};
 use crate::{ExportBatch, ExportError, Exporter, SpanContext};
 
 /// Gives kept traces to an exporter of the OpenTelemetry SDK, of the re-exported version.
@@ -68,7 +68,8 @@ impl<E: opentelemetry_sdk::trace::SpanExporter> Exporter for SdkExporter<E> {
             *resource_is_set = true;
             let attributes = batch.resource.attributes.iter();
             let attributes = attributes.map(|(name, own)| KeyValue::new(name.clone(), value(own.clone())));
-            exporter.set_resource(&opentelemetry_sdk::Resource::builder_empty().with_attributes(attributes).build());
+            let resource = opentelemetry_sdk::Resource::builder_empty().with_schema_url(attributes, SCHEMA_URL);
+            exporter.set_resource(&resource.build());
         }
         let runtime = match runtime {
             Some(runtime) => runtime,
@@ -79,8 +80,10 @@ impl<E: opentelemetry_sdk::trace::SpanExporter> Exporter for SdkExporter<E> {
                     .map_err(|error| ExportError::new(error.to_string()))?,
             ),
         };
-        let scope =
-            InstrumentationScope::builder("bedplate-observability").with_version(env!("CARGO_PKG_VERSION")).build();
+        let scope = InstrumentationScope::builder("bedplate-observability")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .with_schema_url(SCHEMA_URL)
+            .build();
         // Nobody else holds the batch, as a rule, so that its texts move on.
         let traces = Arc::try_unwrap(batch).map_or_else(|shared| shared.traces.clone(), |own| own.traces);
         let spans = traces.into_iter().flat_map(|trace| trace.spans).map(|span| span_data(span, &scope)).collect();

@@ -27,3 +27,6 @@ pub(crate) use export::ExportQueue;
 pub use export::{ExportBatch, ExportError, ExportReport, Exporter, Signal};
 pub use finished::{AttributeValue, FinishedSpan, FinishedTrace, Resource, SpanEvent, SpanKind, SpanStatus};
 pub use query::{Query, Recorder};
+
+/// The version of OpenTelemetry's conventions that names of attributes and metrics follow.
+pub(crate) const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value, json};
 
 use crate::clock::unix_nanos;
+use crate::trace::SCHEMA_URL;
 use crate::trace::finished::{AttributeValue, FinishedSpan, FinishedTrace, Resource, SpanKind, SpanStatus};
 
 pub(crate) fn request(resource: &Resource, traces: &[FinishedTrace]) -> Value {
@@ -15,7 +16,9 @@ pub(crate) fn request(resource: &Resource, traces: &[FinishedTrace]) -> Value {
         "scopeSpans": [{
             "scope": {"name": "bedplate-observability", "version": env!("CARGO_PKG_VERSION")},
             "spans": spans,
+            "schemaUrl": SCHEMA_URL,
         }],
+        "schemaUrl": SCHEMA_URL,
     }]})
 }
 

@@ -99,7 +99,9 @@ fn a_million_stationary_buckets_raise_fewer_than_ten_false_alarms() {
         false_alarms += began;
         buckets += judged;
     }
-    println!("anomaly: {false_alarms} false alarms in {buckets} stationary buckets, of five kinds each");
+    crate::show(format_args!(
+        "anomaly: {false_alarms} false alarms in {buckets} stationary buckets, of five kinds each"
+    ));
     assert_eq!(buckets, 1_000_000);
     assert!(false_alarms < 10, "{false_alarms}");
 }
@@ -117,7 +119,9 @@ fn a_threefold_latency_is_found_within_three_buckets() {
         }
     }
     let mean = f64::from(u32::try_from(late.iter().sum::<u64>()).unwrap()) / 200.0;
-    println!("anomaly: a threefold latency is found after {mean:.2} buckets on average, 3 at most, over 200 loads");
+    crate::show(format_args!(
+        "anomaly: a threefold latency is found after {mean:.2} buckets on average, 3 at most, over 200 loads"
+    ));
     assert!(late.iter().all(|delay| *delay <= 3));
 }
 

@@ -4,6 +4,7 @@
 
 mod anomaly;
 mod compose;
+mod database;
 #[cfg(feature = "tower")]
 mod http;
 mod joined;
@@ -20,6 +21,7 @@ mod traces;
 #[cfg(all(feature = "reqwest", feature = "tower"))]
 mod w3c;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,6 +51,13 @@ impl Kept {
     fn lines(&self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// Prints a line that a test shows: to the output itself, since the harness holds back what `println!` prints when the
+/// test passes.
+fn show(line: impl fmt::Display) {
+    let mut past_the_harness = io::stdout();
+    writeln!(past_the_harness, "{line}").unwrap();
 }
 
 /// Runs `work` under telemetry that logs as `logs` says, and returns the telemetry and the lines.

@@ -40,7 +40,9 @@ fn promtool_accepts_the_text() {
         Err(error) => {
             let required = std::env::var_os("BEDPLATE_REQUIRE_SERVICES").is_some();
             assert!(!required, "promtool cannot be run: {error}");
-            println!("SKIPPED: promtool cannot be run ({error}), so no other program has read the text");
+            crate::show(format_args!(
+                "SKIPPED: promtool cannot be run ({error}), so no other program has read the text"
+            ));
             return;
         }
     };
@@ -48,7 +50,7 @@ fn promtool_accepts_the_text() {
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    println!("promtool check metrics: {}", output.status);
+    crate::show(format_args!("promtool check metrics: {}", output.status));
     assert!(output.status.success() && said.is_empty(), "{}: {said}\n{text}", output.status);
 }
 

@@ -261,6 +261,71 @@ fn errors_are_named_by_what_they_say_of_themselves(t: TestTelemetry) {
     t.operation("find").requests(2).errors(1);
 }
 
+mod aliases {
+    use super::{PayError, trace_function};
+
+    type Fallible<T> = Result<T, PayError>;
+    type Debugged = Result<u32, std::num::ParseIntError>;
+    pub(super) struct Bare;
+    type Unnamed<T> = Result<T, Bare>;
+
+    #[trace_function]
+    pub(super) fn aliased(fails: bool) -> Fallible<u32> {
+        if fails { Err(PayError::Declined(1)) } else { Ok(1) }
+    }
+
+    #[trace_function]
+    pub(super) async fn aliased_later(text: &str) -> Debugged {
+        tokio::task::yield_now().await;
+        text.parse()
+    }
+
+    #[trace_function]
+    pub(super) fn unnamed<T>() -> Unnamed<T> {
+        Err(Bare)
+    }
+
+    /// A value of a type that the function does not know is none.
+    #[trace_function]
+    pub(super) fn passed<T>(value: T) -> T {
+        value
+    }
+}
+
+/// Somebody else's word for something else.
+mod foreign {
+    use super::trace_function;
+
+    #[derive(Debug, PartialEq)]
+    pub(super) enum Result {
+        Err(u32),
+    }
+
+    #[trace_function]
+    pub(super) fn foreign() -> Result {
+        Result::Err(7)
+    }
+}
+
+use self::aliases::{aliased, aliased_later, passed, unnamed};
+
+/// How the type is written says nothing of what it is.
+#[bedplate_observability::test]
+async fn a_result_is_told_by_its_type(t: TestTelemetry) {
+    assert!(aliased(false).is_ok());
+    t.span("aliased").lacks("error").once();
+    assert!(aliased(true).is_err());
+    t.span("aliased").attr("error.type", "PayError::Declined").failed().once();
+    assert!(aliased_later("7").await.is_ok() && aliased_later("x").await.is_err());
+    t.span("aliased_later").attr("error.type", "ParseIntError").failed().once();
+    assert!(unnamed::<u32>().is_err());
+    t.span("unnamed").attr("error.type", "Bare").failed().once();
+    assert_eq!(foreign::foreign(), foreign::Result::Err(7));
+    t.span("foreign").lacks("error").once();
+    let _same = passed(passed(Err::<u32, &str>("handed through")));
+    t.span("passed").lacks("error").times(2);
+}
+
 #[bedplate_observability::test]
 async fn a_panic_is_a_failure_and_a_dropped_future_is_none(t: TestTelemetry) {
     let panicked = tokio::spawn(wait(true).with_current_subscriber()).await;

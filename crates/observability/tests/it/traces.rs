@@ -333,6 +333,8 @@ fn a_dump_is_otlp_json() {
     let part = &dump["resourceSpans"][0];
     let service = serde_json::json!({"key": "service.name", "value": {"stringValue": "it"}});
     assert!(part["resource"]["attributes"].as_array().unwrap().contains(&service));
+    let schema = "https://opentelemetry.io/schemas/1.44.0";
+    assert!(part["schemaUrl"] == schema && part["scopeSpans"][0]["schemaUrl"] == schema);
     let span = &part["scopeSpans"][0]["spans"][0];
     assert_eq!((&span["name"], &span["kind"], &span["status"]["code"]), (&"pay".into(), &3.into(), &2.into()));
     assert_eq!(span["traceId"].as_str().unwrap().len(), 32);

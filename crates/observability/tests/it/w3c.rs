@@ -354,7 +354,7 @@ async fn w3c_harness() {
         }
         failures.extend(wrong.first().cloned());
     }
-    println!("W3C {}/{}", cases.len() - failures.len(), cases.len());
+    crate::show(format_args!("W3C {}/{}", cases.len() - failures.len(), cases.len()));
     assert!(failures.is_empty(), "{failures:#?}");
     assert_eq!(cases.len(), 41);
 }

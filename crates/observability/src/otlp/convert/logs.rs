@@ -6,10 +6,10 @@ use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
 use tracing::{Level, Metadata};
 
 use super::{pair, scope, text};
-use crate::trace::AttributeValue;
 use crate::trace::finished::public;
 use crate::trace::record::Fields;
 use crate::trace::value::{Attribute, Text};
+use crate::trace::{AttributeValue, SCHEMA_URL};
 use crate::{RequestContext, SpanContext};
 
 /// An event on its way, with what it inherits.
@@ -44,11 +44,11 @@ pub(in crate::otlp) fn logs(resource: &ProtoResource, rows: &[LogRow]) -> Export
     let scopes = scopes.into_iter().map(|(target, log_records)| ScopeLogs {
         scope: Some(scope(target)),
         log_records,
-        schema_url: String::new(),
+        schema_url: SCHEMA_URL.to_owned(),
     });
     let resource = Some(resource.clone());
     ExportLogsServiceRequest {
-        resource_logs: vec![ResourceLogs { resource, scope_logs: scopes.collect(), schema_url: String::new() }],
+        resource_logs: vec![ResourceLogs { resource, scope_logs: scopes.collect(), schema_url: SCHEMA_URL.to_owned() }],
     }
 }
 

@@ -13,7 +13,7 @@ use super::{own_scope, pair};
 use crate::Sample;
 use crate::clock::unix_nanos;
 use crate::metrics::{HistogramPoint, PointExemplar, Points, View};
-use crate::trace::AttributeValue;
+use crate::trace::{AttributeValue, SCHEMA_URL};
 
 /// When the counts began and when they were read, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
@@ -30,23 +30,11 @@ pub(in crate::otlp) fn metrics(
 ) -> ExportMetricsServiceRequest {
     let span = Span { start, now };
     let metrics = views.into_iter().filter_map(|view| one(view, span)).collect();
-    let scope_metrics = vec![ScopeMetrics { scope: Some(own_scope()), metrics, schema_url: String::new() }];
+    let scope_metrics = vec![ScopeMetrics { scope: Some(own_scope()), metrics, schema_url: SCHEMA_URL.to_owned() }];
     let resource = Some(resource.clone());
     ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics { resource, scope_metrics, schema_url: String::new() }],
+        resource_metrics: vec![ResourceMetrics { resource, scope_metrics, schema_url: SCHEMA_URL.to_owned() }],
     }
-}
-
-/// How many data points a request has.
-pub(in crate::otlp) fn points(request: &ExportMetricsServiceRequest) -> u64 {
-    let metrics = request.resource_metrics.iter().flat_map(|one| &one.scope_metrics).flat_map(|one| &one.metrics);
-    let count = metrics.map(|metric| match &metric.data {
-        Some(metric::Data::Sum(sum)) => sum.data_points.len(),
-        Some(metric::Data::Gauge(gauge)) => gauge.data_points.len(),
-        Some(metric::Data::Histogram(histogram)) => histogram.data_points.len(),
-        _ => 0,
-    });
-    count.sum::<usize>() as u64
 }
 
 /// `None` for a metric without values.
@@ -61,7 +49,12 @@ fn one(view: View, span: Span) -> Option<Metric> {
         Points::Gauge(samples) => {
             let data_points = numbers(samples, span);
             let count = data_points.len();
-            (metric::Data::Gauge(Gauge { data_points }), count)
+            if UP_AND_DOWN.contains(&view.name) {
+                let sum = Sum { data_points, aggregation_temporality: cumulative, is_monotonic: false };
+                (metric::Data::Sum(sum), count)
+            } else {
+                (metric::Data::Gauge(Gauge { data_points }), count)
+            }
         }
         Points::Histogram(points) => {
             let data_points: Vec<_> = points.into_iter().map(|point| histogram(point, span)).collect();
@@ -140,7 +133,8 @@ fn attributes(labels: Vec<(&'static str, String)>) -> Vec<KeyValue> {
 }
 
 /// Prometheus' name, the conventions' name and unit.
-const NAMES: [(&str, &str, &str); 9] = [
+const NAMES: [(&str, &str, &str); 10] = [
+    ("db_client_operation_duration_seconds", "db.client.operation.duration", "s"),
     ("http_server_request_duration_seconds", "http.server.request.duration", "s"),
     ("http_client_request_duration_seconds", "http.client.request.duration", "s"),
     ("http_server_active_requests", "http.server.active_requests", "{request}"),
@@ -151,8 +145,16 @@ const NAMES: [(&str, &str, &str); 9] = [
     ("operation_cancelled_total", "operation.cancelled", "{operation}"),
     ("operation_duration_seconds", "operation.duration", "s"),
 ];
+/// Gauges that are counts of what goes on, the conventions' `UpDownCounter`: those of several instances add up.
+const UP_AND_DOWN: [&str; 2] = ["http_server_active_requests", "operation_in_flight"];
 const UNITS: [(&str, &str); 3] = [("_seconds", "s"), ("_bytes", "By"), ("_ratio", "1")];
-const LABELS: [(&str, &str); 8] = [
+const LABELS: [(&str, &str); 14] = [
+    ("db_collection_name", "db.collection.name"),
+    ("db_namespace", "db.namespace"),
+    ("db_operation_name", "db.operation.name"),
+    ("db_query_summary", "db.query.summary"),
+    ("db_response_status_code", "db.response.status_code"),
+    ("db_system_name", "db.system.name"),
     ("http_request_method", "http.request.method"),
     ("url_scheme", "url.scheme"),
     ("http_route", "http.route"),

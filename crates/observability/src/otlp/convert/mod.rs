@@ -6,7 +6,7 @@ mod spans;
 
 pub(crate) use logs::LogRow;
 pub(super) use logs::logs;
-pub(super) use metrics::{metrics, points};
+pub(super) use metrics::metrics;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use super::scope;
 use super::{own_scope, pair};
 use crate::clock::unix_nanos;
-use crate::trace::{AttributeValue, FinishedSpan, FinishedTrace, Rows, SpanEvent, SpanKind, SpanStatus};
+use crate::trace::{AttributeValue, FinishedSpan, FinishedTrace, Rows, SCHEMA_URL, SpanEvent, SpanKind, SpanStatus};
 use crate::{SpanContext, TraceFlags};
 
 /// What waits to be sent.
@@ -52,22 +52,27 @@ pub(in crate::otlp) fn spans(resource: &ProtoResource, items: &[SpanItem]) -> Ex
             SpanItem::Foreign(name, foreign) => {
                 match scopes.iter_mut().find(|one| one.scope.as_ref().is_some_and(|scope| scope.name == *name)) {
                     Some(known) => known.spans.push((**foreign).clone()),
-                    None => scopes.push(scoped(scope(name), vec![(**foreign).clone()])),
+                    None => scopes.push(scoped(scope(name), vec![(**foreign).clone()], "")),
                 }
             }
         }
     }
     if !own.is_empty() {
-        scopes.push(scoped(own_scope(), own));
+        scopes.push(scoped(own_scope(), own, SCHEMA_URL));
     }
     let resource = Some(resource.clone());
     ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans { resource, scope_spans: scopes, schema_url: String::new() }],
+        resource_spans: vec![ResourceSpans { resource, scope_spans: scopes, schema_url: SCHEMA_URL.to_owned() }],
     }
 }
 
-fn scoped(scope: opentelemetry_proto::tonic::common::v1::InstrumentationScope, spans: Vec<Span>) -> ScopeSpans {
-    ScopeSpans { scope: Some(scope), spans, schema_url: String::new() }
+/// What is ours follows the conventions of one version; what is not, those of nobody knows which.
+fn scoped(
+    scope: opentelemetry_proto::tonic::common::v1::InstrumentationScope,
+    spans: Vec<Span>,
+    schema_url: &str,
+) -> ScopeSpans {
+    ScopeSpans { scope: Some(scope), spans, schema_url: schema_url.to_owned() }
 }
 
 fn finished(span: FinishedSpan) -> Span {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
@@ -39,6 +40,32 @@ pub(super) struct Kept {
     /// How many spans of each request it says it did not take.
     pub(super) reject: i64,
     pub(super) delay: Duration,
+    /// The bytes of a request that it takes, else 4 MiB, as collectors do.
+    pub(super) most: Option<usize>,
+    /// How many requests of traces it saw.
+    pub(super) asked: Mutex<u32>,
+    /// What it says to a request of traces instead of taking it.
+    pub(super) refusal: Option<Refuse>,
+}
+
+type Refuse = Box<dyn Fn(&ExportTraceServiceRequest) -> Option<Refusal> + Send + Sync>;
+
+/// An answer in both protocols.
+pub(super) struct Refusal {
+    pub(super) grpc: Status,
+    pub(super) http: StatusCode,
+    pub(super) retry_after: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(code: tonic::Code, http: u16) -> Self {
+        Self { grpc: Status::new(code, "no"), http: StatusCode::from_u16(http).unwrap(), retry_after: None }
+    }
+
+    fn into_response(self) -> Response {
+        let retry_after = self.retry_after.map(|value| (header::RETRY_AFTER, value.parse().unwrap()));
+        (self.http, retry_after.into_iter().collect::<HeaderMap>(), "no").into_response()
+    }
 }
 
 impl Kept {
@@ -65,15 +92,24 @@ impl Kept {
         self.authorization.lock().unwrap().extend(authorization.map(str::to_owned));
     }
 
-    fn take(&self, request: ExportTraceServiceRequest) -> Option<ExportTraceServiceResponse> {
+    fn most(&self) -> usize {
+        self.most.unwrap_or(4 << 20)
+    }
+
+    fn take(&self, request: ExportTraceServiceRequest) -> Result<ExportTraceServiceResponse, Refusal> {
+        *self.asked.lock().unwrap() += 1;
+        if let Some(refusal) = self.refusal.as_ref().and_then(|refusal| refusal(&request)) {
+            return Err(refusal);
+        }
         let mut refuse = self.refuse.lock().unwrap();
         if *refuse > 0 {
             *refuse -= 1;
-            return None;
+            let retry_after = Some("0".to_owned());
+            return Err(Refusal { retry_after, ..Refusal::new(tonic::Code::Unavailable, 503) });
         }
         self.traces.lock().unwrap().push(request);
         let partial = ExportTracePartialSuccess { rejected_spans: self.reject, error_message: "too many".to_owned() };
-        Some(ExportTraceServiceResponse { partial_success: (self.reject > 0).then_some(partial) })
+        Ok(ExportTraceServiceResponse { partial_success: (self.reject > 0).then_some(partial) })
     }
 }
 
@@ -90,9 +126,21 @@ pub(super) fn start(kept: Kept) -> (Arc<Kept>, SocketAddr, SocketAddr) {
             tell.send((grpc.local_addr().unwrap(), http.local_addr().unwrap())).unwrap();
             let service = Service(Arc::clone(&own));
             let server = tonic::transport::Server::builder()
-                .add_service(TraceServiceServer::new(service.clone()).accept_compressed(CompressionEncoding::Gzip))
-                .add_service(LogsServiceServer::new(service.clone()).accept_compressed(CompressionEncoding::Gzip))
-                .add_service(MetricsServiceServer::new(service).accept_compressed(CompressionEncoding::Gzip))
+                .add_service(
+                    TraceServiceServer::new(service.clone())
+                        .max_decoding_message_size(own.most())
+                        .accept_compressed(CompressionEncoding::Gzip),
+                )
+                .add_service(
+                    LogsServiceServer::new(service.clone())
+                        .max_decoding_message_size(own.most())
+                        .accept_compressed(CompressionEncoding::Gzip),
+                )
+                .add_service(
+                    MetricsServiceServer::new(service)
+                        .max_decoding_message_size(own.most())
+                        .accept_compressed(CompressionEncoding::Gzip),
+                )
                 .serve_with_incoming(tonic::transport::server::TcpIncoming::from(grpc));
             tokio::spawn(server);
             axum::serve(http, router(&own)).await.unwrap();
@@ -118,8 +166,8 @@ pub(super) fn router(kept: &Arc<Kept>) -> Router {
         .route(
             "/v1/traces",
             route!(|kept: &Kept, headers: &HeaderMap, body: &[u8]| match kept.take(read(headers, body)) {
-                Some(answer) => answered(headers, &answer),
-                None => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")], "not now").into_response(),
+                Ok(answer) => answered(headers, &answer),
+                Err(refusal) => refusal.into_response(),
             }),
         )
         .route(
@@ -136,6 +184,7 @@ pub(super) fn router(kept: &Arc<Kept>) -> Router {
                 answered(headers, &ExportMetricsServiceResponse::default())
             }),
         )
+        .layer(DefaultBodyLimit::max(kept.most()))
 }
 
 fn read<M: Message + DeserializeOwned + Default>(headers: &HeaderMap, body: &[u8]) -> M {
@@ -177,7 +226,7 @@ impl TraceService for Service {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
         self.hear(&request).await;
-        self.0.take(request.into_inner()).map(tonic::Response::new).ok_or_else(|| Status::unavailable("not now"))
+        self.0.take(request.into_inner()).map(tonic::Response::new).map_err(|refusal| refusal.grpc)
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a test reports by panicking")]
 
 mod collector;
+mod refusals;
 mod shutdown;
 
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::time::Duration;
 use bedplate_observability::otlp::{Compression, Otlp, Protocol, SdkExporter};
 use bedplate_observability::propagation::Propagator;
 use bedplate_observability::{
-    DURATION_BOUNDS, ExportReport, Observability, RequestContext, Signal, SpanContext, SpanExt as _, SpanId,
-    TraceFlags, TraceId, Traces, messaging,
+    DURATION_BOUNDS, ExportReport, Observability, ObservabilityBuilder, RequestContext, Signal, SpanContext,
+    SpanExt as _, SpanId, TraceFlags, TraceId, Traces, messaging,
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -277,6 +278,7 @@ fn wrong_settings_are_named() {
     assert_eq!(field(good().retry_for(Duration::from_secs(601))), "otlp.retry_for");
     assert_eq!(field(good().trace_queue(0)), "otlp.trace_queue");
     assert_eq!(field(good().log_queue(0)), "otlp.log_queue");
+    assert_eq!(field(good().request_bytes(1_000)), "otlp.request_bytes");
 }
 
 #[test]
@@ -317,6 +319,90 @@ fn the_environment_is_taken_where_it_is_asked_for() {
     ] {
         assert_eq!(read(&[(name, value)]).unwrap_err().field, name);
     }
+}
+
+/// Names, units, kinds and the schema of the conventions, in all three signals.
+#[test]
+fn what_is_sent_follows_the_conventions() {
+    let (kept, grpc, _) = collector::start(Kept::default());
+    let telemetry = telemetry(Otlp::new(format!("http://{grpc}")));
+    let open = tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        let call = bedplate_observability::database::DatabaseCall::new("postgresql");
+        call.operation("SELECT").collection("jobs").server("db", 5433).start().failed_with_code("40001");
+        tracing::info!("one");
+        tracing::info_span!("open", operation = "open")
+    });
+    telemetry.gauge("http_server_active_requests", "Requests.", &["url_scheme"]).unwrap().with(&["http"]).set(3.0);
+    assert!(telemetry.flush(Duration::from_secs(20)));
+    drop(open);
+    let metrics = kept.last_metrics();
+    let data = |name: &str| {
+        let metric = metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("{name}"));
+        (metric.unit.as_str(), metric.data.as_ref().unwrap())
+    };
+    for (name, unit, value) in
+        [("http.server.active_requests", "{request}", 3.0), ("operation.in_flight", "{operation}", 1.0)]
+    {
+        let (found, Data::Sum(sum)) = data(name) else { panic!("{name} is no sum") };
+        assert_eq!((found, sum.is_monotonic, sum.aggregation_temporality), (unit, false, 2), "{name}");
+        let values: Vec<_> = sum.data_points.iter().filter_map(|point| point.value).collect();
+        let expected = opentelemetry_proto::tonic::metrics::v1::number_data_point::Value::AsDouble(value);
+        assert!(values.contains(&expected), "{name}: {values:?}");
+    }
+    let ("s", Data::Histogram(calls)) = data("db.client.operation.duration") else { panic!("no durations") };
+    let point = &calls.data_points[0];
+    assert_eq!(point.explicit_bounds, [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0]);
+    assert_eq!(point.exemplars[0].span_id, named(&kept.spans(), "SELECT jobs").span_id);
+    for (name, value) in [
+        ("db.system.name", "postgresql"),
+        ("db.operation.name", "SELECT"),
+        ("db.collection.name", "jobs"),
+        ("db.response.status_code", "40001"),
+        ("error.type", "40001"),
+        ("server.address", "db"),
+    ] {
+        assert!(is_text(&point.attributes, name, value), "{name}: {point:?}");
+    }
+    assert_eq!(attribute(&point.attributes, "server.port"), Some(&Value::IntValue(5433)));
+    assert_eq!(point.attributes.len(), 7);
+    let mut urls = Vec::new();
+    for one in kept.traces.lock().unwrap().iter().flat_map(|one| &one.resource_spans) {
+        urls.push(one.schema_url.clone());
+        urls.extend(one.scope_spans.iter().map(|scope| scope.schema_url.clone()));
+    }
+    for one in kept.logs.lock().unwrap().iter().flat_map(|one| &one.resource_logs) {
+        urls.push(one.schema_url.clone());
+        urls.extend(one.scope_logs.iter().map(|scope| scope.schema_url.clone()));
+    }
+    for one in kept.metrics.lock().unwrap().iter().flat_map(|one| &one.resource_metrics) {
+        urls.push(one.schema_url.clone());
+        urls.extend(one.scope_metrics.iter().map(|scope| scope.schema_url.clone()));
+    }
+    assert!(urls.len() >= 6 && urls.iter().all(|url| url == "https://opentelemetry.io/schemas/1.44.0"), "{urls:?}");
+}
+
+/// Two replicas that nothing told apart would overwrite each other's counts.
+#[test]
+fn an_instance_has_an_id_of_its_own() {
+    let (kept, grpc, _) = collector::start(Kept::default());
+    let build = |change: fn(ObservabilityBuilder) -> ObservabilityBuilder| {
+        let builder = Observability::builder("shop").traces(Traces::new().keep_all());
+        change(builder.otlp(Otlp::new(format!("http://{grpc}")))).build().unwrap()
+    };
+    let vars = |name: &str| (name == "OTEL_RESOURCE_ATTRIBUTES").then(|| "service.instance.id=from-env".to_owned());
+    let own = |telemetry: &Observability| telemetry.resource().attributes["service.instance.id"].to_string();
+    let (first, second) = (build(|builder| builder), build(|builder| builder));
+    assert_eq!(own(&first), own(&second), "one process");
+    let (id, hyphens) = (own(&first), [8, 13, 18, 23]);
+    assert!(id.len() == 36 && id.char_indices().all(|(at, c)| hyphens.contains(&at) == (c == '-')), "{id}");
+    assert!(id[14..].starts_with('4') && ['8', '9', 'a', 'b'].contains(&char::from(id.as_bytes()[19])), "{id}");
+    assert_eq!(own(&build(|builder| builder.instance_id("checkout-0"))), "checkout-0");
+    let told = Observability::builder("shop").with_vars(vars).unwrap().build().unwrap();
+    assert_eq!(own(&told), "from-env");
+    known_set(&first);
+    assert!(first.shutdown(Duration::from_secs(20)).flushed);
+    let resource = kept.metrics.lock().unwrap()[0].resource_metrics[0].resource.clone().unwrap();
+    assert!(is_text(&resource.attributes, "service.instance.id", &id));
 }
 
 /// An exporter of the SDK gets the same spans.
