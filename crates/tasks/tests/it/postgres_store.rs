@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bedplate_tasks::TaskId;
-use bedplate_tasks::sqlx::{self, Connection as _, raw_sql};
+use bedplate_tasks::sqlx::{self, Connection as _, query_as, raw_sql};
 use bedplate_tasks::store::{
-    Beat, Claim, ClaimRequest, End, Enqueued, JobProgress, JobState, JobStore as _, NewJob, PostgresStore, Retention,
-    Settled, Settlement, Signal, StoreControl as _, StoreError, WorkerInfo,
+    Beat, Claim, ClaimRequest, End, Enqueued, JobProgress, JobState, JobStore as _, KeyLimit, NewJob, PostgresStore,
+    Rate, Retention, Settled, Settlement, Signal, StoreControl as _, StoreError, WorkerInfo,
 };
 use graphile_worker::{IntoTaskHandlerResult, TaskHandler, WorkerContext, WorkerOptions};
 use tokio::time::{Instant, sleep, timeout};
@@ -54,7 +54,7 @@ async fn a_job_exists_if_and_only_if_the_transaction_commits() {
     transaction.rollback().await.unwrap();
 
     // Killed between the work and its commit.
-    let (backend,): (i32,) = sqlx::query_as("select pg_backend_pid()").fetch_one(&mut mine).await.unwrap();
+    let (backend,): (i32,) = query_as("select pg_backend_pid()").fetch_one(&mut mine).await.unwrap();
     let mut transaction = mine.begin().await.unwrap();
     sqlx::query(order()).execute(&mut *transaction).await.unwrap();
     let killed = store.enqueue_in(&mut transaction, vec![job()]).await.unwrap();
@@ -435,4 +435,44 @@ async fn a_claim_does_not_wait_for_a_row_that_somebody_holds() {
     let claims = timeout(SOON, store.claim(&request(2))).await.unwrap().unwrap();
     assert_eq!(claims.iter().map(|claim| claim.job.id).collect::<Vec<_>>(), ids.get(1..).unwrap());
     holds.rollback().await.unwrap();
+}
+
+/// What waits for the window of its key comes up one by one when that opens, not all at once, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_does_not_wake_the_whole_backlog() {
+    const READY: &str = "select count(*) from @side@.jobs where place = 0";
+    let Some(sandbox) = Sandbox::new() else { return };
+    let store = sandbox.store().await;
+    let window = Duration::from_secs(3);
+    let limited = || job().limit(KeyLimit::rate("host-1", Rate::new(2, window)));
+    store.enqueue((0..1_000).map(|_| limited()).collect()).await.unwrap();
+    let mut connection = sandbox.connection().await;
+    let mut ready = async || query_as::<_, (i64,)>(sandbox.sql(READY)).fetch_one(&mut connection).await.unwrap().0;
+    let request = request(10).wait(Duration::from_millis(500));
+    assert_eq!(store.claim(&request).await.unwrap().len(), 2);
+    assert!(store.claim(&request).await.unwrap().is_empty());
+    assert_eq!(ready().await, 0, "all are out of the way");
+    sleep(window).await;
+    store.maintain().await.unwrap();
+    assert_eq!(ready().await, 1);
+    assert_eq!(store.claim(&request).await.unwrap().len(), 2, "the next follows the first");
+    assert_eq!(ready().await, 0);
+}
+
+/// A long chain is taken in at once, and not by looking through all of it for each link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_chain_of_jobs_is_taken_in() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let store = sandbox.store().await;
+    let mut chain: Vec<NewJob> = vec![job()];
+    for _ in 1..4_000 {
+        let before = chain.last().map(|job| job.id);
+        chain.push(job().depends_on(before));
+    }
+    let (first, last) = (chain[0].id, chain[3_999].id);
+    let began = Instant::now();
+    assert!(store.enqueue(chain).await.unwrap().iter().all(|answer| !answer.is_duplicate()));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(store.claim(&request(10)).await.unwrap().iter().map(|claim| claim.job.id).collect::<Vec<_>>(), [first]);
+    assert_eq!(store.cancel(last, "no more").await.unwrap(), JobState::Cancelled);
 }

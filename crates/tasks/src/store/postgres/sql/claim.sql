@@ -48,6 +48,11 @@ declare
 begin
     -- A claim that a crash of the server undoes is one that was not given out: it need not wait for the disk.
     perform set_config('synchronous_commit', 'off', true);
+    if exists (select 1 from @side@.opens where at <= now_us) then
+        perform @side@.gate();
+        gated := true;
+        perform @side@.open_windows(now_us);
+    end if;
     if 'default' = any(queues) then
         select array_agg(t.id) into tasks from @engine@._private_tasks t where t.identifier = any(kinds);
         -- Kind by kind, so that the index answers alone: else a plan made for an empty table looks at every row.
@@ -81,7 +86,9 @@ begin
         end if;
     end loop;
 
-    my_fence := nextval('@side@.fences');
+    -- By the clock, so that a server that forgot its latest claims, after a crash or a failover, gives none of their numbers
+    -- out again; two claims may have the same one, never for the same job.
+    my_fence := (extract(epoch from clock_timestamp()) * 1000000)::bigint;
     my_lock := left('bedplate:' || holder, 200) || ':' || my_fence;
     while given < want and rounds < 20 loop
         rounds := rounds + 1;
@@ -130,14 +137,16 @@ begin
                     end if;
                     if s.limit_most is not null and s.limit_most <=
                         (select count(*) from @side@.jobs where place = 4 and limit_key = s.limit_key) then
-                        update @side@.jobs set place = 2 where id = s.id;
+                        update @side@.jobs set place = 2, paced = s.rate_starts is not null where id = s.id;
                         continue;
                     end if;
                     if s.rate_starts is not null then
                         select w.ends into window_ends from @side@.windows w
                             where name = 'k:' || s.limit_key and ends > now_us and w.starts >= s.rate_starts;
                         if found then
-                            update @side@.jobs set place = 1, wake = window_ends where id = s.id;
+                            update @side@.jobs set place = 2, paced = true where id = s.id;
+                            insert into @side@.opens values (s.limit_key, window_ends)
+                                on conflict (key) do update set at = excluded.at;
                             continue;
                         end if;
                     end if;
@@ -153,6 +162,7 @@ begin
                 end if;
                 if s.limit_key is not null and s.rate_starts is not null then
                     perform @side@.count_start('k:' || s.limit_key, s.rate_per, now_us);
+                    perform @side@.free_keys(array[s.limit_key]);
                 end if;
                 if starts[q] is not null then
                     perform @side@.count_start('q:' || s.queue, pers[q], now_us);
@@ -175,7 +185,8 @@ begin
     return query select 2::smallint, x, 0::bigint, 0, 0::bigint, '', 0::smallint, 0::bigint, null::text, null::text, null::bytea
         from unnest(ended) x;
     if given = 0 then
-        return query select 3::smallint, null::uuid, (select min(wake) from @side@.jobs where place = 1) - now_us,
+        return query select 3::smallint, null::uuid, least((select min(wake) from @side@.jobs where place = 1),
+            (select min(at) from @side@.opens)) - now_us,
             case when missed or rounds >= 20 then 1 else 0 end, 0::bigint, '', 0::smallint, 0::bigint, null::text, null::text, null::bytea;
     end if;
 end $$;

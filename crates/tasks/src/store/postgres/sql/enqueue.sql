@@ -13,6 +13,7 @@ declare
     taken boolean[] := array_fill(true, array[cardinality(ids)]);
     answers uuid[] := ids;
     accepted uuid[] := '{}';
+    needs int := cardinality(needing); from_need int := 1; known int[] := '{}';
     i int; earlier int; need int; other uuid; first uuid; was @side@.jobs; waits int; broken boolean; inserted uuid[];
 begin
     if n = 0 then return; end if;
@@ -24,8 +25,11 @@ begin
         left join (select min(x.ord) as ord from unnest(ids) with ordinality as x(id, ord) group by x.id) f on f.ord = u.ord;
     else
         for i in 1..n loop
+            -- What is needed stands in the order of those that need it.
+            while from_need <= needs and needing[from_need] < i loop from_need := from_need + 1; end loop;
             if ids[i] = any(accepted) or exists (select 1 from @side@.jobs where id = ids[i]) then
                 taken[i] := false;
+                known := known || i;
                 continue;
             end if;
             if unique_keys[i] is not null then
@@ -42,22 +46,24 @@ begin
                 end if;
                 if not taken[i] then
                     answers[i] := first;
+                    known := known || i;
                     continue;
                 end if;
                 update @side@.uniques set job = ids[i] where key = unique_keys[i];
             end if;
-            -- What is a duplicate here stands for the job that it is a duplicate of.
-            for need in select x from generate_subscripts(needing, 1) x where needing[x] = i loop
-                for earlier in 1..i - 1 loop
-                    if not taken[earlier] and ids[earlier] = needed_ids[need] then
+            need := from_need;
+            while need <= needs and needing[need] = i loop
+                -- What is a duplicate here stands for the job that it is a duplicate of.
+                foreach earlier in array known loop
+                    if ids[earlier] = needed_ids[need] then
                         needed_ids[need] := answers[earlier];
                     end if;
                 end loop;
-            end loop;
-            for other in select needed_ids[k] from generate_subscripts(needing, 1) k where needing[k] = i loop
+                other := needed_ids[need];
                 if not other = any(accepted) and not exists (select 1 from @side@.jobs where id = other) then
                     raise exception '%', other using errcode = 'BT001';
                 end if;
+                need := need + 1;
             end loop;
             accepted := accepted || ids[i];
         end loop;
@@ -91,13 +97,16 @@ begin
         from input i join rows r on r.id = i.id order by i.ord;
     end if;
 
-    for i in select distinct k from unnest(needing) k order by k loop
+    need := 1;
+    while need <= needs loop
+        i := needing[need];
+        from_need := need;
+        while need <= needs and needing[need] = i loop need := need + 1; end loop;
         continue when not taken[i];
         waits := 0;
         broken := false;
         -- Locked, so that none of them ends unheard.
-        for was in select j.* from @side@.jobs j where j.id in (
-            select needed_ids[k] from generate_subscripts(needing, 1) k where needing[k] = i) order by j.id for update
+        for was in select j.* from @side@.jobs j where j.id = any(needed_ids[from_need:need - 1]) order by j.id for update
         loop
             if was.state < 2 then
                 waits := waits + 1;

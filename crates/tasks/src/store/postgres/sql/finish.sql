@@ -48,12 +48,22 @@ begin
     end if;
 end $$;
 
--- Lets the first of each lane of these keys try, since nobody knows which of them the next worker can take.
+-- Lets the first of each lane of these keys try, since nobody knows which of them the next worker can take. Those that
+-- wait for a window have lanes of their own: they are not to stand behind what waits for a place.
 create function @side@.free_keys(keys text[]) returns void language sql as $$
     update @side@.jobs set place = 0 where id in (
-        select distinct on (limit_key, queue, kind) id from @side@.jobs where place = 2 and limit_key = any(keys)
-        order by limit_key, queue, kind, score, engine_id)
+        select distinct on (limit_key, paced, queue, kind) id from @side@.jobs where place = 2 and limit_key = any(keys)
+        order by limit_key, paced, queue, kind, score, engine_id)
 $$;
+
+-- Of the keys whose window is over: one may try, and each that starts lets the next one try, until the window is full.
+-- Within the gate.
+create function @side@.open_windows(now_us bigint) returns void language plpgsql as $$
+declare keys text[];
+begin
+    with over as (delete from @side@.opens where at <= now_us returning key) select array_agg(key) into keys from over;
+    if keys is not null then perform @side@.free_keys(keys); end if;
+end $$;
 
 -- Tells those that wait for these jobs that they ended; returns those that can never begin.
 create function @side@.release(ids uuid[], completed boolean, now_us bigint) returns uuid[] language plpgsql as $$

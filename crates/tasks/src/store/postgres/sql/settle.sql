@@ -222,6 +222,7 @@ begin
             '{"kind":"deadline_exceeded","message":"the deadline was over before the work began","error":null}', null);
         ended := ended || s.id || @side@.follow(array[s.id], false, now_us);
     end loop;
+    perform @side@.open_windows(now_us);
     update @side@.jobs set place = 0 where id in (
         select id from @side@.jobs where place = 1 and wake <= now_us order by wake limit part for update skip locked);
     -- What another worker of the engine did with rows of ours.

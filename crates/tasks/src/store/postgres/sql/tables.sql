@@ -31,6 +31,7 @@ create table @side@.jobs (
     unique_key text,
     unique_within bigint,
     limit_key text,
+    paced boolean not null default false,
     limit_most bigint,
     rate_starts bigint,
     rate_per bigint,
@@ -54,7 +55,7 @@ create table @side@.jobs (
 -- Each index holds the rows of its place alone, so that what a claim costs does not depend on how many jobs have ended.
 create index jobs_ready on @side@.jobs (queue, kind, score, engine_id) where place = 0;
 create index jobs_scheduled on @side@.jobs (wake) where place = 1;
-create index jobs_held on @side@.jobs (limit_key, queue, kind, score, engine_id) where place = 2;
+create index jobs_held on @side@.jobs (limit_key, paced, queue, kind, score, engine_id) where place = 2;
 create index jobs_leases on @side@.jobs (lease) where place = 4;
 create index jobs_running_key on @side@.jobs (limit_key) where place = 4 and limit_key is not null;
 create index jobs_expires on @side@.jobs (expires) include (state) where place = 5;
@@ -64,13 +65,15 @@ create index jobs_batch on @side@.jobs (batch) where batch is not null;
 create table @side@.uniques (key text primary key, job uuid);
 create table @side@.needs (needed uuid, dependent uuid, primary key (needed, dependent));
 create table @side@.windows (name text primary key, ends bigint not null, starts bigint not null);
+-- When the windows end for which jobs of a key wait.
+create table @side@.opens (key text primary key, at bigint not null);
+create index opens_at on @side@.opens (at);
 create table @side@.paused (queue text primary key);
 create table @side@.workers (id text primary key, info text not null, seen bigint not null, until bigint not null);
 create table @side@.listeners (id text primary key, until bigint not null);
 -- How far a sweep has compared what is ready with the engine's rows.
 create table @side@.sweeps (queue text not null, kind text not null, score bigint not null, engine_id bigint not null);
 insert into @side@.sweeps values ('', '', 0, 0);
-create sequence @side@.fences as bigint;
 
 -- What others put into the engine has no flag of ours; the index holds what is still to be taken over.
 create index if not exists @index@ on @engine@._private_jobs (task_id, id)
