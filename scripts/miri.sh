@@ -12,6 +12,7 @@ fi
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/miri
 # Clocks are the system's; proptest would look for a file of regressions otherwise.
 export MIRIFLAGS="${MIRIFLAGS:-} -Zmiri-disable-isolation"
-# What was built notes the folder of the checkout: built anew, one target directory serves several.
-touch crates/cache/src/lib.rs
+# What miri notes as built is where the sources lie, and cargo does not see that they are elsewhere now: noted anew each time,
+# one target directory serves several checkouts.
+rm -rf "$CARGO_TARGET_DIR"/miri/*/debug/.fingerprint/bedplate-cache-*
 timeout 15m cargo +nightly miri test -p bedplate-cache --lib -- "$@"
