@@ -102,9 +102,10 @@ local function give_out(j, q)
   event(q.name, 'active', 'jobId', j.jid, 'prev', 'waiting')
   if q.rate then start('queue-rate:' .. q.name, q.rate, q.per) end
   if j.lk then
-    call('HINCRBY', S .. 'runs', j.lk, 1)
-    if j.lr then
-      start('key-rate:' .. j.lk, j.lr, j.lp)
+    local runs = call('HINCRBY', S .. 'runs', j.lk, 1)
+    if j.lr then start('key-rate:' .. j.lk, j.lr, j.lp) end
+    -- What has the last place lets the next one try at its end.
+    if (not j.lc or runs < j.lc) and call('EXISTS', S .. 'held:' .. j.lk) == 1 then
       flush()
       let_try(j.lk)
     end
