@@ -87,7 +87,11 @@ fn impatient() -> JobsConfig {
 }
 
 fn start(store: &MemoryStore, seen: &Seen) -> Jobs {
-    Jobs::builder(store.clone()).config(impatient()).state(seen.clone()).register::<Deaf>().start().unwrap()
+    start_with(impatient(), store, seen)
+}
+
+fn start_with(config: JobsConfig, store: &MemoryStore, seen: &Seen) -> Jobs {
+    Jobs::builder(store.clone()).config(config).state(seen.clone()).register::<Deaf>().start().unwrap()
 }
 
 async fn stuck(jobs: &Jobs) -> u64 {
@@ -117,7 +121,9 @@ async fn a_job_that_blocks_its_thread_is_told_of_and_run_elsewhere() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_waits_for_its_blocking_work() {
     let (store, seen) = (MemoryStore::default(), Seen::default());
-    let jobs = start(&store, &seen);
+    let mut config = impatient();
+    config.stuck_after = Duration::from_secs(20);
+    let jobs = start_with(config, &store, &seen);
     for thread in [Thread::Blocking, Thread::Left] {
         assert_eq!(jobs.submit(Deaf { thread, holds: 500 }).await.unwrap().await.unwrap(), 2);
         assert_eq!((seen.most.load(Ordering::SeqCst), stuck(&jobs).await), (1, 0));
