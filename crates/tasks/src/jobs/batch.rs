@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::stream::{iter, unfold};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::id::TaskId;
 use crate::job::Job;
@@ -193,7 +193,7 @@ impl BatchHandle {
                 if core.stopped.is_cancelled() {
                     return None;
                 }
-                sleep(pause).await;
+                core.pause(pause).await;
             }
         }))
     }

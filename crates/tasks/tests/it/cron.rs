@@ -163,3 +163,39 @@ async fn all_that_was_missed_is_made_up_for_one_by_one() {
         drop(jobs);
     }
 }
+
+/// What is made up for does not run beside the job that runs already.
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_waits_for_the_job_that_runs() {
+    for overlap in [Overlap::Skip, Overlap::BufferOne] {
+        let (seen, ahead) = (Seen::new(Duration::from_secs(100)), Arc::default());
+        let missed = Missed::RunAll { within: Duration::from_hours(1), most: 10 };
+        let jobs = seen.each_minute(minutely().missed(missed).overlap(overlap), 20, &ahead);
+        sleep(Duration::from_secs(1)).await;
+        let at_first = seen.starts().len();
+        ahead.store(600, Ordering::SeqCst);
+        sleep(Duration::from_secs(70)).await;
+        assert_eq!((seen.starts().len(), seen.counts().0), (at_first, 1), "{overlap:?}");
+        sleep(Duration::from_secs(40)).await;
+        assert_eq!((seen.starts().len(), seen.counts().0), (at_first + 1, 1), "{overlap:?}");
+        drop(jobs);
+    }
+}
+
+/// A tick whose job cannot be made does not let those before and after it run beside each other.
+#[tokio::test(start_paused = true)]
+async fn a_gap_in_what_was_missed_is_none() {
+    let seen = Seen::new(Duration::from_secs(20));
+    let (began, made) = (seen.began, AtomicU32::new(0));
+    let clock = move || UNIX_EPOCH + Duration::from_hours(500_000) + Duration::from_secs(5) + began.elapsed();
+    let missed = Missed::RunAll { within: Duration::from_secs(190), most: 10 };
+    let make = move || {
+        assert!(made.fetch_add(1, Ordering::SeqCst) != 1, "the second one cannot be made");
+        Long
+    };
+    let jobs = Jobs::builder(MemoryStore::default()).workers(20).state(seen.clone()).register::<Long>();
+    let jobs = jobs.wall_clock(clock).cron("long", minutely().missed(missed), make).start().unwrap();
+    sleep(Duration::from_secs(50)).await;
+    assert_eq!((seen.starts(), seen.counts().0), (vec![0, 20, 40], 1));
+    drop(jobs);
+}

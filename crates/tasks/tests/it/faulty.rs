@@ -9,6 +9,7 @@ use bedplate_tasks::store::{
     Maintained, MemoryStore, NewJob, Settled, Settlement, Signal, StoreControl, StoreError, StoreStats, WorkerInfo,
 };
 use bedplate_tasks::{Drain, Job, JobContext, JobEvent, Jobs, Stop, TaskId, WaitError};
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, sleep};
@@ -25,6 +26,8 @@ struct Faulty {
     beats: Arc<AtomicUsize>,
     /// What is claimed arrives a second later.
     slow_claims: Arc<AtomicBool>,
+    /// A look at a job takes ten seconds.
+    slow_looks: Arc<AtomicBool>,
     /// The next ends are taken, and nobody hears of it.
     loses_an_answer: Arc<AtomicBool>,
 }
@@ -72,6 +75,9 @@ impl JobStore for Faulty {
     }
 
     async fn job(&self, id: TaskId) -> Result<Option<JobRecord>, StoreError> {
+        if self.slow_looks.load(Ordering::SeqCst) {
+            sleep(Duration::from_secs(10)).await;
+        }
         self.inner.job(id).await
     }
 }
@@ -229,6 +235,26 @@ async fn who_waits_beyond_a_shutdown_is_told() {
     assert!(matches!(end, Err(WaitError::Closed(id)) if id == handle.id()), "{end:?}");
     assert!(matches!(handle.wait().await, Err(WaitError::Closed(_))));
     assert_eq!(handle.status().await.unwrap().state, JobState::Pending);
+}
+
+/// However long the pauses between the looks at a large set are.
+#[tokio::test(start_paused = true)]
+async fn who_watches_a_set_beyond_a_shutdown_is_told() {
+    let store = Faulty::default();
+    store.slow_looks.store(true, Ordering::SeqCst);
+    let jobs = Jobs::builder(store).workers(0).start().unwrap();
+    let mut batch = jobs.batch();
+    batch.add(jobs.submit(Probe { waits: true })).unwrap();
+    let mut progress = batch.submit().await.unwrap().progress();
+    assert_eq!(progress.next().await.unwrap().left(), 1);
+    let began = Instant::now();
+    let (end, ()) = tokio::join!(progress.next(), async {
+        sleep(Duration::from_secs(15)).await;
+        jobs.shutdown(Drain::default()).await;
+    });
+    assert_eq!(end, None);
+    // It was told in a pause, and had a last look.
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

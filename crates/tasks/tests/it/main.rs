@@ -19,6 +19,7 @@ mod postgres_store;
 mod postgres_support;
 mod queue;
 mod queues;
+mod raised;
 #[cfg(feature = "redis")]
 mod redis_contract;
 #[cfg(feature = "redis")]

@@ -361,3 +361,63 @@ async fn a_window_does_not_wake_the_whole_backlog() {
     assert_eq!(store.claim(&request).await.unwrap().len(), 2, "the next follows the first");
     assert_eq!(ready().await, 0);
 }
+
+/// What is late ends in parts, so that no call keeps the server for long, however much of it there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_does_not_end_a_whole_backlog() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    #[expect(clippy::disallowed_methods, reason = "a deadline is a time of the calendar")]
+    let soon = std::time::SystemTime::now() + 5 * MS;
+    let late = || NewJob::new("a.v1", b"1".to_vec()).deadline(soon);
+    store.enqueue(vec![NewJob::new("a.v1", b"1".to_vec())]).await.unwrap();
+    store.enqueue((0..2_500).map(|_| late()).collect()).await.unwrap();
+    sleep(10 * MS).await;
+    assert_eq!(store.claim(&request("a.v1")).await.unwrap().len(), 1);
+    let ended = store.stats().await.unwrap().failed;
+    assert!((1..=1_000).contains(&ended), "{ended} at once");
+    let last = NewJob::new("a.v1", b"2".to_vec());
+    let id = last.id;
+    store.enqueue(vec![last]).await.unwrap();
+    let claims = store.claim(&request("a.v1")).await.unwrap();
+    assert_eq!(
+        claims.iter().map(|claim| claim.job.id).collect::<Vec<_>>(),
+        [id],
+        "what is late is no end of the backlog"
+    );
+    assert_eq!(store.stats().await.unwrap().failed, 2_500);
+}
+
+/// Who was to begin next of a key may be taken by a worker of the engine's and removed, of which nobody is told: the
+/// others do not wait for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_of_a_key_comes_though_the_engine_removed_the_one_before() {
+    let Some(url) = url() else { return };
+    let prefix = prefix();
+    let store = store_at(&url, &prefix).await;
+    let limited = || NewJob::new("a.v1", b"1".to_vec()).limit(KeyLimit::rate("host-1", Rate::new(1, 300 * MS)));
+    let jobs = [limited(), limited(), limited()];
+    let [_, second, third] = [jobs[0].id, jobs[1].id, jobs[2].id];
+    store.enqueue(jobs.to_vec()).await.unwrap();
+    assert_eq!(store.claim(&request("a.v1")).await.unwrap().len(), 1);
+    sleep(400 * MS).await;
+    store.maintain().await.unwrap();
+    let engine = worker(&url, &prefix, "default").await;
+    let taken = engine.get_next_job_nonblocking("token").await.unwrap().unwrap();
+    assert_eq!(taken.id(), second.to_string());
+    let mut redis = commands(&url).await;
+    let (of_queue, id) = (format!("{prefix}:default"), second.to_string());
+    let () =
+        redis::cmd("LREM").arg(format!("{of_queue}:active")).arg(0).arg(&id).query_async(&mut redis).await.unwrap();
+    let gone = [format!("{of_queue}:{id}"), format!("{of_queue}:{id}:lock")];
+    let () = redis::cmd("DEL").arg(&gone).query_async(&mut redis).await.unwrap();
+    store.maintain().await.unwrap();
+    assert!(store.job(second).await.unwrap().is_none());
+    assert!(store.claim(&request("a.v1")).await.unwrap().is_empty(), "not at once");
+    // A minute later.
+    let keys: Vec<String> = redis::cmd("KEYS").arg(format!("{prefix}*:opens")).query_async(&mut redis).await.unwrap();
+    let () = redis::cmd("ZADD").arg(&keys).arg("XX").arg(0).arg("host-1").query_async(&mut redis).await.unwrap();
+    let claims = store.claim(&request("a.v1")).await.unwrap();
+    assert_eq!(claims.iter().map(|claim| claim.job.id).collect::<Vec<_>>(), [third]);
+}

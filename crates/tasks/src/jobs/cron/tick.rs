@@ -60,10 +60,14 @@ pub(crate) async fn tick(core: Arc<Core>, entry: Entry, clock: Arc<dyn Fn() -> S
     loop {
         let ticks = plan.due(clock());
         let last = ticks.last().copied();
-        let mut before = None;
+        let mut before = match ticks.first() {
+            Some(first) if entry.makes_up() && ticks.len() > 1 => unfinished(&core, &entry, *first).await,
+            _ => None,
+        };
         for tick in ticks {
             let place = Place { after: before.filter(|_| entry.makes_up()), last: Some(tick) == last };
-            before = submit(&core, &entry, tick, place).await;
+            // One that could not be submitted leaves no gap.
+            before = submit(&core, &entry, tick, place).await.or(before);
         }
         core.pause(plan.pause(clock())).await;
         if core.stopping.is_cancelled() || core.stopped.is_cancelled() {
@@ -114,16 +118,19 @@ async fn submit(core: &Arc<Core>, entry: &Entry, tick: SystemTime, place: Place)
     }
 }
 
+/// The jobs of the ticks before one, the latest first, whether they were submitted or not.
+fn earlier(entry: &Entry, tick: SystemTime) -> impl Iterator<Item = TaskId> {
+    let before = |time: &SystemTime| entry.schedule.latest(time.checked_sub(Duration::from_millis(1))?);
+    let remembered = move |time: &SystemTime| tick.duration_since(*time).is_ok_and(|age| age <= REMEMBERED);
+    std::iter::successors(before(&tick), before)
+        .take(MOST_BACK)
+        .take_while(remembered)
+        .map(|time| id(&entry.name, time))
+}
+
 /// Cancels the job of the latest tick that had one; what came before it was cancelled by it.
 async fn cancel_before(core: &Core, entry: &Entry, tick: SystemTime) {
-    let mut before = tick;
-    for _ in 0..MOST_BACK {
-        let earlier = before.checked_sub(Duration::from_millis(1)).and_then(|time| entry.schedule.latest(time));
-        let Some(earlier) = earlier.filter(|time| tick.duration_since(*time).is_ok_and(|age| age <= REMEMBERED)) else {
-            return;
-        };
-        before = earlier;
-        let job = id(&entry.name, before);
+    for job in earlier(entry, tick) {
         match core.insist(|| core.store.cancel(job, "the next tick of its schedule came")).await {
             // Its tick was missed.
             Err(StoreError::Unknown(_)) => {}
@@ -134,6 +141,16 @@ async fn cancel_before(core: &Core, entry: &Entry, tick: SystemTime) {
             Ok(_) => return,
         }
     }
+}
+
+/// Returns the job of the latest tick that had one, if it has not ended.
+async fn unfinished(core: &Core, entry: &Entry, tick: SystemTime) -> Option<TaskId> {
+    for job in earlier(entry, tick) {
+        if let Some(record) = core.insist(|| core.store.job(job)).await.ok()? {
+            return (!record.state.is_final()).then_some(job);
+        }
+    }
+    None
 }
 
 /// How many missed ticks are looked through for a job.

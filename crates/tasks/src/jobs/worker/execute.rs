@@ -27,8 +27,19 @@ pub(crate) async fn execute(mut guard: Guard, waited: Duration) {
 }
 
 async fn attempt(guard: Guard) {
-    let work = guard.handler.run(Arc::clone(&guard.core.codec), Arc::clone(&guard.run));
-    let settlement = drive(&guard, work).await;
+    let (run, handler) = (&guard.run, &guard.handler);
+    let settlement = if let Some(why) = run.stopped() {
+        // Told so before there was a thread for it: others may have it by now.
+        handler.stopped(run, why)
+    } else {
+        let work = handler.run(Arc::clone(&guard.core.codec), Arc::clone(run));
+        let settlement = drive(&guard, work).await;
+        let told = run.stopped().is_some_and(|why| !matches!(why, Stop::Shutdown | Stop::LeaseLost));
+        if told && !matches!(settlement, Settlement::Completed(_)) {
+            threads_back(&guard).await;
+        }
+        settlement
+    };
     guard.finish(settlement);
 }
 
@@ -67,7 +78,9 @@ async fn drive(guard: &Guard, work: Work) -> Settlement {
         Err(panic) => handler.retry(run, Failure::new(FailureKind::Panicked, panic_text(&*panic))),
     };
     let mut work = AssertUnwindSafe(work).catch_unwind();
-    let limit = limit(run).map(|(limit, why)| run.limit.get_or_init(|| (Instant::now() + limit, why)));
+    // One that is beyond all clocks is none.
+    let limit = limit(run).and_then(|(limit, why)| Some((Instant::now().checked_add(limit)?, why)));
+    let limit = limit.map(|limit| run.limit.get_or_init(|| limit));
     {
         let stop = std::pin::pin!(run.token.cancelled());
         let time = std::pin::pin!(async {
@@ -89,11 +102,7 @@ async fn drive(guard: &Guard, work: Work) -> Settlement {
     if std::panic::catch_unwind(AssertUnwindSafe(move || drop(work))).is_err() {
         return handler.retry(run, Failure::new(FailureKind::Panicked, "panicked while it was stopped"));
     }
-    let why = run.stopped().unwrap_or(&Stop::Shutdown);
-    if !matches!(why, Stop::Shutdown | Stop::LeaseLost) {
-        threads_back(guard).await;
-    }
-    handler.stopped(run, why)
+    handler.stopped(run, run.stopped().unwrap_or(&Stop::Shutdown))
 }
 
 /// Waits for blocking work that the attempt left on its threads: it must not run beside the next attempt, if that can be.

@@ -236,7 +236,8 @@ impl Board {
             self.queues.start(now, &job.queue, queue.rate);
             if let Some(limit) = &job.limit {
                 self.keys.start(now, &limit.key, limit.rate);
-                if limit.rate.is_some() {
+                // What has the last place lets the next one try at its end.
+                if self.keys.check(now, &limit.key, limit.concurrency, None).is_ok() {
                     self.let_next(&limit.key);
                 }
             }

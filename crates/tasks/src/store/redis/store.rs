@@ -193,6 +193,10 @@ impl JobStore for RedisStore {
             let mut arrived = std::pin::pin!(arrived);
             arrived.as_mut().enable();
             let (claims, next) = self.claim_now(claim_args(request, !request.wait.is_zero())).await?;
+            // There is more to move out of the way.
+            if claims.is_empty() && next.is_some_and(|next| next.is_zero()) && !request.is_over(None) {
+                continue;
+            }
             if !claims.is_empty() || request.is_over(until) {
                 return Ok(claims);
             }

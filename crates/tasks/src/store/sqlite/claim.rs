@@ -154,6 +154,7 @@ fn give_out(
 /// Whether the key of a job lets it not begin; then it is moved out of the way. Else its start counts.
 fn must_wait(apply: &Apply<'_>, job: &NewJob, seq: i64) -> Result<bool, StoreError> {
     let Some(limit) = &job.limit else { return Ok(false) };
+    let mut is_last = false;
     if let Some(most) = limit.concurrency {
         let sql = "select count(*) from jobs where place = 4 and limit_key = ?1";
         let running: i64 = apply.one(sql, [&limit.key], |row| row.get(0))?.unwrap_or(0);
@@ -161,6 +162,7 @@ fn must_wait(apply: &Apply<'_>, job: &NewJob, seq: i64) -> Result<bool, StoreErr
             hold(apply, limit, seq)?;
             return Ok(true);
         }
+        is_last = running + 1 >= i64::from(most);
     }
     if let Some(rate) = limit.rate {
         let name = format!("k:{}", limit.key);
@@ -171,7 +173,10 @@ fn must_wait(apply: &Apply<'_>, job: &NewJob, seq: i64) -> Result<bool, StoreErr
             return Ok(true);
         }
         count_start(apply, &name, rate)?;
-        // One after another until the window is full: not all that wait at its beginning.
+    }
+    // One after another until the window or all places are full, not all that wait at once. What has the last place lets
+    // the next one try at its end.
+    if !is_last {
         let_next(apply, &limit.key)?;
     }
     Ok(false)

@@ -304,7 +304,7 @@ impl JobStore for SqliteStore {
             let asked = Arc::clone(&request);
             let Claimed { claims, next } = self.write(false, move |apply| claim::claim(apply, &asked)).await?;
             // There is more to move out of the way.
-            if next.is_some_and(|next| next.is_zero()) {
+            if next.is_some_and(|next| next.is_zero()) && !request.is_over(None) {
                 continue;
             }
             if !claims.is_empty() || request.is_over(until) {
@@ -391,5 +391,53 @@ impl StoreControl for SqliteStore {
 impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SqliteStore").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::store::limits::{KeyLimit, Rate};
+
+    /// How many wait in the way of others.
+    async fn in_the_way(store: &SqliteStore) -> i64 {
+        let count = |connection: &Connection| {
+            connection.query_row("select count(*) from jobs where place = 0", [], |row| row.get(0))
+        };
+        store.ask(count).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_moves_no_backlog_out_of_its_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::builder(folder.path().join("jobs.db")).open().await.unwrap();
+        let limit = KeyLimit::rate("host-1", Rate::new(1, Duration::from_hours(1)));
+        let limited = || NewJob::new("a.v1", b"1".to_vec()).limit(limit.clone());
+        store.enqueue((0..2_500).map(|_| limited()).collect()).await.unwrap();
+        let stop = CancellationToken::new();
+        let request = ClaimRequest::new("worker", ["a.v1"], 1, Duration::from_mins(1)).stop(stop.clone());
+        assert_eq!(store.claim(&request).await.unwrap().len(), 1);
+        stop.cancel();
+        assert!(store.claim(&request).await.unwrap().is_empty());
+        assert_eq!(in_the_way(&store).await, 1_499);
+    }
+
+    #[tokio::test]
+    async fn many_windows_open_in_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::builder(folder.path().join("jobs.db")).open().await.unwrap();
+        let look = |apply: &Apply<'_>| {
+            for n in 0..600 {
+                apply.execute("insert into opens (at, key) values (1, ?1)", [format!("host-{n}")])?;
+            }
+            sweep::promote(apply)?;
+            let left = || apply.one("select count(*) from opens", [], |row| row.get::<_, i64>(0));
+            let first = left()?;
+            sweep::promote(apply)?;
+            Ok((first, left()?))
+        };
+        assert_eq!(store.write(false, look).await.unwrap(), (Some(100), Some(0)));
     }
 }

@@ -17,11 +17,11 @@ pub(super) fn promote(apply: &Apply<'_>) -> Result<(), StoreError> {
     if apply.execute(sql, [READY, apply.now])? > 0 {
         apply.made_ready();
     }
-    while let Some((at, key)) =
-        apply.one("select at, key from opens where at <= ?1 order by at limit 1", [apply.now], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-        })?
-    {
+    // Those that are left come up at the next look.
+    for _ in 0..PART {
+        let sql = "select at, key from opens where at <= ?1 order by at limit 1";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+        let Some((at, key)) = apply.one(sql, [apply.now], read)? else { break };
         apply.execute("delete from opens where at = ?1 and key = ?2", rusqlite::params![at, key])?;
         let_next(apply, &key)?;
     }

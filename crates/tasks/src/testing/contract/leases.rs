@@ -73,6 +73,16 @@ pub async fn an_end_after_the_lease_is_refused_before_any_sweep(store: Subject) 
     }
 }
 
+/// Each end stands for itself, also where one call brings a lost and a held lease of the same job.
+pub async fn a_lost_lease_does_not_hinder_the_held_one(store: Subject) {
+    put(&store, job()).await;
+    let lost = take_by(&store, &short(1)).await;
+    sleep(SHORT).await;
+    let held = rescue(&store, &request(1)).await;
+    let ends = [&lost, &held].map(|claim| End::new(claim.lease, Settlement::Completed(b"1".to_vec())));
+    assert_eq!(store.settle(&ends).await.unwrap(), [Settled::LeaseLost, Settled::Accepted]);
+}
+
 /// What was taken from dead workers is told by the sweep, once, whichever call found it.
 pub async fn every_rescue_is_told_once(store: Subject) {
     put(&store, job()).await;

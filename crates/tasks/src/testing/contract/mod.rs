@@ -145,7 +145,7 @@ macro_rules! store_contract {
             a_failure_for_good_is_a_dead_letter_and_can_be_replayed, what_goes_in_comes_out, a_delayed_job_waits,
             a_time_of_the_calendar_is_kept, a_waiting_claim_wakes_for_a_job, a_waiting_claim_ends_when_told, ended_jobs_are_forgotten,
             a_deadline_that_is_over_fails_the_job, signals_tell_of_ends_and_progress,
-            an_expired_lease_goes_to_another_and_fences_the_first, a_beat_keeps_a_lease, a_rescued_job_keeps_its_place, every_rescue_is_told_once, a_poison_job_ends,
+            an_expired_lease_goes_to_another_and_fences_the_first, a_beat_keeps_a_lease, a_rescued_job_keeps_its_place, every_rescue_is_told_once, a_lost_lease_does_not_hinder_the_held_one, a_poison_job_ends,
             an_end_after_the_lease_is_refused_before_any_sweep,
             progress_is_kept_and_fenced, a_settled_lease_is_over, many_workers_share_without_repeating,
             the_urgent_go_first_then_the_first, unknown_kinds_and_other_queues_are_left, no_more_than_asked_for,

@@ -44,7 +44,7 @@ declare
     now_us bigint := @side@.now_us();
     tasks int[]; lefts bigint[]; candidates uuid[]; rows tid[]; engine_rows tid[]; candidate uuid; plain boolean; gated boolean := false;
     limited boolean := false; given int := 0; missed boolean := false; rounds int := 0; my_fence bigint; my_lock text;
-    q int; s @side@.jobs; e @engine@._private_jobs; window_ends bigint; got int; ended uuid[] := '{}'; moved int;
+    q int; s @side@.jobs; e @engine@._private_jobs; window_ends bigint; got int; ended uuid[] := '{}'; moved int; running bigint;
 begin
     -- A claim that a crash of the server undoes is one that was not given out: it need not wait for the disk.
     perform set_config('synchronous_commit', 'off', true);
@@ -135,8 +135,11 @@ begin
                         perform @side@.gate();
                         gated := true;
                     end if;
-                    if s.limit_most is not null and s.limit_most <=
-                        (select count(*) from @side@.jobs where place = 4 and limit_key = s.limit_key) then
+                    running := 0;
+                    if s.limit_most is not null then
+                        select count(*) into running from @side@.jobs where place = 4 and limit_key = s.limit_key;
+                    end if;
+                    if running >= s.limit_most then
                         update @side@.jobs set place = 2, paced = s.rate_starts is not null where id = s.id;
                         continue;
                     end if;
@@ -162,6 +165,10 @@ begin
                 end if;
                 if s.limit_key is not null and s.rate_starts is not null then
                     perform @side@.count_start('k:' || s.limit_key, s.rate_per, now_us);
+                end if;
+                -- One after another until the window or all places are full, not all that wait at once. What has the last
+                -- place lets the next one try at its end.
+                if s.limit_key is not null and (s.limit_most is null or running + 1 < s.limit_most) then
                     perform @side@.free_keys(array[s.limit_key]);
                 end if;
                 if starts[q] is not null then

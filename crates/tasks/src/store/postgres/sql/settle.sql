@@ -43,8 +43,8 @@ begin
     into rows, numbers, ords, results, engine_queues, locks
     from (
         select f.ord, f.output, s.* from (
-            select distinct on (u.id) u.* from unnest(ids, given_fences, hows, outputs) with ordinality as u(id, fence, how, output, ord)
-            order by u.id, u.ord
+            select distinct on (u.id, u.fence) u.* from unnest(ids, given_fences, hows, outputs) with ordinality as u(id, fence, how, output, ord)
+            order by u.id, u.fence, u.ord
         ) f cross join lateral (
             select s.ctid as at, s.engine_id, s.engine_queue, s.locked_by from @side@.jobs s
             where s.id = f.id and s.fence = f.fence and s.place + 0 = 4 and s.lease > now_us for update
@@ -74,8 +74,8 @@ begin
     if not 0 = all(hows) then
     for rest in
         select u.*, s.attempts, s.max_attempts, s.cancel, s.due, s.dependents, s.limit_key from (
-            select distinct on (x.id) x.* from unnest(ids, given_fences, hows, failures, texts, afters)
-                with ordinality as x(id, fence, how, failure, txt, after, ord) order by x.id, x.ord) u
+            select distinct on (x.id, x.fence) x.* from unnest(ids, given_fences, hows, failures, texts, afters)
+                with ordinality as x(id, fence, how, failure, txt, after, ord) order by x.id, x.fence, x.ord) u
         join @side@.jobs s on s.id = u.id and s.fence = u.fence and s.place + 0 = 4 and s.lease > now_us
         where u.how <> 0 order by s.id for update of s
     loop

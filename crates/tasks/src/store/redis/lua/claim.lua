@@ -54,12 +54,10 @@ local function head(l)
   return l.heads[l.at], tonumber(l.heads[l.at + 1])
 end
 
-local moved = 0
 local function busy(j)
   if j.lc and (tonumber(call('HGET', S .. 'runs', j.lk)) or 0) >= j.lc then
-    moved = moved + 1
+    -- What ends lets it try.
   elseif j.lr and (tonumber(call('GET', S .. 'key-rate:' .. j.lk)) or 0) >= j.lr then
-    moved = moved + 1
     call('ZADD', S .. 'opens', num(now + math.max(call('PTTL', S .. 'key-rate:' .. j.lk), 1)), j.lk)
   else
     return false
@@ -104,9 +102,10 @@ local function give_out(j, q)
   event(q.name, 'active', 'jobId', j.jid, 'prev', 'waiting')
   if q.rate then start('queue-rate:' .. q.name, q.rate, q.per) end
   if j.lk then
-    call('HINCRBY', S .. 'runs', j.lk, 1)
-    if j.lr then
-      start('key-rate:' .. j.lk, j.lr, j.lp)
+    local runs = call('HINCRBY', S .. 'runs', j.lk, 1)
+    if j.lr then start('key-rate:' .. j.lk, j.lr, j.lp) end
+    -- What has the last place lets the next one try at its end.
+    if (not j.lc or runs < j.lc) and call('EXISTS', S .. 'held:' .. j.lk) == 1 then
       flush()
       let_try(j.lk)
     end
@@ -136,7 +135,9 @@ local function give_plain(q, jid)
   return true
 end
 
--- No more are moved out of the way at a time: others wait for the server too, and the worker asks again.
+-- No more are moved out of the way at a time, or end there since they are late: others wait for the server too, and the
+-- worker asks again.
+local moved = 0
 while #claims < most and moved < 1000 do
   local best, first, rank
   for _, l in ipairs(lanes) do
@@ -158,7 +159,7 @@ while #claims < most and moved < 1000 do
     remove(best.key, first)
     if had then remove(key(q.name, 'prioritized'), first) end
     if not (had and give_plain(q, first)) then
-      local j = load(q.name, first, true)
+      local j, given = load(q.name, first, true), false
       -- What a worker of BullMQ's took meanwhile, or removed, is not ours to give.
       if j and j.st == 'p' and had then
         if j.dl and j.dl <= now then
@@ -167,10 +168,12 @@ while #claims < most and moved < 1000 do
           finish(j, 'f', OVERDUE, {'b:fail', said('deadline_exceeded', OVERDUE)})
         elseif not (j.lk and busy(j)) then
           give_out(j, q)
+          given = true
         end
       elseif j and not had then
         call('SADD', S .. 'out', j.tid)
       end
+      if not given then moved = moved + 1 end
     end
   end
 end

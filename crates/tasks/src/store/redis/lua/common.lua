@@ -151,7 +151,7 @@ local function hold_name(j) return j.q .. '\1' .. j.kind .. (j.lr and '\1r' or '
 -- One of a key has ended, started, or could: the first of each lane may try, since nobody knows which of them the next
 -- worker can take.
 local function let_try(lk)
-  local lanes = call('SMEMBERS', S .. 'held:' .. lk)
+  local lanes, more = call('SMEMBERS', S .. 'held:' .. lk), false
   for _, name in ipairs(lanes) do
     local held = S .. 'held:' .. lk .. '\1' .. name
     local first = call('ZPOPMIN', held)
@@ -161,8 +161,10 @@ local function let_try(lk)
       local j = load(q, first[1])
       if j then make_ready(j, 'waiting-children') end
     end
-    if call('EXISTS', held) == 0 then call('SREM', S .. 'held:' .. lk, name) end
+    if call('EXISTS', held) == 0 then call('SREM', S .. 'held:' .. lk, name) else more = true end
   end
+  -- A worker of BullMQ's may take and remove who tries, and tells nobody that the next one could: so it is let try anyway.
+  if more then call('ZADD', S .. 'opens', 'NX', num(now + 60000), lk) end
 end
 
 -- Of the keys whose window is over: one may try, and each that starts lets the next one try, until the window is full.
