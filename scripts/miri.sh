@@ -8,7 +8,7 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
   echo 'miri is not installed (rustup +nightly component add miri): skipped'
   exit 0
 fi
-[ $# -gt 0 ] || set -- biased:: held:: seat:: policy::ghosts policy::index policy::lru policy::slab
+[ $# -gt 0 ] || set -- biased:: held:: seat:: policy::ghosts policy::lru policy::slab
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/miri
 # Clocks are the system's; proptest would look for a file of regressions otherwise.
 export MIRIFLAGS="${MIRIFLAGS:-} -Zmiri-disable-isolation"

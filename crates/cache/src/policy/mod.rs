@@ -5,7 +5,6 @@
 //! change elsewhere. Keys come with their hash, computed once and outside of the lock.
 
 mod ghosts;
-mod index;
 mod keyed;
 mod lru;
 mod s3fifo;

@@ -45,17 +45,6 @@ impl Place {
     }
 }
 
-#[cfg(test)]
-impl Place {
-    pub(super) const fn new(number: u32) -> Self {
-        Self(number)
-    }
-
-    pub(super) const fn number(self) -> u32 {
-        self.0
-    }
-}
-
 impl<T, A> Default for Slab<T, A> {
     fn default() -> Self {
         Self { rows: Vec::new(), asides: Vec::new(), free: Place::NONE }

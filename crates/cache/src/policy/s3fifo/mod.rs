@@ -12,8 +12,10 @@
 use std::borrow::Borrow;
 use std::{fmt, mem};
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as TableEntry;
+
 use super::ghosts::Ghosts;
-use super::index::Index;
 use super::keyed::Lookup;
 use super::slab::{Place, Slab};
 use super::{Policy, Victim};
@@ -21,7 +23,7 @@ use crate::entry::{Cold, Entry, Hot, Remains, View, ViewMut};
 use crate::expiry::{Deadline, Tick, Which};
 
 pub(crate) struct S3Fifo<K, V> {
-    index: Index,
+    table: HashTable<Place>,
     nodes: Slab<Node<K, V>, Links>,
     small: Queue,
     main: Queue,
@@ -88,7 +90,7 @@ impl<K, V> fmt::Debug for S3Fifo<K, V> {
 impl<K: Eq, V> S3Fifo<K, V> {
     pub(super) fn new(share: u64) -> Self {
         Self {
-            index: Index::default(),
+            table: HashTable::new(),
             nodes: Slab::default(),
             small: Queue::default(),
             main: Queue::default(),
@@ -119,14 +121,14 @@ impl<K: Eq, V> S3Fifo<K, V> {
     {
         // A stored hash would be on another line than the key: to compare it first costs more.
         let mut found = None;
-        let at = self.index.find(lookup.hash(), |at| match self.nodes.get(at) {
+        let at = self.table.find(lookup.hash(), |&at| match self.nodes.get(at) {
             Some(node) if node.key.borrow() == lookup.key() => {
                 found = Some(node);
                 true
             }
             _ => false,
         })?;
-        let (node, links) = (found?, self.nodes.aside(at)?);
+        let (node, links) = (found?, self.nodes.aside(*at)?);
         Some((&node.key, View { hot: &node.hot, cold: &links.cold }))
     }
 
@@ -139,8 +141,8 @@ impl<K: Eq, V> S3Fifo<K, V> {
     where
         K: Borrow<Q>,
     {
-        let is_it = |at| self.nodes.get(at).is_some_and(|node| node.key.borrow() == lookup.key());
-        self.index.find(lookup.hash(), is_it)
+        let is_it = |at: &Place| self.nodes.get(*at).is_some_and(|node| node.key.borrow() == lookup.key());
+        self.table.find(lookup.hash(), is_it).copied()
     }
 
     const fn weight(&self) -> u64 {
@@ -237,7 +239,9 @@ impl<K: Eq, V> S3Fifo<K, V> {
     #[inline]
     fn leave(&mut self, at: Place) -> Option<()> {
         let hash = self.unlink(at)?;
-        self.index.remove(hash, at);
+        if let Ok(found) = self.table.find_entry(hash, |other| *other == at) {
+            found.remove();
+        }
         if self.newest == at {
             self.newest = Place::NONE;
         }
@@ -383,14 +387,18 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     #[inline]
     fn insert(&mut self, hash: u64, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
         self.note_end(earliest_end(&entry.hot));
-        let is_it = |at| self.nodes.get(at).is_some_and(|node| node.key == key);
-        if let Some(at) = self.index.find(hash, is_it) {
-            return self.replace(at, key, entry);
-        }
-        let Some(at) = self.nodes.vacant() else { return Some((key, entry)) };
         let nodes = &self.nodes;
-        self.index.insert(hash, at, |at| nodes.aside(at).map_or(0, |links| links.hash));
-        self.ghosts.fit(self.index.len());
+        let is_it = |at: &Place| nodes.get(*at).is_some_and(|node| node.key == key);
+        let slot = match self.table.entry(hash, is_it, |at| nodes.aside(*at).map_or(0, |links| links.hash)) {
+            TableEntry::Vacant(slot) => slot,
+            TableEntry::Occupied(found) => {
+                let at = *found.get();
+                return self.replace(at, key, entry);
+            }
+        };
+        let Some(at) = self.nodes.vacant() else { return Some((key, entry)) };
+        slot.insert(at);
+        self.ghosts.fit(self.table.len());
         let which = if self.ghosts.recall(hash) { Which::Main } else { Which::Small };
         // Written as it is linked, once.
         let Entry { hot, cold } = entry;
@@ -460,7 +468,7 @@ impl<K: Eq, V> Policy<K, V> for S3Fifo<K, V> {
     }
 
     fn len(&self) -> usize {
-        self.index.len()
+        self.table.len()
     }
 }
 
