@@ -106,9 +106,11 @@ fn obey(core: &Core, run: &Arc<RunState>, state: LeaseState) {
         LeaseState::Held => {}
         LeaseState::CancelRequested(reason) => run.stop(Stop::Cancelled(reason)),
         LeaseState::Lost => {
-            // One that ended meanwhile has no lease any more, and is not under way either.
-            let under_way = core.runs.lock().values().any(|one| one.state.lease == run.lease);
-            if under_way && run.stopped().is_none() {
+            // One that ended meanwhile has no lease any more; that it was refused is told by whoever says its end.
+            if !core.runs.lock().values().any(|one| one.state.lease == run.lease) {
+                return;
+            }
+            if run.stopped().is_none() {
                 count(&core.counters.leases_lost);
                 tracing::warn!(job.id = %run.job.id, job.kind = %run.job.kind, attempt = run.attempt, "the lease of an attempt was lost");
                 core.tell(|| JobEvent::LeaseLost { job: Arc::clone(&run.job), attempt: run.attempt });
