@@ -142,7 +142,7 @@ impl BatchHandle {
     /// Waits until all have ended, and returns how.
     ///
     /// # Errors
-    /// [`WaitError::Store`] if the store fails for good.
+    /// [`WaitError::Closed`] if the runtime is shut down before, [`WaitError::Store`] if the store fails for good.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
