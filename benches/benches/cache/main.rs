@@ -71,7 +71,7 @@ fn hit_u64(suite: &mut Suite) {
         return;
     }
     let caches = Caches::<u64, u64>::new(2 * RESIDENT, None);
-    caches.fill((0..RESIDENT).map(|key| (key, key)));
+    caches.fill(|| (0..RESIDENT).map(|key| (key, key)));
     let order: Vec<u64> = shuffled(RESIDENT);
     caches.run(suite, "hit_u64", |cache, work| {
         walk(&order, work, |key| {
@@ -90,7 +90,7 @@ fn hit_tags(suite: &mut Suite) {
         }
         let caches = Caches::<u64, u64>::new(4 * RESIDENT, Some(Duration::from_hours(1)));
         let tags: Vec<String> = (0..100).map(|n| format!("tenant:{n}")).collect();
-        caches.fill((0..RESIDENT).map(|key| (key, key)));
+        caches.fill(|| (0..RESIDENT).map(|key| (key, key)));
         for (key, tag) in (0..RESIDENT).zip(tags.iter().cycle()) {
             caches.ours.insert_with(key, key, EntryOptions::new().tag(tag.as_str()));
         }
@@ -121,7 +121,7 @@ fn hit_ttl(suite: &mut Suite) {
             let builder = builder.ttl(Duration::from_hours(1)).weigher(|_, _| 0);
             caches.ours = builder.build().expect("valid settings");
         }
-        caches.fill((0..RESIDENT).map(|key| (key, key)));
+        caches.fill(|| (0..RESIDENT).map(|key| (key, key)));
         let order: Vec<u64> = shuffled(RESIDENT);
         caches.run(suite, case, |cache, work| {
             walk(&order, work, |key| {
@@ -137,7 +137,7 @@ fn hit_shared(suite: &mut Suite, case: &'static str, threads: usize) {
         return;
     }
     let caches = Caches::<u64, Arc<[u8; 64]>>::new(2 * RESIDENT, Some(Duration::from_hours(1)));
-    caches.fill((0..RESIDENT).map(|key| (key, Arc::new([0; 64]))));
+    caches.fill(|| (0..RESIDENT).map(|key| (key, Arc::new([0; 64]))));
     let order: Vec<u64> = shuffled(RESIDENT);
     caches.run_on(suite, case, threads, |cache, work| {
         walk(&order, work, |key| {
@@ -152,7 +152,7 @@ fn hit_string(suite: &mut Suite) {
         return;
     }
     let caches = Caches::<String, Arc<str>>::new(2 * RESIDENT, None);
-    caches.fill((0..RESIDENT).map(|n| (format!("tenant-7:user:{n:08}"), Arc::from("value"))));
+    caches.fill(|| (0..RESIDENT).map(|n| (format!("tenant-7:user:{n:08}"), Arc::from("value"))));
     let order: Vec<String> = shuffled(RESIDENT).into_iter().map(|n| format!("tenant-7:user:{n:08}")).collect();
     caches.run(suite, "hit_string", |cache, work| {
         walk(&order, work, |key| {
@@ -167,7 +167,7 @@ fn miss(suite: &mut Suite) {
         return;
     }
     let caches = Caches::<u64, u64>::new(2 * RESIDENT, None);
-    caches.fill((0..RESIDENT).map(|key| (key, key)));
+    caches.fill(|| (0..RESIDENT).map(|key| (key, key)));
     let order: Vec<u64> = shuffled(RESIDENT).into_iter().map(|key| key + (1 << 40)).collect();
     caches.run(suite, "miss", |cache, work| {
         walk(&order, work, |key| {
@@ -184,7 +184,7 @@ fn insert_evict(suite: &mut Suite) {
     }
     let caches = Caches::<u64, u64>::new(RESIDENT, None);
     let next = AtomicU64::new(0);
-    caches.fill_unchecked((0..2 * RESIDENT).map(|_| (next.fetch_add(1, Ordering::Relaxed), 0)));
+    caches.fill_unchecked(|| (0..2 * RESIDENT).map(|_| (next.fetch_add(1, Ordering::Relaxed), 0)));
     caches.run(suite, "insert_evict", |cache, work| {
         // A range of its own for each sample, so that no key was ever seen.
         let first = next.fetch_add(work.iterations, Ordering::Relaxed);
@@ -212,7 +212,7 @@ fn zipf(suite: &mut Suite, case: &'static str, threads: usize, mix: Mix) {
     let (keys, draws) = if suite.is_smoke() { (10_000, 1 << 12) } else { (1_000_000, 1 << 20) };
     let sequence = zipf_sequence(keys, draws);
     let caches = Caches::<u64, Arc<[u8; 64]>>::new(keys / 8, Some(Duration::from_hours(1)));
-    caches.fill_unchecked(sequence.iter().map(|&key| (key, Arc::new([0; 64]))));
+    caches.fill_unchecked(|| sequence.iter().map(|&key| (key, Arc::new([0; 64]))));
     caches.run_on(suite, case, threads, |cache, work| {
         let mut turn = 0u8;
         walk(&sequence, work, |&key| match mix {
@@ -460,23 +460,23 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         }
     }
 
-    fn fill_unchecked(&self, items: impl Iterator<Item = (K, V)>) {
-        for (key, value) in items {
-            Subject::insert(&self.ours, key.clone(), value.clone());
-            Subject::insert(&self.quick, key.clone(), value.clone());
-            Subject::insert(&self.moka, key.clone(), value.clone());
-            Subject::insert(&self.foyer, key.clone(), value.clone());
-            Subject::insert(&self.sharded, key.clone(), value.clone());
-            Subject::insert(&self.locked, key, value);
-        }
+    /// Fills one after the other, each with values of its own, as it would find itself in a service: what one touches
+    /// lies together, and brings nothing of another's near to the processor.
+    fn fill_unchecked<I: Iterator<Item = (K, V)>>(&self, items: impl Fn() -> I) {
+        items().for_each(|(key, value)| Subject::insert(&self.ours, key, value));
+        items().for_each(|(key, value)| Subject::insert(&self.quick, key, value));
+        items().for_each(|(key, value)| Subject::insert(&self.moka, key, value));
+        items().for_each(|(key, value)| Subject::insert(&self.foyer, key, value));
+        items().for_each(|(key, value)| Subject::insert(&self.sharded, key, value));
+        items().for_each(|(key, value)| Subject::insert(&self.locked, key, value));
         self.moka.settle();
     }
 
     /// Fills all, and makes sure that every cache holds every key.
-    fn fill(&self, items: impl Iterator<Item = (K, V)>) {
-        let items: Vec<(K, V)> = items.collect();
-        self.fill_unchecked(items.iter().cloned());
-        for (key, _) in &items {
+    fn fill<I: Iterator<Item = (K, V)>>(&self, items: impl Fn() -> I) {
+        self.fill_unchecked(&items);
+        for (key, _) in items() {
+            let key = &key;
             let held = [
                 Subject::get(&self.ours, key),
                 Subject::get(&self.quick, key),
