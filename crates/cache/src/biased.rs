@@ -193,12 +193,12 @@ fn wait(_: u32) {
 #[cfg(not(shuttle))]
 mod table {
     use super::{AtomicUsize, Note};
-    use crate::seat::seat;
+    use crate::seat::own;
     pub(super) use crate::seat::seats;
 
     #[inline]
     pub(super) fn own_note() -> Option<&'static Note> {
-        NOTES.get(seat())
+        own(&NOTES)
     }
 
     /// Every note that can be in use.

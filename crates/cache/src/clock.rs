@@ -60,8 +60,6 @@ pub struct CoarseClock {
     exact: TokioClock,
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     origin: Duration,
-    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
-    origin_nanos: u64,
 }
 
 impl CoarseClock {
@@ -74,8 +72,7 @@ impl CoarseClock {
     /// Makes a clock whose origin is now.
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     pub fn new() -> Self {
-        let origin = since_boot();
-        Self { origin, origin_nanos: u64::try_from(origin.as_nanos()).unwrap_or(0) }
+        Self { origin: since_boot() }
     }
 }
 
@@ -100,19 +97,21 @@ impl Clock for CoarseClock {
 
 impl CoarseClock {
     #[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
-    fn tick(&self) -> Tick {
+    pub(crate) fn tick(&self) -> Tick {
         Tick::from_duration(self.exact.now())
     }
 
-    /// As [`Clock::now`], without a detour through seconds.
+    /// The time since the boot of the machine, without a detour through seconds and to an origin of its own: every
+    /// instruction less is one less for each hit.
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     #[inline]
-    fn tick(&self) -> Tick {
+    #[expect(clippy::unused_self, reason = "where there is no such clock, the one that stands for it has a state")]
+    pub(crate) fn tick(&self) -> Tick {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-        // The kernel gives no negative time, and none before the origin: every instruction less is one less
-        // for each hit.
-        let nanos = now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned());
-        Tick::from_nanos(nanos.wrapping_sub(self.origin_nanos))
+        // The kernel gives no negative time.
+        Tick::from_nanos(
+            now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned()),
+        )
     }
 }
 
@@ -131,6 +130,14 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
+    /// Returns the cache's own clock, if no other was given.
+    pub(crate) const fn coarse(&self) -> Option<&CoarseClock> {
+        match self {
+            Self::Coarse(clock) => Some(clock),
+            Self::Given(_) => None,
+        }
+    }
+
     /// Returns the given clock, or the default one.
     pub(crate) fn new(given: Option<Arc<dyn Clock>>) -> Self {
         match given {

@@ -2,17 +2,17 @@
 //!
 //! Readers share the lock of a shard, so a count in the shard would need a locked addition, and on
 //! many cores its line would be what they wait for. Here each thread has a line of its own, which
-//! only it writes: an addition is a load and a store. Threads beyond the number of lines share the
-//! last one and add with a lock.
+//! only it writes: an addition is a load and a store. Threads beyond the number of lines share
+//! one more and add with a lock.
 
 #[cfg(not(shuttle))]
-use crate::seat::seat;
+use crate::seat::own;
 use crate::sync::{AtomicU64, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Counters {
-    /// At least two: the last is shared.
-    stripes: Box<[Stripe]>,
+    owned: Box<[Stripe]>,
+    shared: Box<Stripe>,
 }
 
 /// As far from the next that no two are fetched together.
@@ -47,34 +47,32 @@ impl Counters {
     }
 
     fn with_seats(seats: usize) -> Self {
-        Self { stripes: std::iter::repeat_with(Stripe::default).take(seats + 1).collect() }
+        Self { owned: std::iter::repeat_with(Stripe::default).take(seats).collect(), shared: Box::default() }
     }
 
     #[inline]
     pub(crate) fn add(&self, counter: Counter) {
-        let seat = seat();
-        if let Some((shared, owned)) = self.stripes.split_last() {
-            match owned.get(seat) {
-                Some(stripe) => {
-                    let count = stripe.of(counter);
-                    count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-                }
-                None => {
-                    shared.of(counter).fetch_add(1, Ordering::Relaxed);
-                }
+        match own(&self.owned) {
+            Some(stripe) => {
+                let count = stripe.of(counter);
+                count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            }
+            None => {
+                self.shared.of(counter).fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
     pub(crate) fn sum(&self, counter: Counter) -> u64 {
-        self.stripes.iter().map(|stripe| stripe.of(counter).load(Ordering::Relaxed)).sum()
+        let owned: u64 = self.owned.iter().map(|stripe| stripe.of(counter).load(Ordering::Relaxed)).sum();
+        owned + self.shared.of(counter).load(Ordering::Relaxed)
     }
 }
 
-/// The number of this thread. The scheduler runs all of its threads on one of the system's.
+/// The place of this thread. The scheduler runs all of its threads on one of the system's.
 #[cfg(shuttle)]
-fn seat() -> usize {
-    usize::from(shuttle::current::me())
+fn own(places: &[Stripe]) -> Option<&Stripe> {
+    places.get(usize::from(shuttle::current::me()))
 }
 
 #[cfg(all(test, not(shuttle)))]

@@ -201,6 +201,50 @@ impl<V> Hot<V> {
         }
     }
 
+    /// Tells whether it can be served as fresh, and counts the hit if so. What is limited in its idle time or older
+    /// than the newest generation is for a closer look: then it says no.
+    #[inline]
+    pub(crate) fn serve(&self, newest: u64, now: impl FnOnce() -> Tick) -> bool {
+        let Some(mark) = self.mark().unlimited() else { return false };
+        let serves = u64::from(self.true_up_to().load(Ordering::Relaxed)) >= newest
+            && (self.fresh == Deadline::NEVER || !self.fresh.has_passed(now()));
+        if serves {
+            self.mark().hit_after(mark);
+        }
+        serves
+    }
+
+    /// Returns the value, if it lies here.
+    #[inline]
+    pub(crate) const fn in_place(&self) -> Option<&V> {
+        match &self.slot {
+            Slot::InPlace(_, _, value) => Some(value),
+            Slot::Shared(..) | Slot::Absent(..) => None,
+        }
+    }
+
+    /// Returns the handle of the value, if that is kept so.
+    #[inline]
+    pub(crate) const fn shared(&self) -> Option<&Arc<V>> {
+        match &self.slot {
+            Slot::Shared(_, _, value) => Some(value),
+            Slot::InPlace(..) | Slot::Absent(..) => None,
+        }
+    }
+
+    /// Takes the value along, if there is one: a copy that runs none of the user's code.
+    #[inline]
+    pub(crate) fn held(&self) -> Option<Held<V>>
+    where
+        V: Clone,
+    {
+        match &self.slot {
+            Slot::InPlace(_, _, value) => Some(Held::InPlace(value.clone())),
+            Slot::Shared(_, _, value) => Some(Held::Shared(Arc::clone(value))),
+            Slot::Absent(..) => None,
+        }
+    }
+
     /// Tells whether it has a time to live or to idle.
     #[inline]
     pub(crate) fn can_end(&self) -> bool {
@@ -263,17 +307,13 @@ impl<V> View<'_, V> {
         self.cold.extra.as_ref().and_then(|extra| extra.stamp)
     }
 
-    /// Takes the value along, if there is one: a copy that runs none of the user's code.
+    /// As [`Hot::held`].
     #[inline]
     pub(crate) fn held(self) -> Option<Held<V>>
     where
         V: Clone,
     {
-        match &self.hot.slot {
-            Slot::InPlace(_, _, value) => Some(Held::InPlace(value.clone())),
-            Slot::Shared(_, _, value) => Some(Held::Shared(Arc::clone(value))),
-            Slot::Absent(..) => None,
-        }
+        self.hot.held()
     }
 
     /// Tells whether its time to idle is over.

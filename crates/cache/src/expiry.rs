@@ -56,15 +56,20 @@ impl Deadline {
 
     #[inline]
     pub(crate) fn after(now: Tick, ttl: Duration) -> Self {
-        // A time to live that reaches past the end of the clock is none.
-        Self(u64::try_from(ttl.as_nanos()).map_or(u64::MAX, |nanos| now.0.saturating_add(nanos)))
+        Self::after_nanos(now, nanos(ttl))
+    }
+
+    /// A time to live that reaches past the end of the clock is none.
+    #[inline]
+    pub(crate) const fn after_nanos(now: Tick, ttl: u64) -> Self {
+        Self(now.0.saturating_add(ttl))
     }
 
     /// Returns the point this much later.
     #[must_use]
     #[inline]
     pub(crate) fn plus(self, by: Duration) -> Self {
-        Self(u64::try_from(by.as_nanos()).map_or(u64::MAX, |nanos| self.0.saturating_add(nanos)))
+        Self(self.0.saturating_add(nanos(by)))
     }
 
     /// Returns how long it is until this point; `None` for never.
@@ -97,9 +102,18 @@ impl Life {
     /// Of an entry without an end; the clock was not read for it.
     pub(crate) const UNKNOWN: Self = Self(f32::INFINITY);
 
-    #[inline]
     pub(crate) fn new(life: Duration) -> Self {
         Self(life.as_secs_f32())
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "the nearest float is what is meant"
+    )]
+    #[inline]
+    pub(crate) const fn of_nanos(life: u64) -> Self {
+        Self((life as f64 / 1e9) as f32)
     }
 
     /// Returns the beginning of a life with this end, if there is one.
@@ -155,6 +169,13 @@ impl Mark {
         self.0.store(limited | queue | hits.min(Self::MOST_HITS), Ordering::Relaxed);
     }
 
+    /// Returns what is noted, unless the idle time is limited.
+    #[inline]
+    pub(crate) fn unlimited(&self) -> Option<u8> {
+        let mark = self.0.load(Ordering::Relaxed);
+        (mark & Self::LIMITED == 0).then_some(mark)
+    }
+
     #[inline]
     pub(crate) fn is_limited(&self) -> bool {
         self.0.load(Ordering::Relaxed) & Self::LIMITED != 0
@@ -164,7 +185,12 @@ impl Mark {
     /// a locked addition; who changes the queue holds the lock alone.
     #[inline]
     pub(crate) fn hit(&self) {
-        let mark = self.0.load(Ordering::Relaxed);
+        self.hit_after(self.0.load(Ordering::Relaxed));
+    }
+
+    /// As [`hit`](Self::hit), of a mark that was read just now.
+    #[inline]
+    pub(crate) fn hit_after(&self, mark: u8) {
         if mark & Self::MOST_HITS < Self::MOST_HITS {
             self.0.store(mark + 1, Ordering::Relaxed);
         }
@@ -274,10 +300,10 @@ impl Jitter {
         Self { percent }
     }
 
-    /// Shortens a time to live by up to so many percent, as `noise` says; short ones stay as they
-    /// are.
+    /// Shortens a time to live, in nanoseconds, by up to so many percent, as `noise` says; short ones
+    /// stay as they are.
     #[inline]
-    pub(crate) fn shorten(self, ttl: Duration, noise: u64) -> Duration {
+    pub(crate) fn shorten(self, ttl: u64, noise: u64) -> u64 {
         if self.percent == 0 || ttl <= JITTERED_FROM {
             return ttl;
         }
@@ -285,15 +311,19 @@ impl Jitter {
         let mixed = (noise ^ (noise >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let part = (mixed >> 32) * u64::from(self.percent);
-        // In 64 bits where it fits, which is for the first 584 years: a division in 128 is slow.
-        let percent = u64::try_from(ttl.as_nanos()).map_or(u64::MAX / 100, |nanos| nanos / 100);
-        let cut = (u128::from(percent) * u128::from(part)) >> 32;
-        ttl.saturating_sub(Duration::from_nanos(u64::try_from(cut).unwrap_or(u64::MAX)))
+        let cut = (u128::from(ttl / 100) * u128::from(part)) >> 32;
+        ttl.saturating_sub(u64::try_from(cut).unwrap_or(u64::MAX))
     }
 }
 
 /// Times to live up to this are left alone: few entries live so briefly and share their start.
-const JITTERED_FROM: Duration = Duration::from_secs(10);
+const JITTERED_FROM: u64 = 10_000_000_000;
+
+/// Returns a length of time in nanoseconds; the greatest count for one beyond 584 years.
+#[inline]
+pub(crate) fn nanos(length: Duration) -> u64 {
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// How long an entry is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -412,7 +442,9 @@ mod tests {
     #[test]
     fn jitter_shortens_by_up_to_its_percentage_and_uses_all_of_it() {
         let (jitter, ttl) = (Jitter::new(5), Duration::from_secs(1000));
-        let cuts: Vec<Duration> = (0..1000).map(|noise| ttl.saturating_sub(jitter.shorten(ttl, noise))).collect();
+        let cuts: Vec<Duration> = (0..1000)
+            .map(|noise| ttl.saturating_sub(Duration::from_nanos(jitter.shorten(nanos(ttl), noise))))
+            .collect();
         assert!(cuts.iter().all(|cut| *cut < Duration::from_secs(50)));
         for quarter in 0..4u64 {
             let range = Duration::from_millis(quarter * 12_500)..Duration::from_millis((quarter + 1) * 12_500);
@@ -420,7 +452,7 @@ mod tests {
             assert!((190..310).contains(&inside), "{inside} of 1000 in quarter {quarter}");
         }
         assert_eq!(jitter.shorten(JITTERED_FROM, 7), JITTERED_FROM);
-        assert_eq!(Jitter::new(0).shorten(ttl, 7), ttl);
-        assert!(jitter.shorten(Duration::MAX, u64::MAX) < Duration::MAX);
+        assert_eq!(Jitter::new(0).shorten(nanos(ttl), 7), nanos(ttl));
+        assert!(jitter.shorten(nanos(Duration::MAX), u64::MAX) < nanos(Duration::MAX));
     }
 }

@@ -27,9 +27,15 @@ impl Drop for Release {
     }
 }
 
-/// The number of this thread, given to no other one while it lives; beyond all others if it has none.
+/// The place of this thread among these, no other one's while it lives; none if there are too few.
 #[inline]
-pub(crate) fn seat() -> usize {
+pub(crate) fn own<T>(places: &[T]) -> Option<&T> {
+    places.get(SEAT.get()).or_else(|| places.get(seat()))
+}
+
+/// The number of this thread, given to no other one while it lives; beyond all others if it has none.
+#[cold]
+fn seat() -> usize {
     let seat = SEAT.get();
     if seat == UNSEATED { take_seat() } else { seat }
 }
@@ -40,7 +46,6 @@ pub(crate) fn seats() -> usize {
     GIVEN.load(Ordering::SeqCst)
 }
 
-#[cold]
 fn take_seat() -> usize {
     // If the end of the thread cannot be seen any more it gets no seat.
     let seat = RELEASE.try_with(|_| SEATS.lock().take()).unwrap_or(STANDING);

@@ -14,15 +14,14 @@ impl Ghosts {
     /// room grows, which happens while a cache fills and has hardly anything to remember.
     #[inline]
     pub(super) fn fit(&mut self, entries: usize) {
-        let wanted = entries.max(LEAST).next_power_of_two() / WAYS;
-        if self.buckets.len() < wanted {
-            self.grow(wanted);
+        if self.buckets.len() * WAYS < entries.max(LEAST) {
+            self.grow(entries);
         }
     }
 
     #[cold]
-    fn grow(&mut self, wanted: usize) {
-        self.buckets = vec![[EMPTY; WAYS]; wanted];
+    fn grow(&mut self, entries: usize) {
+        self.buckets = vec![[EMPTY; WAYS]; entries.max(LEAST).next_power_of_two() / WAYS];
     }
 
     #[inline]

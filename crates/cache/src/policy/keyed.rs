@@ -45,7 +45,7 @@ impl<'a, Q: ?Sized> Lookup<'a, Q> {
     }
 
     #[inline]
-    pub(super) const fn hash(&self) -> u64 {
+    pub(crate) const fn hash(&self) -> u64 {
         self.hash
     }
 

@@ -16,7 +16,7 @@ use std::borrow::Borrow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Entry, Remains, View, ViewMut};
+use crate::entry::{Entry, Hot, Remains, View, ViewMut};
 use crate::expiry::Tick;
 use lru::Lru;
 use s3fifo::S3Fifo;
@@ -106,6 +106,18 @@ impl<K: Eq, V> Entries<K, V> {
         match policy {
             EvictionPolicy::S3Fifo => Self::S3Fifo(S3Fifo::new(share)),
             EvictionPolicy::Lru => Self::Lru(Lru::default()),
+        }
+    }
+
+    /// Finds what hits read of an entry, without a trace, if this policy need not move the entry for a hit.
+    #[inline]
+    pub(crate) fn find<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<&Hot<V>>
+    where
+        K: Borrow<Q>,
+    {
+        match self {
+            Self::S3Fifo(entries) => entries.find(lookup).map(|(_, node)| &node.hot),
+            Self::Lru(_) => None,
         }
     }
 

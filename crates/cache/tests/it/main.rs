@@ -22,4 +22,5 @@ mod refresh;
 mod satellites;
 mod stampede;
 mod store;
+mod straight;
 mod stress;

@@ -43,9 +43,9 @@ pub(crate) struct S3Fifo<K, V> {
 
 /// What a hit reads. With a key and a value of eight bytes two of these are one line of memory.
 #[repr(C)]
-struct Node<K, V> {
+pub(super) struct Node<K, V> {
     key: K,
-    hot: Hot<V>,
+    pub(super) hot: Hot<V>,
 }
 
 /// What lies aside of a node: hardly anyone but a writer reads it.
@@ -114,8 +114,9 @@ impl<K: Eq, V> S3Fifo<K, V> {
         Some((key, view))
     }
 
+    /// Finds a node and its place.
     #[inline]
-    fn found<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<(&K, View<'_, V>)>
+    pub(super) fn find<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<(Place, &Node<K, V>)>
     where
         K: Borrow<Q>,
     {
@@ -128,8 +129,16 @@ impl<K: Eq, V> S3Fifo<K, V> {
             }
             _ => false,
         })?;
-        let (node, links) = (found?, self.nodes.aside(*at)?);
-        Some((&node.key, View { hot: &node.hot, cold: &links.cold }))
+        Some((*at, found?))
+    }
+
+    #[inline]
+    fn found<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<(&K, View<'_, V>)>
+    where
+        K: Borrow<Q>,
+    {
+        let (at, node) = self.find(lookup)?;
+        Some((&node.key, View { hot: &node.hot, cold: &self.nodes.aside(at)?.cold }))
     }
 
     fn view(&self, at: Place) -> Option<(&K, View<'_, V>)> {
@@ -141,8 +150,7 @@ impl<K: Eq, V> S3Fifo<K, V> {
     where
         K: Borrow<Q>,
     {
-        let is_it = |at: &Place| self.nodes.get(*at).is_some_and(|node| node.key.borrow() == lookup.key());
-        self.table.find(lookup.hash(), is_it).copied()
+        self.find(lookup).map(|(at, _)| at)
     }
 
     const fn weight(&self) -> u64 {
