@@ -3,7 +3,7 @@
 //!
 //! A machine that others share drifts: frequency, neighbors, caches. Two benches that run one after
 //! the other measure the drift along with the code. Here each round takes one sample of every
-//! subject, in an order that rotates, and the figure is the **median of the per-round ratios**:
+//! subject, in a balanced order, and the figure is the **median of the per-round ratios**:
 //! what slows a round down slows both sides of its ratio. Time is the processor time of the
 //! measuring threads, so that preemption does not count; where a platform has none to offer, wall
 //! time stands in and the table says so. Allocations are counted by the global allocator of this

@@ -219,9 +219,9 @@ fn calibrate(ours: &Subject<'_>, threads: usize, sample: Duration) -> u64 {
     }
 }
 
-/// In what order so many subjects take their turns in a round: over the rounds each is as often the first as any
-/// other, and follows each other one as often, so that what one leaves in the caches of the processor helps or
-/// harms nobody in particular. After Williams, "Experimental Designs Balanced for the Estimation of Residual
+/// In what order so many subjects take their turns in a round: over as many rounds as there are subjects (twice as many
+/// of an odd number) each is the first as often as any other, and follows each other one within a round as often, so that what
+/// one leaves in the caches of the processor helps or harms nobody in particular. After Williams, "Experimental Designs Balanced for the Estimation of Residual
 /// Effects of Treatments" (1949); an odd number needs the mirrored orders as well.
 fn turns(subjects: usize, round: usize) -> Vec<usize> {
     let zigzag = (0..subjects).map(|turn| if turn % 2 == 0 { turn / 2 } else { subjects - turn.div_ceil(2) });
@@ -233,3 +233,32 @@ fn turns(subjects: usize, round: usize) -> Vec<usize> {
 }
 
 const MAX_ITERATIONS: u64 = 1 << 24;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn turns_are_balanced() {
+        for subjects in 2..=7 {
+            let cycle = if subjects % 2 == 0 { subjects } else { 2 * subjects };
+            let (mut first, mut after) = (HashMap::new(), HashMap::new());
+            for round in 0..cycle {
+                let turns = turns(subjects, round);
+                let mut sorted = turns.clone();
+                sorted.sort_unstable();
+                assert!(sorted.into_iter().eq(0..subjects), "each takes one turn in a round: {turns:?}");
+                *first.entry(turns[0]).or_insert(0) += 1;
+                turns.windows(2).for_each(|pair| *after.entry((pair[0], pair[1])).or_insert(0) += 1);
+            }
+            let each = cycle / subjects;
+            assert!(first.len() == subjects && first.values().all(|count| *count == each), "{first:?}");
+            assert!(
+                after.len() == subjects * (subjects - 1) && after.values().all(|count| *count == each),
+                "{after:?}"
+            );
+        }
+    }
+}

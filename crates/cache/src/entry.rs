@@ -201,15 +201,16 @@ impl<V> Hot<V> {
         }
     }
 
-    /// Tells whether it can be served as fresh, and counts the hit if so. What is limited in its idle time or older
-    /// than the newest generation is for a closer look: then it says no.
+    /// Tells of one with a value whether that can be served as fresh, and counts the hit if so. What is limited in its
+    /// idle time or older than the newest generation is for a closer look: then it says no.
     #[inline]
     pub(crate) fn serve(&self, newest: u64, now: impl FnOnce() -> Tick) -> bool {
-        let Some(mark) = self.mark().unlimited() else { return false };
-        let serves = u64::from(self.true_up_to().load(Ordering::Relaxed)) >= newest
+        debug_assert!(self.has_value());
+        let serves = !self.mark().is_limited()
+            && u64::from(self.true_up_to().load(Ordering::Relaxed)) >= newest
             && (self.fresh == Deadline::NEVER || !self.fresh.has_passed(now()));
         if serves {
-            self.mark().hit_after(mark);
+            self.mark().hit();
         }
         serves
     }
@@ -229,19 +230,6 @@ impl<V> Hot<V> {
         match &self.slot {
             Slot::Shared(_, _, value) => Some(value),
             Slot::InPlace(..) | Slot::Absent(..) => None,
-        }
-    }
-
-    /// Takes the value along, if there is one: a copy that runs none of the user's code.
-    #[inline]
-    pub(crate) fn held(&self) -> Option<Held<V>>
-    where
-        V: Clone,
-    {
-        match &self.slot {
-            Slot::InPlace(_, _, value) => Some(Held::InPlace(value.clone())),
-            Slot::Shared(_, _, value) => Some(Held::Shared(Arc::clone(value))),
-            Slot::Absent(..) => None,
         }
     }
 
@@ -307,13 +295,17 @@ impl<V> View<'_, V> {
         self.cold.extra.as_ref().and_then(|extra| extra.stamp)
     }
 
-    /// As [`Hot::held`].
+    /// Takes the value along, if there is one: a copy that runs none of the user's code.
     #[inline]
     pub(crate) fn held(self) -> Option<Held<V>>
     where
         V: Clone,
     {
-        self.hot.held()
+        match &self.hot.slot {
+            Slot::InPlace(_, _, value) => Some(Held::InPlace(value.clone())),
+            Slot::Shared(_, _, value) => Some(Held::Shared(Arc::clone(value))),
+            Slot::Absent(..) => None,
+        }
     }
 
     /// Tells whether its time to idle is over.
@@ -504,5 +496,30 @@ impl Extra {
     pub(crate) fn bytes(tags: &[Tag]) -> u64 {
         let tags = tags.iter().fold(0, |sum, tag| sum + size_of::<Tag>() + tag.as_str().len());
         u64::try_from(size_of::<Self>() + tags).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::held::Keeping;
+
+    #[test]
+    fn what_needs_a_closer_look_is_not_served_straight_on() {
+        let second = Duration::from_secs(1);
+        let entry = |fresh, idle, seq| {
+            let held = Held::new(7, Keeping::InPlace);
+            let mut entry = Entry::new(Some(held), 1, fresh, Idle::new(Tick::ORIGIN, idle), Life::UNKNOWN, None);
+            entry.begin_in(seq);
+            entry
+        };
+        let end = Deadline::after(Tick::ORIGIN, second);
+        let (now, late) = (Tick::from_duration(second / 2), Tick::from_duration(second));
+        let serves = |entry: &Entry<u64>, newest, now| (entry.hot.serve(newest, || now), entry.hot.mark().hits());
+        assert_eq!(serves(&entry(Deadline::NEVER, None, 3), 3, late), (true, 1));
+        assert_eq!(serves(&entry(end, None, 3), 3, now), (true, 1));
+        assert_eq!(serves(&entry(end, None, 3), 3, late), (false, 0));
+        assert_eq!(serves(&entry(end, None, 3), 4, now), (false, 0));
+        assert_eq!(serves(&entry(end, Some(second), 3), 3, now), (false, 0));
     }
 }

@@ -169,13 +169,6 @@ impl Mark {
         self.0.store(limited | queue | hits.min(Self::MOST_HITS), Ordering::Relaxed);
     }
 
-    /// Returns what is noted, unless the idle time is limited.
-    #[inline]
-    pub(crate) fn unlimited(&self) -> Option<u8> {
-        let mark = self.0.load(Ordering::Relaxed);
-        (mark & Self::LIMITED == 0).then_some(mark)
-    }
-
     #[inline]
     pub(crate) fn is_limited(&self) -> bool {
         self.0.load(Ordering::Relaxed) & Self::LIMITED != 0
@@ -185,12 +178,7 @@ impl Mark {
     /// a locked addition; who changes the queue holds the lock alone.
     #[inline]
     pub(crate) fn hit(&self) {
-        self.hit_after(self.0.load(Ordering::Relaxed));
-    }
-
-    /// As [`hit`](Self::hit), of a mark that was read just now.
-    #[inline]
-    pub(crate) fn hit_after(&self, mark: u8) {
+        let mark = self.0.load(Ordering::Relaxed);
         if mark & Self::MOST_HITS < Self::MOST_HITS {
             self.0.store(mark + 1, Ordering::Relaxed);
         }
@@ -304,7 +292,7 @@ impl Jitter {
     /// stay as they are.
     #[inline]
     pub(crate) fn shorten(self, ttl: u64, noise: u64) -> u64 {
-        if self.percent == 0 || ttl <= JITTERED_FROM {
+        if self.percent == 0 || ttl <= JITTERED_FROM || ttl == u64::MAX {
             return ttl;
         }
         // The finisher of splitmix64, and of its result 32 bits.
@@ -372,11 +360,15 @@ mod tests {
         let born = Tick::from_duration(Duration::from_millis(1500));
         let end_of = |life| Deadline::after(born, life);
         for life in [Duration::ZERO, Duration::from_mins(1), Duration::from_hours(24 * 90)] {
-            assert_eq!(Life::new(life).beginning(end_of(life)), Some(born));
+            for kept in [Life::new(life), Life::of_nanos(nanos(life))] {
+                assert_eq!(kept.beginning(end_of(life)), Some(born));
+            }
         }
         let odd = Duration::from_nanos(57_123_456_789);
-        let off = Life::new(odd).beginning(end_of(odd)).map(|found| found.0.abs_diff(born.0));
-        assert!(off.is_some_and(|off| off < 5712), "{off:?}");
+        for kept in [Life::new(odd), Life::of_nanos(nanos(odd))] {
+            let off = kept.beginning(end_of(odd)).map(|found| found.0.abs_diff(born.0));
+            assert!(off.is_some_and(|off| off < 5712), "{off:?}");
+        }
         assert_eq!(Life::UNKNOWN.beginning(end_of(odd)), None);
         assert_eq!(Life::new(odd).beginning(Deadline::NEVER), None);
         assert_eq!(Life::new(Duration::MAX).beginning(end_of(odd)), None);
@@ -453,6 +445,7 @@ mod tests {
         }
         assert_eq!(jitter.shorten(JITTERED_FROM, 7), JITTERED_FROM);
         assert_eq!(Jitter::new(0).shorten(nanos(ttl), 7), nanos(ttl));
-        assert!(jitter.shorten(nanos(Duration::MAX), u64::MAX) < nanos(Duration::MAX));
+        assert!(jitter.shorten(u64::MAX - 1, u64::MAX) < u64::MAX - 1);
+        assert_eq!(jitter.shorten(nanos(Duration::MAX), u64::MAX), u64::MAX, "what never ends is not shortened");
     }
 }

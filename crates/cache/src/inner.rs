@@ -303,7 +303,8 @@ where
         own.saturating_add(NODE_BYTES).saturating_add(tags)
     }
 
-    /// Looks a key up, straight on where only the entry is to be asked, which is nearly always.
+    /// Looks a key up, straight on where only the entry is to be asked, which is nearly always. What is there and
+    /// not served so (limited in its idle time, invalidated or doubtful, stale, without a value) is looked up again.
     ///
     /// Written for few instructions, since they are most of what a hit costs: the general way takes half as
     /// many again.
@@ -618,5 +619,29 @@ where
     #[cold]
     fn log(&self, event: CacheEvent) {
         tracing::debug!(target: "bedplate_cache", cache = self.name, ?event, "cache event");
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use crate::{Cache, CacheBuilder, CacheEvent, EvictionPolicy, ManualClock, Observer};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Listener;
+
+    impl Observer for Listener {
+        fn on_event(&self, _: &str, _: &CacheEvent) {}
+    }
+
+    #[test]
+    fn lookups_go_straight_on_unless_there_is_more_to_do() {
+        let new = || Cache::<u64, u64>::builder("straight");
+        let is_plain = |builder: CacheBuilder<u64, u64>| builder.build().unwrap().inner.plain.is_some();
+        assert!(is_plain(new()) && is_plain(new().ttl(Duration::from_secs(1)).seed(1)));
+        assert!(!is_plain(new().policy(EvictionPolicy::Lru)) && !is_plain(new().clock(Arc::new(ManualClock::new()))));
+        assert!(!is_plain(new().observer(Listener)) && !is_plain(new().time_to_idle(Duration::from_secs(1))));
+        assert!(!is_plain(new().advisor(crate::AdvisorConfig::default())));
     }
 }

@@ -100,11 +100,50 @@ fn every_lookup_is_counted_once_and_finds_the_value_of_its_key() {
     }
 }
 
+/// By the cache's own clock, so that lookups go straight on.
+fn straight(shards: usize) -> Cache<u64, u64> {
+    let builder = Cache::builder("straight").max_bytes(BUDGET).max_entry_bytes(BUDGET).shards(shards).seed(3);
+    builder.weigher(|_: &u64, extra: &u64| *extra % 3 * NODE).build().unwrap()
+}
+
+#[test]
+fn a_lookup_that_goes_straight_on_is_counted_once_and_finds_the_value_of_its_key() {
+    shuttle::check_random(
+        || {
+            let cache = straight(2);
+            let threads: Vec<_> = (0..3u64)
+                .map(|thread| {
+                    let cache = cache.clone();
+                    thread::spawn(move || {
+                        for n in 0..4 {
+                            let key = (thread + n) % 5;
+                            if let Some(value) = cache.get(&key) {
+                                assert_eq!(value / 3, key, "the value of another key");
+                            }
+                            cache.insert_with(key, key * 3, EntryOptions::new().tag("all"));
+                            match thread {
+                                0 => cache.invalidate_tag("all"),
+                                1 => drop(cache.remove(&((key + 1) % 5))),
+                                _ => drop(cache.maintain()),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            let stats = cache.stats();
+            assert_eq!((stats.hits + stats.misses(), stats.inserts), (12, 12));
+            check(&cache, 5);
+        },
+        ROUNDS,
+    );
+}
+
 #[test]
 fn a_writer_sees_what_it_wrote() {
     shuttle::check_random(
         || {
-            let (cache, _) = cache(EvictionPolicy::S3Fifo, 2);
+            let cache = straight(2);
             let reader = {
                 let cache = cache.clone();
                 thread::spawn(move || {

@@ -30,14 +30,9 @@ impl Drop for Release {
 /// The place of this thread among these, no other one's while it lives; none if there are too few.
 #[inline]
 pub(crate) fn own<T>(places: &[T]) -> Option<&T> {
-    places.get(SEAT.get()).or_else(|| places.get(seat()))
-}
-
-/// The number of this thread, given to no other one while it lives; beyond all others if it has none.
-#[cold]
-fn seat() -> usize {
     let seat = SEAT.get();
-    if seat == UNSEATED { take_seat() } else { seat }
+    let place = places.get(seat);
+    if place.is_none() && seat == UNSEATED { places.get(take_seat()) } else { place }
 }
 
 /// How many seats were ever given out. A thread that is not counted yet has not used its seat.
@@ -46,6 +41,8 @@ pub(crate) fn seats() -> usize {
     GIVEN.load(Ordering::SeqCst)
 }
 
+/// Returns the number of this thread, given to no other one while it lives; beyond all others if it has none.
+#[cold]
 fn take_seat() -> usize {
     // If the end of the thread cannot be seen any more it gets no seat.
     let seat = RELEASE.try_with(|_| SEATS.lock().take()).unwrap_or(STANDING);
@@ -73,6 +70,12 @@ const STANDING: usize = usize::MAX - 1;
 mod tests {
     use super::*;
 
+    /// The number of this thread, told by its place among all.
+    fn seat() -> usize {
+        let places: Vec<usize> = (0..4096).collect();
+        *own(&places).unwrap()
+    }
+
     #[test]
     fn a_thread_keeps_its_seat_and_no_two_have_the_same() {
         let mine = seat();
@@ -80,5 +83,6 @@ mod tests {
         let other = std::thread::scope(|scope| scope.spawn(seat).join().unwrap());
         assert_ne!(other, mine);
         assert!(mine.max(other) < seats());
+        assert_eq!(own::<usize>(&[]), None);
     }
 }

@@ -109,7 +109,8 @@ impl<K: Eq, V> Entries<K, V> {
         }
     }
 
-    /// Finds what hits read of an entry, without a trace, if this policy need not move the entry for a hit.
+    /// Finds what hits read of an entry, without a trace; asked only of a policy that need not move the entry for a
+    /// hit.
     #[inline]
     pub(crate) fn find<Q: Eq + ?Sized>(&self, lookup: &Lookup<'_, Q>) -> Option<&Hot<V>>
     where
@@ -117,7 +118,10 @@ impl<K: Eq, V> Entries<K, V> {
     {
         match self {
             Self::S3Fifo(entries) => entries.find(lookup).map(|(_, node)| &node.hot),
-            Self::Lru(_) => None,
+            Self::Lru(_) => {
+                debug_assert!(false, "a hit moves the entry");
+                None
+            }
         }
     }
 
