@@ -64,36 +64,43 @@ fn the_budget_holds_when_shards_grow_at_once() {
     }
 }
 
+/// Three threads look the same keys up, store them and take them out, and the first does something besides: each
+/// lookup is counted once and finds the value of its key.
+fn contend(cache: &Cache<u64, u64>, options: &EntryOptions, besides: impl Fn() + Send + Sync + 'static) {
+    let besides = Arc::new(besides);
+    let threads: Vec<_> = (0..3u64)
+        .map(|thread| {
+            let (cache, options, besides) = (cache.clone(), options.clone(), Arc::clone(&besides));
+            thread::spawn(move || {
+                for n in 0..4 {
+                    let key = (thread + n) % 5;
+                    if let Some(value) = cache.get(&key) {
+                        assert_eq!(value / 3, key, "the value of another key");
+                    }
+                    cache.insert_with(key, key * 3, options.clone());
+                    match thread {
+                        0 => besides(),
+                        1 => drop(cache.remove(&((key + 1) % 5))),
+                        _ => drop(cache.maintain()),
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let stats = cache.stats();
+    assert_eq!((stats.hits + stats.misses(), stats.inserts), (12, 12));
+    check(cache, 5);
+}
+
 #[test]
 fn every_lookup_is_counted_once_and_finds_the_value_of_its_key() {
     for policy in [EvictionPolicy::S3Fifo, EvictionPolicy::Lru] {
         shuttle::check_random(
             move || {
                 let (cache, clock) = cache(policy, 2);
-                let threads: Vec<_> = (0..3u64)
-                    .map(|thread| {
-                        let (cache, clock) = (cache.clone(), Arc::clone(&clock));
-                        thread::spawn(move || {
-                            for n in 0..4 {
-                                let key = (thread + n) % 5;
-                                if let Some(value) = cache.get(&key) {
-                                    assert_eq!(value / 3, key, "the value of another key");
-                                }
-                                let options = EntryOptions::new().ttl(Duration::from_secs(2));
-                                cache.insert_with(key, key * 3, options);
-                                match thread {
-                                    0 => clock.advance(Duration::from_secs(1)),
-                                    1 => drop(cache.remove(&((key + 1) % 5))),
-                                    _ => drop(cache.maintain()),
-                                }
-                            }
-                        })
-                    })
-                    .collect();
-                threads.into_iter().for_each(|thread| thread.join().unwrap());
-                let stats = cache.stats();
-                assert_eq!((stats.hits + stats.misses(), stats.inserts), (12, 12));
-                check(&cache, 5);
+                let options = EntryOptions::new().ttl(Duration::from_secs(2));
+                contend(&cache, &options, move || clock.advance(Duration::from_secs(1)));
             },
             ROUNDS,
         );
@@ -111,29 +118,8 @@ fn a_lookup_that_goes_straight_on_is_counted_once_and_finds_the_value_of_its_key
     shuttle::check_random(
         || {
             let cache = straight(2);
-            let threads: Vec<_> = (0..3u64)
-                .map(|thread| {
-                    let cache = cache.clone();
-                    thread::spawn(move || {
-                        for n in 0..4 {
-                            let key = (thread + n) % 5;
-                            if let Some(value) = cache.get(&key) {
-                                assert_eq!(value / 3, key, "the value of another key");
-                            }
-                            cache.insert_with(key, key * 3, EntryOptions::new().tag("all"));
-                            match thread {
-                                0 => cache.invalidate_tag("all"),
-                                1 => drop(cache.remove(&((key + 1) % 5))),
-                                _ => drop(cache.maintain()),
-                            }
-                        }
-                    })
-                })
-                .collect();
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
-            let stats = cache.stats();
-            assert_eq!((stats.hits + stats.misses(), stats.inserts), (12, 12));
-            check(&cache, 5);
+            let invalidated = cache.clone();
+            contend(&cache, &EntryOptions::new().tag("all"), move || invalidated.invalidate_tag("all"));
         },
         ROUNDS,
     );
