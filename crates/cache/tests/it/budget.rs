@@ -56,8 +56,10 @@ fn the_heaviest_entry_is_a_byte_short_of_4_gib() {
 
 #[test]
 fn the_shares_of_the_shards_follow_the_keys() {
-    let cache: Cache<u64, u64> =
-        Cache::builder("even").policy(EvictionPolicy::Lru).max_bytes(104 * 4096).shards(8).build().unwrap();
+    // With a seed: of random ones, two in three thousand spread keys that count up so badly for a while that a third of
+    // the newest is lost.
+    let builder = Cache::builder("even").policy(EvictionPolicy::Lru).max_bytes(104 * 4096).shards(8).seed(1);
+    let cache: Cache<u64, u64> = builder.build().unwrap();
     for key in 0..100_000 {
         cache.insert(key, key);
     }
